@@ -1,0 +1,1 @@
+"""BLOOM in PyTorch: no spaCy, no files, no network."""

@@ -1,0 +1,48 @@
+"""Attention with linear biases: what BLOOM has instead of position embeddings."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def alibi_slopes(n_head: int) -> Tensor:
+    """The factor of each head's linear bias.
+
+    A power of two has a geometric sequence from 2^(-8/n); other counts take every second slope of the next
+    power of two for the heads beyond.
+
+    RETURNS (Tensor): Slopes in float32. Shape (n_head,).
+    SOURCE: Press et al. 2022 (arXiv 2108.12409), their function for counts that are not powers of two.
+    """
+    power = 2 ** math.floor(math.log2(n_head))
+    slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
+    slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (n_head - power) + 1, 2)]
+    return torch.tensor(slopes, dtype=torch.float32)
+
+
+def alibi_bias(slopes: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:
+    """The bias added to the scaled scores: slope * (key position - query position).
+
+    Hugging Face adds slope * key position; the query's part is the same for all keys and cancels in the
+    softmax. With it the bias near the query stays small, so that float32 keeps its precision at any length.
+
+    slopes (Tensor): Shape (n_head,).
+    query_positions (Tensor): Shape (..., queries).
+    key_positions (Tensor): Shape (..., keys).
+    RETURNS (Tensor): float32. Shape (..., n_head, queries, keys).
+    """
+    distance = key_positions[..., None, :] - query_positions[..., :, None]  # (..., queries, keys)
+    return slopes[:, None, None] * distance[..., None, :, :].float()
+
+
+def causal_alibi(slopes: Tensor, length: int) -> Tensor:
+    """The bias of one unpadded sequence, with later keys at -inf.
+
+    RETURNS (Tensor): float32. Shape (n_head, length, length); any leading square of it is the bias of a
+        shorter sequence.
+    """
+    positions = torch.arange(length, device=slopes.device)
+    bias = alibi_bias(slopes, positions, positions)
+    future = positions[None, :] > positions[:, None]  # (queries, keys)
+    return bias.masked_fill_(future, float("-inf"))

@@ -1,0 +1,37 @@
+"""Scaled dot-product attention with a float32 bias, fused where torch can and spelt out where it must be seen."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float = 0.0) -> Tensor:
+    """Attention without its weights, by torch's fused kernel where that keeps the bias in float32.
+
+    query (Tensor): Shape (batch, n_head, queries, head_dim).
+    key, value (Tensor): Shape (batch, n_head, keys, head_dim).
+    bias (Tensor): float32, added to the scaled scores. Shape (batch or 1, n_head, queries, keys).
+    RETURNS (Tensor): Shape (batch, n_head, queries, head_dim), in the dtype of the values.
+    """
+    if query.dtype == torch.float32:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+    # The fused kernels round the bias to the queries' dtype: bfloat16 cannot tell position 300 from 301.
+    return attend_with_weights(query, key, value, bias, dropout)[0]
+
+
+def attend_with_weights(
+    query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Attention with its weights; scores and softmax are float32 in every dtype.
+
+    Arguments as in `attend`.
+    RETURNS (tuple[Tensor, Tensor]): The context, and the weights in the values' dtype, after dropout.
+        Shapes (batch, n_head, queries, head_dim) and (batch, n_head, queries, keys).
+    """
+    scale = 1.0 / math.sqrt(query.shape[-1])
+    scores = torch.matmul(query.float() * scale, key.float().transpose(-1, -2))  # (batch, n_head, queries, keys)
+    weights = F.softmax(scores + bias, dim=-1).to(value.dtype)
+    weights = F.dropout(weights, dropout, training=dropout > 0.0)
+    return torch.matmul(weights, value), weights

@@ -1,0 +1,48 @@
+"""One decoder block of BLOOM."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import BloomConfig
+from .attention import BloomAttention
+from .batch import BatchView
+
+
+class BloomMLP(nn.Module):
+    """Two linear layers with GELU (tanh approximation) between them."""
+
+    def __init__(self, config: BloomConfig) -> None:
+        super().__init__()
+        self.hidden_dropout = config.hidden_dropout
+        self.dense_h_to_4h = nn.Linear(config.hidden_size, 4 * config.hidden_size)
+        self.dense_4h_to_h = nn.Linear(4 * config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
+        """
+        hidden, residual (Tensor): Shape (*leading, hidden_size).
+        RETURNS (Tensor): Shape (*leading, hidden_size).
+        """
+        inner = F.gelu(self.dense_h_to_4h(hidden), approximate="tanh")  # (*leading, 4 * hidden_size)
+        return residual + F.dropout(self.dense_4h_to_h(inner), self.hidden_dropout, self.training)
+
+
+class BloomBlock(nn.Module):
+    """Attention and MLP, each behind a layer norm, with residuals from before or after the norm."""
+
+    def __init__(self, config: BloomConfig, layer: int) -> None:
+        super().__init__()
+        self.residual_after_norm = config.apply_residual_connection_post_layernorm
+        self.input_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
+        self.self_attention = BloomAttention(config, layer)
+        self.post_attention_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
+        self.mlp = BloomMLP(config)
+
+    def forward(self, hidden: Tensor, view: BatchView) -> Tensor:
+        """
+        hidden (Tensor): Shape (*leading, hidden_size).
+        RETURNS (Tensor): Shape (*leading, hidden_size).
+        """
+        normed = self.input_layernorm(hidden)
+        attended = self.self_attention(normed, normed if self.residual_after_norm else hidden, view)
+        normed = self.post_attention_layernorm(attended)
+        return self.mlp(normed, normed if self.residual_after_norm else attended)

@@ -1,0 +1,212 @@
+"""Reading and writing weights: safetensors, shards with an index, and weights-only `.bin` files."""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import CheckpointError
+
+CONFIG_FILE = "config.json"
+SAFETENSORS = "model.safetensors"
+SAFETENSORS_INDEX = "model.safetensors.index.json"
+BIN = "pytorch_model.bin"
+BIN_INDEX = "pytorch_model.bin.index.json"
+# Shards bound what is held twice when weights are converted while they are written.
+MAX_SHARD_BYTES = 2 * 1024**3
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Where a weight is, and what it is, before any of it is read.
+
+    path (Path): The file that holds it.
+    shape (tuple[int, ...]): Its shape.
+    dtype (torch.dtype): Its dtype in the file.
+    """
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class WeightFiles:
+    """The weights of a checkpoint directory, mapped into memory and read only when asked for.
+
+    path (Path): Directory with `model.safetensors`, `pytorch_model.bin`, or shards of one of them and an index.
+    RAISES (CheckpointError): No weights, a damaged file, or an index that names a file outside the directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.weights: dict[str, Weight] = {}
+        self._bins: dict[Path, dict[str, Tensor]] = {}
+        for file in _weight_files(path):
+            found = self._open_bin(file) if file.suffix == ".bin" else _safetensors_header(file)
+            again = sorted(set(found) & set(self.weights))
+            if again:
+                raise CheckpointError(f"{file} holds weights that another shard holds too: {again[:5]}.")
+            self.weights.update(found)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """RETURNS (Tensor): The weight in the file's dtype, a view of the mapped file."""
+        file = self.weights[name].path
+        if file in self._bins:
+            return self._bins[file][name]
+        with safe_open(file, framework="pt") as opened:
+            return opened.get_tensor(name)
+
+    def _open_bin(self, file: Path) -> dict[str, Weight]:
+        try:
+            state = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
+        except Exception as error:  # zip, pickle and torch errors alike
+            raise CheckpointError(
+                f"{file} is not a weights-only PyTorch file: {str(error).splitlines()[0]} "
+                "Convert it to safetensors where you trust it."
+            ) from None
+        if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+            raise CheckpointError(f"Expected {file} to hold names and tensors only, got {type(state).__name__}.")
+        self._bins[file] = dict(state)
+        return {name: Weight(file, tuple(value.shape), value.dtype) for name, value in state.items()}
+
+
+def _safetensors_header(file: Path) -> dict[str, Weight]:
+    """Names, shapes and dtypes; the library checks that they add up to the file's size."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
+            return {
+                name: Weight(file, tuple(part.get_shape()), DTYPES.get(part.get_dtype(), torch.uint8))
+                for name, part in slices.items()
+            }
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} is not a safetensors file: {error}") from None
+
+
+def _weight_files(path: Path) -> list[Path]:
+    for index, suffix in ((SAFETENSORS_INDEX, ".safetensors"), (BIN_INDEX, ".bin")):
+        single = path / (SAFETENSORS if suffix == ".safetensors" else BIN)
+        if single.is_file():
+            return [single]
+        if (path / index).is_file():
+            return _indexed_files(path / index, suffix)
+    raise CheckpointError(
+        f"No weights in {path}. Expected one of {SAFETENSORS}, {SAFETENSORS_INDEX}, {BIN}, {BIN_INDEX}."
+    )
+
+
+def _indexed_files(index: Path, suffix: str) -> list[Path]:
+    """The shards that an index names. File names in it are input: plain names in the same directory only."""
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CheckpointError(f"{index} is not an index of weights: {error!r}.") from None
+    for name in names:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) or name[-len(suffix):] != suffix:
+            raise CheckpointError(f"{index} names the file {name!r}. Expected plain names that end in {suffix!r}.")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{index} names files that are not there: {missing[:5]}.")
+    return [index.parent / name for name in names]
+
+
+def save_weights(
+    weights: Mapping[str, Tensor],
+    path: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_bytes: int = MAX_SHARD_BYTES,
+) -> None:
+    """Write weights as one safetensors file, or as shards with an index.
+
+    Every file is complete before it takes its name, and an index is written last: a process killed in between
+    leaves the old checkpoint readable. Equal weights make equal bytes.
+
+    weights (Mapping[str, Tensor]): By name. Floating point ones are converted if a dtype is given.
+    path (Path): Directory, made if it does not exist.
+    dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
+    max_shard_bytes (int): A weight larger than this has a shard of its own.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    sizes = {name: value.numel() * _stored_dtype(value, dtype).itemsize for name, value in weights.items()}
+    shards = _shards(sizes, max_shard_bytes)
+    if len(shards) == 1:
+        names = [SAFETENSORS]
+    else:
+        names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+    with _taking_names(path) as take:
+        for name, members in zip(names, shards, strict=True):
+            converted = {m: _to_store(weights[m], dtype) for m in members}
+            save_file(converted, take(name), metadata={"format": "pt"})
+            del converted
+        if len(shards) > 1:
+            weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
+            index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+            take(SAFETENSORS_INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf8")
+    written = {*names, SAFETENSORS_INDEX} if len(shards) > 1 else set(names)
+    for old in _old_files(path, written):
+        old.unlink()
+
+
+@contextmanager
+def _taking_names(path: Path) -> Iterator:
+    """Hand out temporary files that take their names, in order, once all of them are written."""
+    taken: list[tuple[Path, Path]] = []
+
+    def take(name: str) -> Path:
+        taken.append((path / f".{name}.partial", path / name))
+        return taken[-1][0]
+
+    try:
+        yield take
+        for partial, final in taken:
+            os.replace(partial, final)
+    finally:
+        for partial, _ in taken:
+            partial.unlink(missing_ok=True)
+
+
+def _old_files(path: Path, written: set[str]) -> list[Path]:
+    """Weights of a checkpoint that was here before: reading would prefer or mix them."""
+    pattern = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?")
+    return [p for p in path.iterdir() if pattern.fullmatch(p.name) and p.name not in written]
+
+
+def _shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    total = 0
+    for name, size in sizes.items():
+        if shards[-1] and total + size > max_bytes:
+            shards.append([])
+            total = 0
+        shards[-1].append(name)
+        total += size
+    return shards
+
+
+def _stored_dtype(value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype is not None and value.is_floating_point() else value.dtype
+
+
+def _to_store(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return value.detach().to(device="cpu", dtype=_stored_dtype(value, dtype)).contiguous()

@@ -1,0 +1,98 @@
+"""From files to a model: every name and shape is checked before any weight is read."""
+
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..bloom.model import BloomPreTrainedModel
+from ..config import BloomConfig
+from ..errors import BloomWarning, CheckpointError
+from .files import WeightFiles
+from .names import TIED_HEAD, is_head, match_names
+
+ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
+
+
+def load_model(
+    make: Callable[[BloomConfig], ModelT],
+    config: BloomConfig,
+    path: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    device: str | torch.device = "cpu",
+    new_head: bool = True,
+) -> ModelT:
+    """Build a model around the weights of a directory.
+
+    On CPU, weights whose dtype already fits stay views of the mapped files: loading copies nothing, and
+    processes that load the same files share their pages. Files are never written through the map.
+
+    make (Callable): The model's class.
+    config (BloomConfig): Its geometry.
+    path (Path): Directory with the weights.
+    dtype (torch.dtype | None): Dtype of the weights; None keeps the files'.
+    device (str | torch.device): Where to put them.
+    new_head (bool): Whether a head that the files lack may start from random weights, with a warning.
+    RETURNS (ModelT): The model in evaluation mode.
+    RAISES (CheckpointError): One error that lists all missing, unexpected and misshapen weights.
+    """
+    with torch.device("meta"):
+        model = make(config)
+    expected = dict(model.named_parameters())
+    files = WeightFiles(path)
+    names = match_names(files.weights, expected)
+    missing_head = _check(expected, {n: files.weights[f].shape for n, f in names.items()}, path, new_head)
+    state = {n: _place(files[names[n]], dtype, device) for n in expected if n not in missing_head}
+    if missing_head:
+        state.update(_random_head(make, config, missing_head, dtype, device))
+        warnings.warn(
+            f"{path} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
+            BloomWarning,
+            stacklevel=3,
+        )
+    model.load_state_dict(state, strict=False, assign=True)
+    model.tie_weights()
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    return model.eval()
+
+
+def _place(value: Tensor, dtype: torch.dtype | None, device: str | torch.device) -> Tensor:
+    return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+
+
+def _check(
+    expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]], path: Path, new_head: bool
+) -> set[str]:
+    """RETURNS (set[str]): Weights of a head that the files do not hold."""
+    missing = [name for name in expected if name not in found]
+    missing_head = {name for name in missing if is_head(name)} if new_head else set()
+    problems = [f"missing: {name} {tuple(expected[name].shape)}" for name in missing if name not in missing_head]
+    for name, shape in found.items():
+        if name in expected and tuple(expected[name].shape) != shape:
+            problems.append(f"misshapen: {name} is {shape}, the config says {tuple(expected[name].shape)}")
+        elif name not in expected and not is_head(name):
+            problems.append(f"unexpected: {name} {shape}")
+    if problems:
+        raise CheckpointError(
+            f"The weights in {path} are not those its config describes ({len(problems)} problems):\n  "
+            + "\n  ".join(problems)
+        )
+    return missing_head
+
+
+def _random_head(
+    make: Callable[[BloomConfig], ModelT],
+    config: BloomConfig,
+    names: set[str],
+    dtype: torch.dtype | None,
+    device: str | torch.device,
+) -> dict[str, Tensor]:
+    """The weights a fresh model of no layers has for a head; drawn under the caller's seed."""
+    fresh = make(config.replace(n_layer=1, vocab_size=1) if TIED_HEAD not in names else config.replace(n_layer=1))
+    state = fresh.state_dict()
+    return {name: state[name].detach().to(device=device, dtype=dtype) for name in names}

@@ -1,0 +1,365 @@
+"""BLOOM's byte-level BPE tokenizer: Hugging Face's call signature on the `tokenizers` library alone."""
+
+import json
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from tokenizers import AddedToken, Encoding, Tokenizer
+
+from .errors import ConfigError, InputError
+
+TOKENIZER_FILE = "tokenizer.json"
+CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+DEFAULTS = {**SPECIAL_TOKENS, "padding_side": "left", "add_prefix_space": False, "split_special_tokens": False}
+
+
+class BatchEncoding(dict):
+    """What encoding returns: `input_ids`, `attention_mask` and what else was asked for, also as attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"The encoding has no {name!r}, only {sorted(self)}.") from None
+
+    def to(self, device: str | torch.device) -> "BatchEncoding":
+        """RETURNS (BatchEncoding): The same encoding with its tensors on another device."""
+        return BatchEncoding({k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in self.items()})
+
+
+class BloomTokenizerFast:
+    """Cuts text into pieces (subwords) and back, with character offsets.
+
+    tokenizer_object (Tokenizer): The `tokenizers` object with vocabulary and merges.
+    unk_token, bos_token, eos_token, pad_token (str): The control tokens.
+    padding_side (str): "left" (as BLOOM's checkpoints have it) or "right".
+    add_prefix_space (bool): Whether a text is encoded as if a space came before it.
+    split_special_tokens (bool): Whether control tokens found in text are encoded as ordinary text. False is
+        Hugging Face's behaviour; text that comes from users should always be encoded with True.
+    **config: Other fields of `tokenizer_config.json`, kept and written back.
+    RAISES (ConfigError): An option is not what it should be.
+    SOURCE: transformers' BloomTokenizerFast; the ids and offsets are the same.
+    """
+
+    def __init__(self, tokenizer_object: Tokenizer, **config: Any) -> None:
+        self.backend_tokenizer = tokenizer_object
+        self.init_kwargs = {**DEFAULTS, **config}
+        # A tokenizer.json may carry the settings of the call before it was saved.
+        tokenizer_object.no_padding()
+        tokenizer_object.no_truncation()
+        self.padding_side = _one_of(self.init_kwargs["padding_side"], ("left", "right"), "padding_side")
+        self.add_prefix_space = _one_of(self.init_kwargs["add_prefix_space"], (True, False), "add_prefix_space")
+        self.split_special_tokens = bool(self.init_kwargs["split_special_tokens"])
+        for name in SPECIAL_TOKENS:
+            setattr(self, name, _content(self.init_kwargs[name]))
+        missing = [token for token in self.all_special_tokens if tokenizer_object.token_to_id(token) is None]
+        if missing:
+            tokenizer_object.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in missing])
+        if self.add_prefix_space:
+            _set_prefix_space(tokenizer_object)
+        self._lock = threading.Lock()
+
+    unk_token: str
+    bos_token: str
+    eos_token: str
+    pad_token: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """RETURNS (list[str]): The control tokens, each once."""
+        return list(dict.fromkeys(getattr(self, name) for name in SPECIAL_TOKENS))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        """RETURNS (list[int]): The ids of the control tokens."""
+        return [self._id(token) for token in self.all_special_tokens]
+
+    @property
+    def unk_token_id(self) -> int:
+        """RETURNS (int): The id of `<unk>`."""
+        return self._id(self.unk_token)
+
+    @property
+    def bos_token_id(self) -> int:
+        """RETURNS (int): The id of `<s>`."""
+        return self._id(self.bos_token)
+
+    @property
+    def eos_token_id(self) -> int:
+        """RETURNS (int): The id of `</s>`."""
+        return self._id(self.eos_token)
+
+    @property
+    def pad_token_id(self) -> int:
+        """RETURNS (int): The id of `<pad>`."""
+        return self._id(self.pad_token)
+
+    def _id(self, token: str) -> int:
+        piece_id = self.backend_tokenizer.token_to_id(token)
+        assert piece_id is not None, token  # __init__ added what was missing
+        return piece_id
+
+    def __len__(self) -> int:
+        """RETURNS (int): Number of pieces, control tokens included."""
+        return self.backend_tokenizer.get_vocab_size(with_added_tokens=True)
+
+    @property
+    def vocab_size(self) -> int:
+        """RETURNS (int): Number of pieces without those that were added later."""
+        return self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
+
+    def get_vocab(self) -> dict[str, int]:
+        """RETURNS (dict[str, int]): All pieces, in their byte-level spelling, with their ids."""
+        return self.backend_tokenizer.get_vocab(with_added_tokens=True)
+
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str | None]:
+        """RETURNS (list[str | None]): Pieces in their byte-level spelling; None for ids without a piece."""
+        return [self.backend_tokenizer.id_to_token(int(i)) for i in ids]
+
+    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
+        """RETURNS (list[int]): Ids of pieces in their byte-level spelling, `<unk>`'s for unknown ones."""
+        found = (self.backend_tokenizer.token_to_id(token) for token in tokens)
+        return [self.unk_token_id if i is None else i for i in found]
+
+    def tokenize(self, text: str) -> list[str]:
+        """RETURNS (list[str]): The pieces of a text in their byte-level spelling."""
+        return self.encode_batch([text])[0].tokens
+
+    def encode(self, text: str, **options: Any) -> list[int]:
+        """RETURNS (list[int]): The ids of one text; options as in a call."""
+        return self(text, **options)["input_ids"]
+
+    def encode_batch(
+        self,
+        texts: Sequence[str] | Sequence[Sequence[str]],
+        *,
+        split_special_tokens: bool | None = None,
+        is_split_into_words: bool = False,
+        add_special_tokens: bool = True,
+    ) -> list[Encoding]:
+        """Encode texts without padding or truncation.
+
+        texts (Sequence[str] | Sequence[Sequence[str]]): Texts, or their words with is_split_into_words.
+        RETURNS (list[Encoding]): One `tokenizers.Encoding` per text: ids, tokens, character offsets.
+        RAISES (InputError): Words without add_prefix_space, or input that is not text.
+        """
+        if is_split_into_words and not self.add_prefix_space:
+            raise InputError(
+                "Got words (is_split_into_words=True), but the tokenizer was made without add_prefix_space=True, "
+                "so the words would lose their spaces. Load it with add_prefix_space=True or pass the whole text."
+            )
+        _check_texts(texts, is_split_into_words)
+        as_text = self.split_special_tokens if split_special_tokens is None else split_special_tokens
+        with self._lock:  # the setting belongs to the shared backend, not to the call
+            if self.backend_tokenizer.encode_special_tokens != as_text:
+                self.backend_tokenizer.encode_special_tokens = as_text
+            return self.backend_tokenizer.encode_batch(
+                list(texts), is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens
+            )
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | Sequence[Sequence[str]],
+        *,
+        padding: bool | str = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        padding_side: str | None = None,
+        pad_to_multiple_of: int | None = None,
+        is_split_into_words: bool = False,
+        add_special_tokens: bool = True,
+        split_special_tokens: bool | None = None,
+        return_attention_mask: bool = True,
+        return_offsets_mapping: bool = False,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Encode one text or a batch.
+
+        text (str | Sequence[str] | Sequence[Sequence[str]]): One text or several; with is_split_into_words,
+            the words of one text or of several.
+        padding (bool | str): True or "longest" pads to the longest row, "max_length" to max_length.
+        truncation (bool): Cut rows to max_length; never done unless asked for.
+        padding_side (str | None): Overrides the tokenizer's side.
+        split_special_tokens (bool | None): Overrides the tokenizer's treatment of control tokens in text.
+        return_tensors (str | None): "pt" or "np" for arrays of shape (batch, length); lists otherwise.
+        RETURNS (BatchEncoding): input_ids, attention_mask (1 for pieces, 0 for padding), and offset_mapping
+            ((start, end) in Unicode code points; (0, 0) for padding) on request.
+        RAISES (InputError): Options that do not fit together.
+        """
+        single = isinstance(text, str) or (is_split_into_words and (not text or isinstance(text[0], str)))
+        encodings = self.encode_batch(
+            [text] if single else text,  # type: ignore[arg-type, list-item]
+            split_special_tokens=split_special_tokens,
+            is_split_into_words=is_split_into_words,
+            add_special_tokens=add_special_tokens,
+        )
+        if truncation and max_length is None:
+            raise InputError("Got truncation=True without max_length. Say how many pieces to keep.")
+        keep = max_length if truncation else None
+        ids = [e.ids[:keep] for e in encodings]
+        columns: dict[str, list] = {"input_ids": ids}
+        if return_attention_mask:
+            columns["attention_mask"] = [[1] * len(row) for row in ids]
+        if return_offsets_mapping:
+            columns["offset_mapping"] = [e.offsets[:keep] for e in encodings]
+        length = _padded_length(padding, max_length, [len(row) for row in ids], pad_to_multiple_of)
+        if length is not None:
+            side = _one_of(padding_side or self.padding_side, ("left", "right"), "padding_side")
+            fill = {"input_ids": self.pad_token_id, "attention_mask": 0, "offset_mapping": (0, 0)}
+            columns = {name: [_pad(row, length, fill[name], side) for row in rows] for name, rows in columns.items()}
+        if return_tensors is not None:
+            return BatchEncoding({name: _to_array(rows, return_tensors) for name, rows in columns.items()})
+        return BatchEncoding({name: rows[0] if single else rows for name, rows in columns.items()})
+
+    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> str:
+        """RETURNS (str): The text of the pieces; exactly the text that was encoded, as nothing is cleaned up."""
+        return self.backend_tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+
+    def batch_decode(self, rows: Iterable[Iterable[int]], *, skip_special_tokens: bool = False) -> list[str]:
+        """RETURNS (list[str]): `decode` of every row."""
+        return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
+
+    @classmethod
+    def from_directory(cls, path: str | os.PathLike, **config: Any) -> "BloomTokenizerFast":
+        """Read `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
+
+        path (str | PathLike): Directory in the Hugging Face layout.
+        **config: Override what the files say.
+        RETURNS (BloomTokenizerFast): The tokenizer.
+        RAISES (ConfigError): tokenizer.json is missing, or a file is not what it should be.
+        """
+        path = Path(path)
+        if not (path / TOKENIZER_FILE).is_file():
+            raise ConfigError(f"No {TOKENIZER_FILE} in {path}. Expected a checkpoint in the Hugging Face layout.")
+        from_files = {**_read_json(path / CONFIG_FILE), **_read_json(path / SPECIAL_TOKENS_FILE)}
+        return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
+
+    @classmethod
+    def from_strings(cls, tokenizer_json: bytes, config: dict[str, Any]) -> "BloomTokenizerFast":
+        """RETURNS (BloomTokenizerFast): The tokenizer that the content of a tokenizer.json describes.
+        RAISES (ConfigError): The content is not a tokenizer.
+        """
+        try:
+            backend = Tokenizer.from_buffer(tokenizer_json)
+        except Exception as error:  # the library raises bare Exception
+            raise ConfigError(f"The content of {TOKENIZER_FILE} is not a tokenizer: {error}.") from None
+        config = {k: v for k, v in config.items() if k not in ("tokenizer_class", "added_tokens_decoder")}
+        return cls(backend, **config)
+
+    def to_strings(self) -> tuple[bytes, dict[str, Any]]:
+        """RETURNS (tuple[bytes, dict[str, Any]]): What `from_strings` reads: tokenizer.json, and the options."""
+        return self.backend_tokenizer.to_str().encode("utf8"), dict(self.init_kwargs)
+
+    def save_pretrained(self, path: str | os.PathLike) -> None:
+        """Write the three files that `from_directory` and Hugging Face read.
+
+        path (str | PathLike): Directory, made if it does not exist.
+        """
+        path = Path(path)
+        path.mkdir(parents=True, exist_ok=True)
+        tokenizer_json, config = self.to_strings()
+        special = {name: getattr(self, name) for name in SPECIAL_TOKENS}
+        config = {**config, **special, "tokenizer_class": "BloomTokenizerFast"}
+        (path / TOKENIZER_FILE).write_bytes(tokenizer_json)
+        (path / CONFIG_FILE).write_text(_to_json(config), encoding="utf8")
+        (path / SPECIAL_TOKENS_FILE).write_text(_to_json(special), encoding="utf8")
+
+
+def _one_of(value: Any, allowed: tuple, name: str) -> Any:
+    if value not in allowed:
+        raise ConfigError(f"Expected {name} to be one of {allowed}, got {value!r}.")
+    return value
+
+
+def _content(token: Any) -> str:
+    """The text of a control token, which files write as a string or as a record."""
+    text = token.get("content") if isinstance(token, dict) else token
+    if not isinstance(text, str) or not text:
+        raise ConfigError(f"Expected a control token as text or as a record with 'content', got {token!r}.")
+    return text
+
+
+def _set_prefix_space(backend: Tokenizer) -> None:
+    """Switch the prefix space on inside an existing pre-tokenizer and decoder, however they are nested.
+
+    SOURCE: transformers does the same to the same two parts.
+    """
+    for name in ("pre_tokenizer", "decoder"):
+        part = getattr(backend, name)
+        if part is not None:
+            state = part.__getstate__().replace(b'"add_prefix_space":false', b'"add_prefix_space":true')
+            part.__setstate__(state)
+            setattr(backend, name, part)
+
+
+def _check_texts(texts: Any, is_split_into_words: bool) -> None:
+    for text in texts:
+        good = not isinstance(text, str) and all(isinstance(w, str) for w in text) if is_split_into_words else False
+        if not (good or (not is_split_into_words and isinstance(text, str))):
+            expected = "sequences of words" if is_split_into_words else "texts (str)"
+            raise InputError(f"Expected {expected}, got {type(text).__name__}: {str(text)[:40]!r}.")
+
+
+def _padded_length(
+    padding: bool | str, max_length: int | None, lengths: list[int], multiple: int | None
+) -> int | None:
+    """The length that rows are padded to, or None for no padding."""
+    if padding is False or padding == "do_not_pad":
+        return None
+    if padding == "max_length":
+        if max_length is None:
+            raise InputError("Got padding='max_length' without max_length. Say how long rows should be.")
+        length = max(max_length, *lengths) if lengths else max_length
+    elif padding is True or padding == "longest":
+        length = max(lengths, default=0)
+    else:
+        raise InputError(f"Expected padding to be True, False, 'longest' or 'max_length', got {padding!r}.")
+    return -(-length // multiple) * multiple if multiple else length
+
+
+def _pad(row: list, length: int, value: Any, side: str) -> list:
+    padding = [value] * (length - len(row))
+    return padding + row if side == "left" else row + padding
+
+
+def _to_array(rows: list, kind: str) -> Any:
+    if len({len(row) for row in rows}) > 1:
+        raise InputError(
+            f"Rows of {min(map(len, rows))} to {max(map(len, rows))} pieces make no rectangular tensor. "
+            "Pass padding=True."
+        )
+    array = numpy.array(rows, dtype=numpy.int64)
+    if kind == "np":
+        return array
+    if kind == "pt":
+        return torch.from_numpy(array)
+    raise InputError(f"Expected return_tensors to be 'pt', 'np' or None, got {kind!r}.")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"Expected {path} to hold a JSON object, got {type(values).__name__}.")
+    return values
+
+
+def _to_json(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

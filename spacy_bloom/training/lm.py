@@ -1,0 +1,307 @@
+"""The training loop of a causal language model: exact to resume, within a budget of steps or minutes."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..bloom.heads import BloomForCausalLM
+from ..errors import ConfigError, InputError
+from .lm_data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
+from .lm_state import Progress, load_state, save_state, state_path
+from .losses import lm_loss, piece_nll
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Section [training] of a training config. A limit or an interval of 0 means none.
+
+    max_steps (int), max_minutes (float): The budget; training ends when the first of them is spent. The
+        minutes are those of the loop, evaluation included, and go on counting after a resumption.
+    learning_rate (float): Peak of the schedule.
+    learning_rate_floor (float): The part of the peak that is left at the end of the cosine.
+    warmup_steps (int): Steps in which the learning rate rises linearly.
+    weight_decay (float): Of matrices; biases and layer norms have none.
+    grad_clip (float): Largest norm of the gradient.
+    accumulate_gradient (int): Batches per step.
+    gradient_checkpointing (bool): Recompute activations in the backward pass, to save memory.
+    eval_steps (int), eval_minutes (float): How often the held-back lines are evaluated.
+    save_steps (int), save_minutes (float): How often the state is saved.
+    save_dtype (str): "float32", "float16" or "bfloat16", for the checkpoints; the state is always exact.
+    seed (int): Of tokenizer, first weights, order of the data and dropout.
+    RAISES (ConfigError): A value is out of range.
+    """
+
+    learning_rate: float
+    max_steps: int = 0
+    max_minutes: float = 0.0
+    warmup_steps: int = 0
+    learning_rate_floor: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    accumulate_gradient: int = 1
+    gradient_checkpointing: bool = False
+    eval_steps: int = 0
+    eval_minutes: float = 0.0
+    save_steps: int = 0
+    save_minutes: float = 5.0
+    save_dtype: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, str) and not 0 <= value < math.inf:
+                raise ConfigError(f"training.{name} is {value}; it must be finite and not negative.")
+        if not (self.max_steps or self.max_minutes):
+            raise ConfigError("Training would never end: set training.max_steps or training.max_minutes.")
+        if self.accumulate_gradient < 1:
+            raise ConfigError("training.accumulate_gradient is 0; it must be at least 1.")
+        if self.learning_rate_floor > 1 or self.beta1 >= 1 or self.beta2 >= 1:
+            raise ConfigError("In [training], learning_rate_floor must be <= 1, beta1 and beta2 < 1.")
+        if self.save_dtype not in DTYPES:
+            raise ConfigError(f"training.save_dtype is {self.save_dtype!r}; expected one of {list(DTYPES)}.")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """bpb (float): Bits per byte of all held-back lines together.
+    bpb_by_file (dict[str, float]): The same by file.
+    is_best (bool): Whether no earlier evaluation of the run was as good.
+    """
+
+    bpb: float
+    bpb_by_file: dict[str, float]
+    is_best: bool = False
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """step (int): Steps done.
+    loss (float | None): Of the last step, in nats per piece; None before the first one.
+    n_pieces (int): Pieces learned from so far.
+    fraction (float): Part of the budget that is spent, 0 to 1.
+    evaluation (Evaluation | None): If there was one after this step.
+    """
+
+    step: int
+    loss: float | None
+    n_pieces: int
+    fraction: float
+    evaluation: Evaluation | None
+
+
+class LMTrainer:
+    """Trains a model in place and keeps state and history of the run in a directory.
+
+    `output/state` holds what `resume` needs; `output/history.jsonl` has one line per evaluation. What a step
+    does depends on weights, optimizer, configs and its number only: no random generator is ever carried over.
+    """
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        files: Sequence[EncodedFile],
+        config: TrainingConfig,
+        data: DataConfig,
+        output: Path,
+        *,
+        run: Mapping[str, Any] | None = None,
+    ) -> None:
+        """model (BloomForCausalLM): Trained in place.
+        files (Sequence[EncodedFile]): What to learn from and to evaluate on.
+        config (TrainingConfig), data (DataConfig): Sections of the config.
+        output (Path): Directory of state and history.
+        run (Mapping[str, Any] | None): Kept in the state as `progress.run`.
+        """
+        self.model, self.files, self.config, self.data = model, files, config, data
+        self.batches = Batches(files, data, seed=config.seed)
+        self.optimizer = make_optimizer(model, config)
+        self.state_path, self.history_path = state_path(output), output / "history.jsonl"
+        self.progress = Progress(run=dict(run or {}))
+        self.stopping = False
+        if config.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+
+    def resume(self) -> None:
+        """Take up the state in `output/state`.
+
+        RAISES (CheckpointError): It is damaged, or another model's.
+        """
+        self.progress = load_state(self.state_path, self.model, self.optimizer)
+
+    def stop(self) -> None:
+        """End after the current step; the state will be saved."""
+        self.stopping = True
+
+    def save(self) -> None:
+        """Write the state to `output/state`."""
+        save_state(self.state_path, self.model, self.optimizer, self.progress)
+
+    def train(self) -> Iterator[StepReport]:
+        """Train until the budget is spent or `stop` is called, and save the state.
+
+        A new run begins with an evaluation, so that fine-tuning shows what it changes.
+        YIELDS (StepReport): After every step.
+        RAISES (InputError): The loss is not finite.
+        """
+        self._prune_history()
+        started = time.monotonic() - self.progress.minutes * 60
+        saved, finished = self.progress.minutes, self.fraction >= 1
+        if self.progress.step == 0:
+            yield self._report(None, self._evaluate(started))
+        while not (finished or self.stopping):
+            loss = self._step()
+            self.progress.minutes = (time.monotonic() - started) / 60
+            finished = self.fraction >= 1
+            yield self._report(loss, self._evaluate(started) if finished or self._must_evaluate() else None)
+            if self._is_due(self.config.save_steps, self.config.save_minutes, saved):
+                self.save()
+                saved = self.progress.minutes
+        self.save()
+
+    @property
+    def fraction(self) -> float:
+        """RETURNS (float): Part of the budget that is spent: by steps or by minutes, whichever is further."""
+        by_steps = self.progress.step / (self.config.max_steps or math.inf)
+        by_minutes = self.progress.minutes / (self.config.max_minutes or math.inf)
+        return min(max(by_steps, by_minutes), 1.0)
+
+    def _step(self) -> float:
+        """RETURNS (float): Mean loss over the pieces of the step, in nats."""
+        torch.manual_seed(self.config.seed + self.progress.step)  # for dropout
+        self.model.train()
+        batches = [self._next_batch() for _ in range(self.config.accumulate_gradient)]
+        n_pieces = sum(len(batch.labels) for batch in batches)
+        loss = sum(self._backward(batch, len(batch.labels) / n_pieces) for batch in batches)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"The loss of step {self.progress.step + 1} is {loss}. Lower training.learning_rate or raise "
+                "training.warmup_steps; the last saved state is good."
+            )
+        if self.config.grad_clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.progress.step, self.fraction, self.config)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.progress.step += 1
+        self.progress.n_pieces += n_pieces
+        self.progress.loss_sum += loss
+        self.progress.loss_steps += 1
+        return loss
+
+    def _next_batch(self) -> Batch:
+        progress = self.progress
+        batch, progress.epoch, progress.place = self.batches.take(progress.epoch, progress.place)
+        return batch
+
+    def _backward(self, batch: Batch, share: float) -> float:
+        """RETURNS (float): The batch's part of the step's loss."""
+        hidden, labels = _encode(self.model, batch)
+        loss = lm_loss(hidden, self.model.lm_head.weight, labels) * share
+        loss.backward()
+        return loss.item()
+
+    def _must_evaluate(self) -> bool:
+        return self._is_due(self.config.eval_steps, self.config.eval_minutes, self.progress.eval_minutes)
+
+    def _is_due(self, steps: int, minutes: float, last: float) -> bool:
+        by_steps = bool(steps) and self.progress.step % steps == 0
+        return by_steps or bool(minutes) and self.progress.minutes - last >= minutes
+
+    def _evaluate(self, started: float) -> Evaluation | None:
+        """RETURNS (Evaluation | None): None if no lines are held back."""
+        result = evaluate(self.model, self.files, self.data)
+        progress = self.progress
+        progress.minutes = progress.eval_minutes = (time.monotonic() - started) / 60
+        if result is None:
+            return None
+        is_best = progress.best_bpb is None or result.bpb < progress.best_bpb
+        loss = progress.loss_sum / progress.loss_steps if progress.loss_steps else None
+        row = {"step": progress.step, "minutes": progress.minutes, "n_pieces": progress.n_pieces}
+        row = {**row, "loss": loss, "bpb": result.bpb, "bpb_by_file": result.bpb_by_file}
+        with self.history_path.open("a", encoding="utf8") as file:
+            file.write(json.dumps(row) + "\n")
+        progress.loss_sum, progress.loss_steps = 0.0, 0
+        progress.best_bpb = result.bpb if is_best else progress.best_bpb
+        return Evaluation(result.bpb, result.bpb_by_file, is_best)
+
+    def _prune_history(self) -> None:
+        """Remove evaluations after the saved state: they will be done again."""
+        self.history_path.parent.mkdir(parents=True, exist_ok=True)
+        rows = self.history_path.read_text("utf8").splitlines() if self.history_path.exists() else []
+        step = self.progress.step
+        kept = [row for row in rows if step and json.loads(row)["step"] <= step]
+        temporary = self.history_path.with_name("history.jsonl.tmp")
+        temporary.write_text("".join(row + "\n" for row in kept), encoding="utf8")
+        os.replace(temporary, self.history_path)
+
+    def _report(self, loss: float | None, evaluation: Evaluation | None) -> StepReport:
+        return StepReport(self.progress.step, loss, self.progress.n_pieces, self.fraction, evaluation)
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """RETURNS (AdamW): Over all parameters; only matrices decay, not biases and layer norms."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+
+
+def learning_rate(step: int, fraction: float, config: TrainingConfig) -> float:
+    """step (int): Steps done.
+    fraction (float): Part of the budget that is spent, 0 to 1.
+    RETURNS (float): A linear rise over the warm-up, times a cosine from peak to floor over the budget.
+    """
+    rise = min((step + 1) / (config.warmup_steps or 1), 1.0)
+    cosine = 0.5 * (1 + math.cos(math.pi * fraction))
+    floor = config.learning_rate_floor
+    return config.learning_rate * rise * (floor + (1 - floor) * cosine)
+
+
+@torch.no_grad()
+def evaluate(model: BloomForCausalLM, files: Sequence[EncodedFile], data: DataConfig) -> Evaluation | None:
+    """Bits per byte of the held-back lines, by which models with different tokenizers can be compared.
+
+    It is minus log2 of the probability of each line's pieces (not of the `</s>` after them), given `</s>`
+    before them and nothing else, divided by the UTF-8 bytes of the lines.
+
+    model (BloomForCausalLM): Left in evaluation mode.
+    files (Sequence[EncodedFile]): Those without held-back lines are passed over.
+    data (DataConfig): Size of a batch.
+    RETURNS (Evaluation | None): None if no lines are held back.
+    """
+    model.eval()
+    files = [file for file in files if file.held_back]
+    bits = {file.name: sum(_bits(model, batch) for batch in held_back_batches(file, data)) for file in files}
+    n_bytes = sum(file.held_back_bytes for file in files)
+    if not files:
+        return None
+    return Evaluation(sum(bits.values()) / n_bytes, {f.name: bits[f.name] / f.held_back_bytes for f in files})
+
+
+def _bits(model: BloomForCausalLM, batch: Batch) -> float:
+    hidden, labels = _encode(model, batch)
+    return piece_nll(hidden, model.lm_head.weight, labels).double().sum().item() / math.log(2)
+
+
+def _encode(model: BloomForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
+    """RETURNS (tuple[Tensor, Tensor]): On the model's device, hidden states and labels.
+    Shapes (pieces, hidden_size) and (pieces,).
+    """
+    device = model.lm_head.weight.device
+    return model.transformer.encode_packed(batch.input_ids.to(device), batch.lengths), batch.labels.to(device)

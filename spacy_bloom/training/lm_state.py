@@ -1,0 +1,128 @@
+"""What a training run needs to go on exactly: one safetensors file, replaced in one go."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ..errors import CheckpointError
+
+WEIGHT = "weight"  # tensors are called KIND/PARAMETER: this, or what the optimizer calls its own
+
+
+@dataclass
+class Progress:
+    """Where training stands, besides weights and optimizer.
+
+    step (int): Steps done.
+    epoch, place (int): Where the next batch starts.
+    minutes (float): Spent of the budget.
+    n_pieces (int): Pieces learned from.
+    loss_sum (float), loss_steps (int): Since the last evaluation.
+    eval_minutes (float): When the last evaluation ended.
+    best_bpb (float | None): Lowest bits per byte of all evaluations.
+    run (dict[str, Any]): What the caller wants to find again; anything that JSON can hold.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    place: int = 0
+    minutes: float = 0.0
+    n_pieces: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    eval_minutes: float = 0.0
+    best_bpb: float | None = None
+    run: dict[str, Any] = field(default_factory=dict)
+
+
+def state_path(output: Path) -> Path:
+    """RETURNS (Path): The state's file in a run's output directory."""
+    return output / "state" / "state.safetensors"
+
+
+def save_state(path: Path, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+    """Write to a temporary file and move it, so that a kill at any time leaves the last good state.
+
+    path (Path): Replaced if it exists.
+    model (Module): Its parameters are saved, tied ones once.
+    optimizer (Optimizer): Its state of each parameter is saved.
+    progress (Progress): Saved as JSON in the file's metadata.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {**_weights(model), **_moments(model, optimizer)}
+    save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress))})
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def read_progress(path: Path) -> Progress:
+    """RETURNS (Progress): Of a saved state.
+    RAISES (CheckpointError): The file is not a state.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return Progress(**json.loads((file.metadata() or {})["progress"]))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not the state of a training run ({error!r}).") from error
+
+
+def load_state(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
+    """Put a saved state into a model and its optimizer.
+
+    path (Path): A state that `save_state` wrote.
+    model (Module): Of the geometry that was saved.
+    optimizer (Optimizer): Of this model's parameters.
+    RETURNS (Progress): Where training stood.
+    RAISES (CheckpointError): The file is not a state, or is another model's.
+    """
+    progress = read_progress(path)
+    parameters = dict(model.named_parameters())
+    with safe_open(path, framework="pt") as file:
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        different = _differences(shapes, parameters)
+        if different:
+            raise CheckpointError(f"{path} is another model's state; these differ: {', '.join(different)}.")
+        for full_name in shapes:
+            kind, _, name = full_name.partition("/")
+            tensor, parameter = file.get_tensor(full_name), parameters[name]
+            if kind == WEIGHT:
+                with torch.no_grad():
+                    parameter.copy_(tensor)
+            else:  # the optimizer keeps its count of steps, which has no dimensions, on the CPU
+                device = parameter.device if tensor.dim() else "cpu"
+                optimizer.state[parameter][kind] = tensor.to(device, copy=True)
+    return progress
+
+
+def _differences(shapes: dict[str, tuple[int, ...]], parameters: dict[str, nn.Parameter]) -> list[str]:
+    """RETURNS (list[str]): Tensors that a state lacks, or that are not of the model's names and shapes."""
+    missing = {f"{WEIGHT}/{name}" for name in parameters} - shapes.keys()
+    wrong = {
+        full_name
+        for full_name, shape in shapes.items()
+        for kind, _, name in [full_name.partition("/")]
+        if name not in parameters or shape != tuple(parameters[name].shape) and (shape or kind == WEIGHT)
+    }
+    return sorted(missing | wrong)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    return {f"{WEIGHT}/{name}": p.detach().contiguous() for name, p in model.named_parameters()}
+
+
+def _moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    return {
+        f"{kind}/{name}": tensor.contiguous()
+        for name, parameter in model.named_parameters()
+        for kind, tensor in optimizer.state.get(parameter, {}).items()
+    }

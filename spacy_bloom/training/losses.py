@@ -1,0 +1,116 @@
+"""The causal language model's loss, computed in chunks: the logits of all pieces never exist at once."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+IGNORED = -100  # the label that F.cross_entropy ignores too
+
+# Pieces per chunk. A chunk of logits is 12 MB with 12,288 embedding rows, 250 MB with BLOOM's 250,880.
+CHUNK_SIZE = 256
+
+
+def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
+    """Mean cross entropy of the labels under `softmax(hidden @ weight.T)`.
+
+    The gradients are computed chunk by chunk in the forward pass, while a chunk's probabilities are there;
+    the backward pass only scales them. Softmax and sums are float32 if the inputs are of half precision.
+
+    hidden (Tensor): Hidden states after the last layer norm. Shape (pieces, hidden).
+    weight (Tensor): The LM head, which is the embedding matrix. Shape (vocab, hidden).
+    labels (Tensor): The piece to predict at each place; -100 is ignored. Shape (pieces,), int64.
+    chunk_size (int): Pieces whose logits exist at once.
+    RETURNS (Tensor): The mean over the labels that are not ignored, in nats; 0 if there are none. Shape ().
+    """
+    return _ChunkedCrossEntropy.apply(hidden, weight, labels, chunk_size)
+
+
+@torch.no_grad()
+def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
+    """Negative log likelihood of every label, for evaluation.
+
+    hidden (Tensor): Shape (pieces, hidden).
+    weight (Tensor): Shape (vocab, hidden).
+    labels (Tensor): Shape (pieces,), int64; -100 gives 0.
+    chunk_size (int): Pieces whose logits exist at once.
+    RETURNS (Tensor): In nats. Shape (pieces,), float32 (float64 for float64 inputs).
+    """
+    losses = [
+        F.cross_entropy(_logits(h, weight), y, ignore_index=IGNORED, reduction="none")
+        for h, y in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True)
+    ]
+    return torch.cat(losses)
+
+
+class _ChunkedCrossEntropy(Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk_size: int) -> Tensor:
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        sums = _sum_dtype(hidden)
+        d_hidden = torch.empty_like(hidden) if wants_hidden else None
+        d_weight = torch.zeros_like(weight, dtype=sums) if wants_weight else None
+        total = torch.zeros((), dtype=sums, device=hidden.device)
+        scale = 1.0 / max(int((labels != IGNORED).sum()), 1)
+        for start in range(0, len(labels), chunk_size):
+            chunk = slice(start, start + chunk_size)
+            loss, d_logits = _chunk_loss(_logits(hidden[chunk], weight), labels[chunk])
+            total += loss
+            d_logits = d_logits.to(hidden.dtype)
+            if d_hidden is not None:
+                torch.mm(d_logits, weight, out=d_hidden[chunk])
+            if d_weight is not None:
+                _add_product(d_weight, d_logits.T, hidden[chunk])
+        ctx.save_for_backward(d_hidden, d_weight)
+        ctx.weight_dtype, ctx.scale = weight.dtype, scale
+        return total * scale
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        d_hidden, d_weight = ctx.saved_tensors
+        factor = upstream * ctx.scale
+        if d_hidden is not None:
+            d_hidden = (d_hidden * factor).to(d_hidden.dtype)
+        if d_weight is not None:
+            d_weight = (d_weight * factor).to(ctx.weight_dtype)
+        return d_hidden, d_weight, None, None
+
+
+def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Summed loss of a chunk and its gradient with regard to the logits, which are overwritten.
+
+    The gradient is that of the sum, not of the mean: half precision holds entries of order 1.
+
+    logits (Tensor): Shape (chunk, vocab).
+    labels (Tensor): Shape (chunk,).
+    RETURNS (tuple[Tensor, Tensor]): Shapes () and (chunk, vocab).
+    """
+    kept = (labels != IGNORED).unsqueeze(1)  # (chunk, 1)
+    columns = labels.unsqueeze(1).clamp(min=0)  # (chunk, 1)
+    normalizer = logits.logsumexp(dim=1, keepdim=True)  # (chunk, 1)
+    loss = ((normalizer - logits.gather(1, columns)) * kept).sum()
+    probabilities = logits.sub_(normalizer).exp_()
+    probabilities.scatter_add_(1, columns, torch.full_like(normalizer, -1.0))
+    if not kept.all():
+        probabilities.mul_(kept)
+    return loss, probabilities
+
+
+def _logits(hidden: Tensor, weight: Tensor) -> Tensor:
+    return (hidden @ weight.T).to(_sum_dtype(hidden))
+
+
+def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add `left @ right` to total in place; in float32 if the factors are of half precision."""
+    if total.dtype == left.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
+
+
+def _sum_dtype(tensor: Tensor) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, torch.float32)
