@@ -8,7 +8,7 @@ import torch
 
 from . import tokenizer
 from .bloom import heads, model
-from .checkpoint.files import CONFIG_FILE, MAX_SHARD_BYTES, save_weights
+from .checkpoint.files import CONFIG_FILE, MAX_SHARD_BYTES, WeightFiles, save_weights
 from .checkpoint.load import load_model
 from .checkpoint.names import TIED_HEAD
 from .checkpoint.sources import find_checkpoint
@@ -64,7 +64,7 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         path = find_checkpoint(name, revision=revision, local_files_only=local_files_only)
         config = BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config
         config = config.replace(**changes) if changes else config
-        return load_model(cls, config, path, dtype=to_dtype(dtype), device=device)
+        return load_model(cls, config, WeightFiles(path), dtype=to_dtype(dtype), device=device)
 
     def save_pretrained(
         self,

@@ -149,10 +149,13 @@ class BloomTokenizerFast:
         split_special_tokens: bool | None = None,
         is_split_into_words: bool = False,
         add_special_tokens: bool = True,
+        parallel: bool = True,
     ) -> list[Encoding]:
         """Encode texts without padding or truncation.
 
         texts (Sequence[str] | Sequence[Sequence[str]]): Texts, or their words with is_split_into_words.
+        parallel (bool): Use all cores. A process that is going to fork should not: the library warns then,
+            and its children can wait for threads that they do not have.
         RETURNS (list[Encoding]): One `tokenizers.Encoding` per text: ids, tokens, character offsets.
         RAISES (InputError): Words without add_prefix_space, or input that is not text.
         """
@@ -166,9 +169,10 @@ class BloomTokenizerFast:
         with self._lock:  # the setting belongs to the shared backend, not to the call
             if self.backend_tokenizer.encode_special_tokens != as_text:
                 self.backend_tokenizer.encode_special_tokens = as_text
-            return self.backend_tokenizer.encode_batch(
-                list(texts), is_pretokenized=is_split_into_words, add_special_tokens=add_special_tokens
-            )
+            options = {"is_pretokenized": is_split_into_words, "add_special_tokens": add_special_tokens}
+            if parallel:
+                return self.backend_tokenizer.encode_batch(list(texts), **options)
+            return [self.backend_tokenizer.encode(text, **options) for text in texts]
 
     def __call__(
         self,

@@ -59,6 +59,7 @@ class WeightFiles:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self.weights: dict[str, Weight] = {}
         self._bins: dict[Path, dict[str, Tensor]] = {}
         for file in _weight_files(path):
@@ -75,6 +76,14 @@ class WeightFiles:
             return self._bins[file][name]
         with safe_open(file, framework="pt") as opened:
             return opened.get_tensor(name)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """RETURNS (dict[str, tuple[int, ...]]): Shapes by name."""
+        return {name: weight.shape for name, weight in self.weights.items()}
+
+    def __str__(self) -> str:
+        return str(self.path)
 
     def _open_bin(self, file: Path) -> dict[str, Weight]:
         try:

@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,29 +10,48 @@ from torch import Tensor
 from ..bloom.model import BloomPreTrainedModel
 from ..config import BloomConfig
 from ..errors import BloomWarning, CheckpointError
-from .files import WeightFiles
 from .names import TIED_HEAD, is_head, match_names
 
 ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
 
 
+class WeightSource(Protocol):
+    """Weights by name, whose shapes are known before they are read; str() says where they are from."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def __getitem__(self, name: str) -> Tensor: ...
+
+
+class TensorSource(dict[str, Tensor]):
+    """Weights that are in memory already."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """RETURNS (dict[str, tuple[int, ...]]): Shapes by name."""
+        return {name: tuple(value.shape) for name, value in self.items()}
+
+    def __str__(self) -> str:
+        return "the serialised bytes"
+
+
 def load_model(
     make: Callable[[BloomConfig], ModelT],
     config: BloomConfig,
-    path: Path,
+    source: WeightSource,
     *,
     dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
     new_head: bool = True,
 ) -> ModelT:
-    """Build a model around the weights of a directory.
+    """Build a model around weights.
 
     On CPU, weights whose dtype already fits stay views of the mapped files: loading copies nothing, and
     processes that load the same files share their pages. Files are never written through the map.
 
     make (Callable): The model's class.
     config (BloomConfig): Its geometry.
-    path (Path): Directory with the weights.
+    source (WeightSource): The weights; files, or tensors.
     dtype (torch.dtype | None): Dtype of the weights; None keeps the files'.
     device (str | torch.device): Where to put them.
     new_head (bool): Whether a head that the files lack may start from random weights, with a warning.
@@ -43,14 +61,14 @@ def load_model(
     with torch.device("meta"):
         model = make(config)
     expected = dict(model.named_parameters())
-    files = WeightFiles(path)
-    names = match_names(files.weights, expected)
-    missing_head = _check(expected, {n: files.weights[f].shape for n, f in names.items()}, path, new_head)
-    state = {n: _place(files[names[n]], dtype, device) for n in expected if n not in missing_head}
+    shapes = source.shapes
+    names = match_names(shapes, expected)
+    missing_head = _check(expected, {n: shapes[f] for n, f in names.items()}, str(source), new_head)
+    state = {n: _place(source[names[n]], dtype, device) for n in expected if n not in missing_head}
     if missing_head:
         state.update(_random_head(make, config, missing_head, dtype, device))
         warnings.warn(
-            f"{path} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
+            f"{source} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
             BloomWarning,
             stacklevel=3,
         )
@@ -66,7 +84,7 @@ def _place(value: Tensor, dtype: torch.dtype | None, device: str | torch.device)
 
 
 def _check(
-    expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]], path: Path, new_head: bool
+    expected: Mapping[str, Tensor], found: Mapping[str, tuple[int, ...]], where: str, new_head: bool
 ) -> set[str]:
     """RETURNS (set[str]): Weights of a head that the files do not hold."""
     missing = [name for name in expected if name not in found]
@@ -79,7 +97,7 @@ def _check(
             problems.append(f"unexpected: {name} {shape}")
     if problems:
         raise CheckpointError(
-            f"The weights in {path} are not those its config describes ({len(problems)} problems):\n  "
+            f"The weights in {where} are not those its config describes ({len(problems)} problems):\n  "
             + "\n  ".join(problems)
         )
     return missing_head

@@ -35,6 +35,11 @@ def find_checkpoint(
     return _fetch(str(name), revision, local_files_only)
 
 
+def is_local(name: str | os.PathLike) -> bool:
+    """RETURNS (bool): Whether a checkpoint can be found without the network."""
+    return Path(name).is_dir() or str(name) in BUNDLED_NAMES
+
+
 def _fetch(name: str, revision: str | None, local_files_only: bool) -> Path:
     # Imported here, so that pipelines on local checkpoints never load a network client.
     from huggingface_hub import snapshot_download

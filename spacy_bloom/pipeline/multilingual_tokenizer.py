@@ -6,14 +6,14 @@ of its own; spaCy's rules then see ordinary spaced text, and the added spaces ar
 
 import re
 import unicodedata
-from typing import Callable, Iterable, Iterator, Optional, Tuple
+from collections.abc import Callable, Iterable, Iterator
 
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
 from spacy.tokens import Doc
 from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix_regex, registry
 
-Ranges = Iterable[Tuple[int, int]]
+Ranges = Iterable[tuple[int, int]]
 
 # SOURCE: Unicode 15, Blocks.txt; scripts that put no space between words. Hangul does, and is left to spaCy's rules.
 UNSPACED_SCRIPTS = (
@@ -104,11 +104,8 @@ CHARACTER = (
 )
 _STARTS = f"{_ALONE}{_EMOJI}{_FLAG_HALF}"
 _HAS_CHARACTER = re.compile(f"[{_STARTS}\u20e3]")
-# The group in the lookahead makes the match atomic: backtracking would end it before a mark.
-_CUT = re.compile(
-    rf"(?:(?=(?P<character>{CHARACTER}))(?P=character)(?=\S)"
-    rf"|[^\s{_STARTS}](?=[{_STARTS}]|[0-9#*]\ufe0f?\u20e3))"
-)
+# Where the text goes on, `more` matches; where it does not, the character is consumed all the same.
+_CUT = re.compile(rf"(?:{CHARACTER}|[^\s{_STARTS}](?=[{_STARTS}]|[0-9#*]\ufe0f?\u20e3))(?P<more>(?=\S))?")
 
 
 def spaced(text: str) -> str:
@@ -119,7 +116,7 @@ def spaced(text: str) -> str:
     """
     if text.isascii() or not _HAS_CHARACTER.search(text):
         return text
-    return _CUT.sub(lambda match: match[0] + " ", text)
+    return _CUT.sub(lambda match: match[0] if match["more"] is None else match[0] + " ", text)
 
 
 def without_added_spaces(doc: Doc, text: str) -> Doc:
@@ -173,7 +170,7 @@ class MultilingualTokenizer(Tokenizer):
         return super().explain(spaced(text))
 
 
-def _whole_character_or(token_match: Optional[Callable]) -> Callable:
+def _whole_character_or(token_match: Callable | None) -> Callable:
     """A `token_match` that keeps a `CHARACTER` whole (affix rules would cut emoji sequences), and what was kept before.
 
     token_match (Optional[Callable]): the language's own: the `match` of a compiled pattern.

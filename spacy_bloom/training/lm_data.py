@@ -39,7 +39,7 @@ class DataConfig:
         if self.max_length < 1:
             raise ConfigError(f"data.max_length is {self.max_length}; it must be at least 1.")
         if self.batch_pieces < self.max_length:
-            raise ConfigError(f"data.batch_pieces {self.batch_pieces} is less than max_length {self.max_length}.")
+            raise ConfigError(f"data.batch_pieces {self.batch_pieces} is less than data.max_length.")
         if not 0 <= self.alpha <= 1:
             raise ConfigError(f"data.alpha is {self.alpha}; it must be between 0 and 1.")
         if self.held_back_every < 0 or self.held_back_every == 1:
@@ -103,7 +103,7 @@ def read_lines(path: Path) -> list[str]:
                 line = raw.decode("utf8").rstrip("\r\n")
             except UnicodeDecodeError as error:
                 place = f"{path}, line {number}, byte {error.start + 1}"
-                raise InputError(f"{place}: not UTF-8 ({error.reason}). Convert the file to UTF-8.") from error
+                raise InputError(f"{place}: not UTF-8 ({error.reason}). Convert the file.") from error
             if number == 1:
                 line = line.removeprefix("\ufeff")
             if line.strip():

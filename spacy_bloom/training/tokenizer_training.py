@@ -52,7 +52,7 @@ def new_tokenizer() -> Tokenizer:
     tokenizer.post_processor = processors.ByteLevel(
         add_prefix_space=True, trim_offsets=False, use_regex=False
     )
-    tokenizer.decoder = decoders.ByteLevel(add_prefix_space=True, trim_offsets=True, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()  # decoding knows no options, though BLOOM's file writes some
     return tokenizer
 
 

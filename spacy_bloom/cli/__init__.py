@@ -1,0 +1,19 @@
+"""Commands under `python -m spacy bloom`, found by spaCy through the entry point group `spacy_cli`."""
+
+import typer
+from spacy.cli._util import app
+
+from .train_lm import train_lm_cli
+
+bloom_cli = typer.Typer(
+    name="bloom",
+    help="Commands for BLOOM language models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+# Unknown options are overrides of the config, as in `spacy train`.
+WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
+bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(train_lm_cli)
+
+app.add_typer(bloom_cli)

@@ -1,0 +1,1 @@
+"""spaCy components; the only code that writes on Docs."""

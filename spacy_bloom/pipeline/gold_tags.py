@@ -1,0 +1,72 @@
+"""What the gold annotation of an Example says about each token of the prediction."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy
+from numpy.typing import NDArray
+from spacy.training import Example
+
+from ..errors import ConfigError
+from .tag_scheme import OUTSIDE
+
+MISSING = -1
+
+
+def gold_labels(examples: Iterable[Example], *, target: str, spans_key: str) -> set[str]:
+    """RETURNS (set[str]): All labels that the gold annotation of a target has."""
+    labels: set[str] = set()
+    for eg in examples:
+        gold = eg.reference
+        if target == "ents":
+            labels.update(ent.label_ for ent in gold.ents)
+        elif target == "spans":
+            labels.update(span.label_ for span in gold.spans.get(spans_key, []))
+        else:
+            labels.update(getattr(token, f"{target}_") for token in gold)
+    return labels - {""}
+
+
+def gold_tags(
+    example: Example, index: Mapping[str, int], *, target: str, spans_key: str, name: str
+) -> NDArray[numpy.int64]:
+    """The gold tag of each predicted token.
+
+    index (Mapping[str, int]): The model's output for each tag.
+    name (str): The component, for errors.
+    RETURNS (NDArray): Indices, MISSING where there is no annotation or tokens do not align. Shape (tokens,).
+    RAISES (ConfigError): A gold label that is not in the index.
+    """
+    if target in ("tag", "pos"):
+        tags = [tag or None for tag in example.get_aligned(target.upper(), as_string=True)]
+    elif target == "ents":
+        tags = [None if tag in (None, "-", "") else tag for tag in example.get_aligned_ner()]
+    else:
+        tags = _span_tags(example, spans_key)
+    return numpy.array([_find(tag, index, name) for tag in tags], dtype=numpy.int64)
+
+
+def _span_tags(example: Example, spans_key: str) -> list[str | None]:
+    """BILUO tags of a group of spans, all missing where the Doc has no such group."""
+    if spans_key not in example.reference.spans:
+        return [None] * len(example.predicted)
+    tags: list[str | None] = [OUTSIDE] * len(example.predicted)
+    for span in example.get_aligned_spans_y2x(example.reference.spans[spans_key], allow_overlap=False):
+        inside = ["I"] * (len(span) - 2)
+        prefixes = ["U"] if len(span) == 1 else ["B", *inside, "L"]
+        tags[span.start : span.end] = [f"{prefix}-{span.label_}" for prefix in prefixes]
+    return tags
+
+
+def _find(tag: str | None, index: Mapping[str, int], name: str) -> int:
+    """spaCy's tag (BILUO) in the scheme of the model: BILUO, BIOES, BIO or IO, whichever it has."""
+    if tag is None:
+        return MISSING
+    prefix, _, label = tag.partition("-")
+    other = {"U": ("S", "B"), "L": ("E", "I")}.get(prefix, ())
+    for candidate in (tag, *(f"{p}-{label}" for p in other), f"I-{label}", label):
+        if candidate in index:
+            return index[candidate]
+    raise ConfigError(
+        f"{name!r} got the gold label {label or tag!r}, which it does not know. Known: {sorted(index)[:20]}. "
+        "Initialise it with all labels of the corpus."
+    )

@@ -1,0 +1,36 @@
+"""How our components run over a stream."""
+
+from collections.abc import Iterable, Iterator
+
+from spacy.pipeline.trainable_pipe import TrainablePipe
+from spacy.tokens import Doc
+from spacy.util import minibatch
+
+
+def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
+    """Predict and annotate batch by batch. A batch that fails is taken Doc by Doc, so that only the Docs that fail
+    by themselves reach the component's error handler, and the rest goes on.
+
+    YIELDS (Doc): The Docs in order, without those that failed.
+    """
+    for batch in minibatch(stream, batch_size):
+        docs = list(batch)
+        try:
+            pipe.set_annotations(docs, pipe.predict(docs))
+        except Exception as error:
+            docs = list(_one_by_one(pipe, docs, error))
+        yield from docs
+
+
+def _one_by_one(pipe: TrainablePipe, docs: list[Doc], error: Exception) -> Iterator[Doc]:
+    handle = pipe.get_error_handler()
+    if len(docs) == 1:
+        handle(pipe.name, pipe, docs, error)
+        return
+    for doc in docs:
+        try:
+            pipe.set_annotations([doc], pipe.predict([doc]))
+        except Exception as doc_error:
+            handle(pipe.name, pipe, [doc], doc_error)
+        else:
+            yield doc

@@ -1,0 +1,200 @@
+"""The component that runs BLOOM once for all components that listen to it."""
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, List
+
+import srsly
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.pipe import deserialize_config
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from spacy_transformers.annotation_setters import null_annotation_setter
+from spacy_transformers.data_classes import FullTransformerBatch
+from spacy_transformers.layers import TransformerListener
+from spacy_transformers.pipeline_component import Transformer, install_extensions
+from thinc.api import Config, Model
+
+from ..errors import ConfigError
+from ..thinc_layers.listener import BloomTransformerListener
+from ..thinc_layers.shim import BloomShim
+from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData
+from ..thinc_layers.transformer_model import bloom_shim, set_width
+from .streaming import pipe_batches
+
+DEFAULT_CONFIG = """
+[bloom_transformer]
+max_batch_items = 4096
+keep_activations = false
+
+[bloom_transformer.set_extra_annotations]
+@annotation_setters = "spacy-transformers.null_annotation_setter.v1"
+
+[bloom_transformer.model]
+@architectures = "spacy-bloom.TransformerModel.v1"
+name = "tiny-bloom"
+window = 512
+context = 128
+dtype = "float32"
+"""
+
+
+@Language.factory(
+    "bloom_transformer",
+    assigns=["doc._.trf_data"],
+    default_config=Config().from_str(DEFAULT_CONFIG)["bloom_transformer"],
+)
+def make_bloom_transformer(
+    nlp: Language,
+    name: str,
+    model: Model[List[Doc], FullTransformerBatch],
+    set_extra_annotations: Callable[[List[Doc], FullTransformerBatch], None],
+    max_batch_items: int,
+    keep_activations: bool,
+) -> "BloomTransformer":
+    """Make the component. Arguments as for `BloomTransformer`."""
+    return BloomTransformer(
+        nlp.vocab,
+        model,
+        set_extra_annotations,
+        name=name,
+        max_batch_items=max_batch_items,
+        keep_activations=keep_activations,
+        nlp=nlp,
+    )
+
+
+class BloomTransformer(Transformer):
+    """Runs BLOOM over Docs and hands the vectors to the components that listen.
+
+    vocab (Vocab): The pipeline's vocabulary.
+    model (Model): A model made by `spacy-bloom.TransformerModel.v1`.
+    set_extra_annotations (Callable): Called with the Docs and the output after the output is set.
+    name (str): Name of the component.
+    max_batch_items (int): Budget of a packed batch in prediction, in pieces.
+    keep_activations (bool): Whether `doc._.trf_data` stays when all listeners have read it. It always stays when
+        nothing listens, or when one of spacy-transformers' own listeners does.
+    nlp (Language | None): The pipeline, to know which listeners are going to read.
+    RAISES (ConfigError): The model is another architecture's, or the budget is below 1.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[List[Doc], FullTransformerBatch],
+        set_extra_annotations: Callable = null_annotation_setter,
+        *,
+        name: str = "bloom_transformer",
+        max_batch_items: int = 4096,
+        keep_activations: bool = False,
+        nlp: Language | None = None,
+    ) -> None:
+        super().__init__(vocab, model, set_extra_annotations, name=name, max_batch_items=max_batch_items)
+        if not model.shims or not isinstance(model.shims[0], BloomShim):
+            raise ConfigError(
+                f"Expected a model of spacy-bloom.TransformerModel.v1, got {model.name!r}. "
+                "For other architectures use the factory 'transformer' of spacy-transformers."
+            )
+        if max_batch_items < 1:
+            raise ConfigError(f"Expected max_batch_items (pieces) of at least 1, got {max_batch_items}.")
+        self.cfg["keep_activations"] = keep_activations
+        self._nlp = None if nlp is None else weakref.ref(nlp)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_nlp": None}  # weak references cannot be pickled
+
+    @property
+    def is_trainable(self) -> bool:
+        """RETURNS (bool): True; it learns from its listeners."""
+        return True
+
+    def add_listener(self, listener: TransformerListener, component_name: str) -> None:
+        """Connect a listener, telling it the size of the vectors as far as that is known by now."""
+        if self.model.maybe_get_dim("nO") is None:
+            set_width(self.model)
+        super().add_listener(listener, component_name)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Run on a stream.
+
+        stream (Iterable[Doc]): The Docs.
+        batch_size (int): Docs to buffer; what is buffered is sorted by length and packed under max_batch_items.
+        YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone, without its batch.
+        """
+        install_extensions()
+        yield from pipe_batches(self, stream, batch_size)
+
+    def predict(self, docs: Iterable[Doc]) -> FullTransformerBatch:
+        """RETURNS (FullTransformerBatch): The vectors; nothing is written on the Docs."""
+        docs = list(docs)
+        if not any(len(doc) for doc in docs):
+            return BloomTransformerBatch(docs, FullTransformerBatch.empty(len(docs)).doc_data)
+        self.model.attrs["max_batch_pieces"] = self.cfg["max_batch_items"]
+        return self.model.predict(docs)
+
+    def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
+        """Write `doc._.trf_data`, for as long as somebody is going to read it."""
+        docs = list(docs)
+        readers = self._readers()
+        for data in predictions.doc_data:
+            if isinstance(data, BloomTransformerData):
+                data.readers = None if readers is None else set(readers)
+        super().set_annotations(docs, predictions)
+
+    def _readers(self) -> set[int] | None:
+        """RETURNS (set[int] | None): Ids of the listeners that are going to read; None if the output must stay."""
+        listeners = self._active_listeners()
+        ours = all(isinstance(listener, BloomTransformerListener) for listener in listeners)
+        if self.cfg["keep_activations"] or not listeners or not ours:
+            return None
+        return {listener.id for listener in listeners}
+
+    def _active_listeners(self) -> list[TransformerListener]:
+        """The listeners of enabled components after this one; all known ones if the pipeline is not."""
+        nlp = None if self._nlp is None else self._nlp()
+        pipes = [] if nlp is None else [pipe for _, pipe in nlp.pipeline]
+        if not any(pipe is self for pipe in pipes):
+            return self.listeners
+        after = pipes[next(i for i, pipe in enumerate(pipes) if pipe is self) + 1 :]
+        models = [pipe.model for pipe in after if isinstance(getattr(pipe, "model", None), Model)]
+        return [
+            node
+            for model in models
+            for node in model.walk()
+            if isinstance(node, TransformerListener) and node.upstream_name in ("*", self.name)
+        ]
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write settings, and the model as a checkpoint directory in the Hugging Face layout.
+
+        path (str | Path): Directory.
+        exclude (Iterable[str]): Of "cfg", "vocab", "model".
+        """
+        serialize = {
+            "cfg": lambda p: srsly.write_json(p, self.cfg),
+            "vocab": lambda p: self.vocab.to_disk(p),
+            "model": lambda p: bloom_shim(self.model).to_disk(p),
+        }
+        util.to_disk(path, serialize, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BloomTransformer":
+        """Map the model's weights into memory; no network is asked, and every name and shape is checked.
+
+        path (str | Path): Directory written by `to_disk`.
+        exclude (Iterable[str]): Of "cfg", "vocab", "model".
+        RETURNS (BloomTransformer): The component.
+        """
+
+        def read_model(model_path: Path) -> None:
+            bloom_shim(self.model).from_disk(model_path)
+            set_width(self.model)
+
+        deserialize = {
+            "vocab": self.vocab.from_disk,
+            "cfg": lambda p: self.cfg.update(deserialize_config(p)),
+            "model": read_model,
+        }
+        util.from_disk(path, deserialize, exclude)
+        return self

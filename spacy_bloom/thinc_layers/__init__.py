@@ -1,0 +1,1 @@
+"""thinc models that join Docs and torch."""

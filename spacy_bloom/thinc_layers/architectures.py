@@ -1,0 +1,86 @@
+"""The registered architectures that put BLOOM under spaCy's components."""
+
+from typing import List, Optional
+
+from spacy import registry
+from spacy.tokens import Doc
+from spacy_transformers.layers import split_trf_batch, trfs2arrays
+from thinc.api import Model, chain
+from thinc.types import Floats2d, Ragged
+
+from .listener import BloomTransformerListener
+from .shim import BloomShim
+from .transformer_data import BloomTransformerBatch
+from .transformer_model import bloom_transformer_model
+
+
+@registry.architectures("spacy-bloom.TransformerModel.v1")
+def create_transformer_model(
+    name: str = "tiny-bloom",
+    window: int = 512,
+    context: int = 128,
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    gradient_checkpointing: bool = False,
+) -> Model[List[Doc], BloomTransformerBatch]:
+    """BLOOM over Docs, loaded on first use.
+
+    name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
+    window (int): Most pieces that the model sees at once; longer Docs are cut, and every token is covered.
+    context (int): Pieces to the left that a window shares with the one before it.
+    dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
+    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
+    revision (Optional[str]): Branch, tag or commit on the Hub.
+    gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
+    RETURNS (Model): Docs to their pieces' vectors.
+    """
+    shim = BloomShim(
+        name,
+        revision=revision,
+        dtype=dtype,
+        storage_dtype=storage_dtype,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    return bloom_transformer_model(shim, window=window, context=context)
+
+
+@registry.architectures("spacy-bloom.TransformerListener.v1")
+def create_transformer_listener(
+    pooling: Model[Ragged, Floats2d], grad_factor: float = 1.0, upstream: str = "*"
+) -> Model[List[Doc], List[Floats2d]]:
+    """Token vectors from a transformer earlier in the pipeline, whose output leaves the Doc when all have read it.
+
+    pooling (Model[Ragged, Floats2d]): From a token's pieces to its vector: reduce_mean, reduce_last, ...
+    grad_factor (float): Weight of this component's gradient on its way to the transformer.
+    upstream (str): Name of the transformer component, or "*" for any.
+    RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
+    """
+    listener = BloomTransformerListener(upstream)
+    model: Model = chain(listener, trfs2arrays(pooling, grad_factor))
+    model.set_ref("listener", listener)
+    return model
+
+
+@registry.architectures("spacy-bloom.Tok2VecTransformer.v1")
+def create_tok2vec_transformer(
+    pooling: Model[Ragged, Floats2d],
+    name: str = "tiny-bloom",
+    grad_factor: float = 1.0,
+    window: int = 512,
+    context: int = 128,
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    gradient_checkpointing: bool = False,
+) -> Model[List[Doc], List[Floats2d]]:
+    """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's place.
+
+    Arguments as for the listener and the transformer model.
+    RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
+    """
+    transformer = create_transformer_model(
+        name, window, context, dtype, storage_dtype, revision, gradient_checkpointing
+    )
+    # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
+    return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

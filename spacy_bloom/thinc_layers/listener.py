@@ -1,0 +1,82 @@
+"""A listener that never makes vectors up, and takes them off the Doc when all listeners have read them."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from spacy.tokens import Doc
+from spacy_transformers.data_classes import TransformerData
+from spacy_transformers.layers import TransformerListener
+from thinc.api import Model
+
+from ..errors import ListenerError
+from .transformer_data import BloomTransformerData
+
+
+class BloomTransformerListener(TransformerListener):
+    """spacy-transformers' listener with two differences: Docs that the transformer has not seen are an error
+    instead of zeros, and activations leave the Doc with their last reader.
+
+    upstream_name (str): Name of the transformer component, or "*" for any.
+    """
+
+    name = "bloom-transformer-listener"
+
+    def __init__(self, upstream_name: str) -> None:
+        Model.__init__(self, name=self.name, forward=forward, init=init, dims={"nO": None})
+        self.upstream_name = upstream_name
+        self._batch_id = None
+        self._outputs = None
+        self._backprop = None
+        self._samples: list[Doc] = []
+
+    def receive(self, batch_id: int, outputs: Any, backprop: Callable) -> None:
+        """Take the transformer's output for a training batch."""
+        self._samples = []
+        super().receive(batch_id, outputs, backprop)
+
+
+def init(model: BloomTransformerListener, X: Any = None, Y: Any = None) -> None:
+    """Remember the sample that shapes are inferred from: it alone may be read before the transformer has run."""
+    model._samples = list(X) if X is not None else []
+
+
+def forward(
+    model: BloomTransformerListener, docs: Sequence[Doc], is_train: bool
+) -> tuple[list[TransformerData], Callable]:
+    """Docs to the transformer's output for them; see `BloomTransformerListener`."""
+    if is_train and model._batch_id is not None:
+        model.verify_inputs(docs)
+        assert model._outputs is not None
+        return model._outputs, model.backprop_and_clear
+    # A frozen transformer has annotated the Docs, in training as in prediction.
+    return [_read(model, doc) for doc in docs], _no_backprop
+
+
+def _read(model: BloomTransformerListener, doc: Doc) -> TransformerData:
+    data = doc._.trf_data if Doc.has_extension("trf_data") else None
+    if data is None:
+        return _without_output(model, doc)
+    if isinstance(data, BloomTransformerData) and data.readers is not None:
+        data.readers.discard(model.id)
+        if not data.readers:
+            doc._.trf_data = None
+    return data
+
+
+def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerData:
+    if not len(doc):
+        return TransformerData.empty()
+    width = model.maybe_get_dim("nO")
+    if width is not None and any(doc is sample for sample in model._samples):
+        return TransformerData.zeros(len(doc), width, xp=model.ops.xp)
+    upstream = "a transformer" if model.upstream_name == "*" else repr(model.upstream_name)
+    raise ListenerError(
+        f"Expected the output of {upstream} on the Doc {doc.text[:40]!r}, got none. Add the transformer before "
+        "this component and keep it enabled; in training, list a frozen transformer under "
+        "training.annotating_components. If something runs this component a second time, set "
+        "keep_activations = true on the transformer: its output leaves the Doc with the last reader."
+    )
+
+
+def _no_backprop(d_outputs: Any) -> list:
+    return []

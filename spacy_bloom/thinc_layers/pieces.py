@@ -1,0 +1,96 @@
+"""Docs cut into pieces, and long Docs into windows of pieces."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.types import Ragged
+
+from ..tokenizer import BloomTokenizerFast
+from .alignment import align, token_offsets
+
+
+@dataclass
+class DocPieces:
+    """The pieces of one Doc.
+
+    ids (NDArray): Shape (pieces,).
+    strings (list[str]): The pieces in their byte-level spelling.
+    align (Ragged): The pieces of each token.
+    """
+
+    ids: NDArray[numpy.int64]
+    strings: list[str]
+    align: Ragged
+
+
+@dataclass(frozen=True)
+class Window:
+    """A run of one Doc's pieces that the model sees at once.
+
+    doc (int): Index of the Doc in its batch.
+    start, end (int): The run.
+    keep (int): Pieces before this one are context only: an earlier window has given their vectors.
+    """
+
+    doc: int
+    start: int
+    end: int
+    keep: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPieces]:
+    """Encode Docs; text that looks like a control token is ordinary text.
+
+    RETURNS (list[DocPieces]): One per Doc, without pieces for Docs without tokens.
+    """
+    # A Doc can have tokens and no characters; a space gives them something to align with.
+    texts = [doc.text or (" " if len(doc) else "") for doc in docs]
+    encodings = tokenizer.encode_batch(texts, split_special_tokens=True, add_special_tokens=False, parallel=False)
+    result = []
+    for doc, encoding in zip(docs, encodings, strict=True):
+        offsets = numpy.array(encoding.offsets, dtype=numpy.int64).reshape(-1, 2)
+        ids = numpy.array(encoding.ids, dtype=numpy.int64)
+        result.append(DocPieces(ids, encoding.tokens, align(*token_offsets(doc), offsets[:, 0], offsets[:, 1])))
+    return result
+
+
+def cut_windows(lengths: Sequence[int], window: int, context: int) -> list[Window]:
+    """Cover every piece of every Doc.
+
+    lengths (Sequence[int]): Pieces of each Doc.
+    window (int): Most pieces of a window.
+    context (int): Pieces to the left that a window shares with the one before it.
+    RETURNS (list[Window]): In the order of the Docs; none for a Doc without pieces.
+    """
+    windows = []
+    for doc, length in enumerate(lengths):
+        start = keep = 0
+        while keep < length:
+            end = min(start + window, length)
+            windows.append(Window(doc, start, end, keep))
+            keep, start = end, end - context
+    return windows
+
+
+def batch_windows(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
+    """Sort windows by length, so that those attended together are alike, and group them under a budget.
+
+    max_pieces (int): Most pieces of a batch; a longer window is a batch of its own.
+    YIELDS (list[Window]): Batches of windows, longest first.
+    """
+    batch: list[Window] = []
+    pieces = 0
+    for window in sorted(windows, key=len, reverse=True):
+        if batch and pieces + len(window) > max_pieces:
+            yield batch
+            batch, pieces = [], 0
+        batch.append(window)
+        pieces += len(window)
+    if batch:
+        yield batch

@@ -1,0 +1,176 @@
+"""The torch side of a thinc model: loads on first use, saves as safetensors, never as pickle."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import srsly
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from thinc.api import PyTorchShim, get_torch_default_device
+
+from ..checkpoint.files import CONFIG_FILE
+from ..checkpoint.load import TensorSource, load_model
+from ..checkpoint.sources import find_checkpoint, is_local
+from ..config import BloomConfig
+from ..errors import CheckpointError
+from ..pretrained import BloomModel, BloomTokenizerFast, to_dtype
+
+# msgpack counts bytes in 32 bits.
+MAX_BYTES = 2**32 - 1
+
+_process = os.getpid()
+
+
+def settle_in_fork() -> None:
+    """Compute with one thread in a forked process: the parent's threads are not there, and waiting for them
+    would never end. This is what `nlp.pipe(n_process=...)` needs, one process per core being its point.
+    """
+    global _process
+    if os.getpid() != _process:
+        _process = os.getpid()
+        torch.set_num_threads(1)
+
+
+class BloomShim(PyTorchShim):
+    """Holds a BloomModel and its tokenizer, or the name to load them from.
+
+    name (str): Checkpoint to load on first use: bundled, a directory, or on the Hub.
+    revision (str | None): Branch, tag or commit on the Hub.
+    dtype (str): Dtype to compute in; "auto" is the checkpoint's.
+    storage_dtype (str | None): Dtype to write; None is the computing dtype.
+    gradient_checkpointing (bool): Trade time for memory in training.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        revision: str | None = None,
+        dtype: str = "float32",
+        storage_dtype: str | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__(None)
+        self.name = name
+        self.revision = revision
+        self.dtype = to_dtype(dtype)
+        self.storage_dtype = None if storage_dtype is None else to_dtype(storage_dtype)
+        self.gradient_checkpointing = gradient_checkpointing
+        self._tokenizer: BloomTokenizerFast | None = None
+
+    @property
+    def loaded(self) -> bool:
+        """RETURNS (bool): Whether weights are in memory."""
+        return self._model is not None
+
+    @property
+    def module(self) -> BloomModel:
+        """RETURNS (BloomModel): The decoder, loaded now if it was not."""
+        self.load()
+        return self._model
+
+    @property
+    def tokenizer(self) -> BloomTokenizerFast:
+        """RETURNS (BloomTokenizerFast): The tokenizer, loaded now if it was not."""
+        self.load()
+        assert self._tokenizer is not None
+        return self._tokenizer
+
+    def load(self) -> None:
+        """Load weights and tokenizer from the named checkpoint, unless they are there."""
+        if not self.loaded:
+            self._read(find_checkpoint(self.name, revision=self.revision))
+
+    def hidden_size(self) -> int | None:
+        """RETURNS (int | None): Of the model, or of the named checkpoint as far as it can be known without
+        loading weights or asking the network.
+        """
+        if self.loaded:
+            return self._model.config.hidden_size
+        if is_local(self.name):
+            return BloomConfig.from_json_file(find_checkpoint(self.name) / CONFIG_FILE).hidden_size
+        return None
+
+    def predict(self, inputs: Any) -> torch.Tensor:
+        """RETURNS (Tensor): Last hidden states of packed (ids, lengths). Shape (pieces, hidden_size)."""
+        settle_in_fork()
+        module = self.module.eval()
+        ids, lengths = inputs
+        with torch.inference_mode():
+            return module.encode_packed(ids.to(module.device), lengths)
+
+    def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Any]:
+        """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
+        module = self.module.train()
+        ids, lengths = inputs
+        hidden = module.encode_packed(ids.to(module.device), lengths)
+
+        def backprop(gradient: torch.Tensor) -> None:
+            hidden.backward(gradient.to(hidden))
+
+        return hidden, backprop
+
+    def to_disk(self, path: str | Path) -> None:
+        """Write a checkpoint in the Hugging Face layout.
+
+        path (str | Path): Directory, made if it does not exist.
+        """
+        self.module.save_pretrained(path, dtype=self.storage_dtype)
+        self.tokenizer.save_pretrained(path)
+
+    def from_disk(self, path: str | Path) -> "BloomShim":
+        """Map a checkpoint's weights into memory. RETURNS (BloomShim): The shim itself."""
+        self._read(Path(path))
+        return self
+
+    def to_bytes(self) -> bytes:
+        """RETURNS (bytes): Config, tokenizer and weights in one.
+        RAISES (CheckpointError): They are too large for spaCy's format; write them to disk instead.
+        """
+        dtype = self.storage_dtype or self.module.dtype
+        size = self.module.num_parameters() * dtype.itemsize
+        if size > MAX_BYTES:
+            raise CheckpointError(
+                f"Got a model of {size / 2**30:.1f} GiB; bytes can hold at most 4 GiB (a limit of msgpack). "
+                "Use to_disk, which has no limit, or storage_dtype = 'bfloat16'."
+            )
+        tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
+        weights = {name: value.to(dtype).contiguous() for name, value in self.module.state_dict().items()}
+        return srsly.msgpack_dumps(
+            {
+                "config": self.module.config.to_json_string(),
+                "tokenizer": tokenizer_json,
+                "tokenizer_config": srsly.json_dumps(tokenizer_config),
+                "weights": save_safetensors(weights),
+            }
+        )
+
+    def from_bytes(self, bytes_data: bytes) -> "BloomShim":
+        """RETURNS (BloomShim): The shim itself, with what `to_bytes` has written.
+        RAISES (CheckpointError): The weights are not what the config says.
+        """
+        parts = srsly.msgpack_loads(bytes_data)
+        config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
+        source = TensorSource(load_safetensors(parts["weights"]))
+        model = load_model(BloomModel, config, source, dtype=self.dtype, device=get_torch_default_device())
+        tokenizer = BloomTokenizerFast.from_strings(parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"]))
+        self._set(model, tokenizer)
+        return self
+
+    def _read(self, path: Path) -> None:
+        model = BloomModel.from_pretrained(path, dtype=self.dtype, device=get_torch_default_device())
+        self._set(model, BloomTokenizerFast.from_directory(path))
+
+    def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
+        if len(tokenizer) > model.config.vocab_size:
+            raise CheckpointError(
+                f"Got a tokenizer of {len(tokenizer)} pieces and a model of {model.config.vocab_size} embedding rows. "
+                "Expected both from one checkpoint."
+            )
+        if self.gradient_checkpointing:
+            model.gradient_checkpointing_enable()
+        self._model, self._tokenizer = model, tokenizer
+
+

@@ -1,0 +1,68 @@
+"""A linear classifier over token vectors."""
+
+from typing import List, Optional
+
+from spacy import registry
+from spacy.tokens import Doc
+from thinc.api import Dropout, Linear, Model, chain, with_array
+from thinc.types import Floats2d
+
+from ..checkpoint.files import CONFIG_FILE, WeightFiles
+from ..checkpoint.sources import find_checkpoint
+from ..config import BloomConfig
+from ..errors import CheckpointError
+
+WEIGHT, BIAS = "classifier.weight", "classifier.bias"
+
+
+@registry.architectures("spacy-bloom.TokenClassifier.v1")
+def create_token_classifier(
+    tok2vec: Model[List[Doc], List[Floats2d]], nO: Optional[int] = None
+) -> Model[List[Doc], List[Floats2d]]:
+    """Dropout and a linear layer on each token's vector, as in BloomForTokenClassification.
+
+    A causal transformer has not seen what follows a token. Where that matters and the data can pay for it, put
+    spacy.MaxoutWindowEncoder.v2 between (see configs/token_classification.cfg).
+
+    tok2vec (Model): Token vectors, usually from a listener.
+    nO (Optional[int]): Number of tags; set from the labels if None.
+    RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
+    """
+    output_layer = Linear(nO, tok2vec.maybe_get_dim("nO"))
+    classifier: Model[Floats2d, Floats2d] = chain(Dropout(), output_layer)
+    model = chain(tok2vec, with_array(classifier))
+    model.set_ref("tok2vec", tok2vec)
+    model.set_ref("output_layer", output_layer)
+    return model
+
+
+def set_output(model: Model, n_tags: int) -> None:
+    """Set the number of tags before initialisation."""
+    model.get_ref("output_layer").set_dim("nO", n_tags, force=True)
+
+
+def load_classifier(model: Model, checkpoint: str) -> list[str]:
+    """Take classifier and labels from a Hugging Face token-classification checkpoint.
+
+    model (Model): A model made by `create_token_classifier`.
+    checkpoint (str): Directory or Hub name.
+    RETURNS (list[str]): The tags, in the order of the outputs.
+    RAISES (CheckpointError): The checkpoint has no such classifier.
+    """
+    path = find_checkpoint(checkpoint)
+    config = BloomConfig.from_json_file(path / CONFIG_FILE)
+    weights = WeightFiles(path)
+    if WEIGHT not in weights.shapes or config.id2label is None:
+        raise CheckpointError(
+            f"Expected a token-classification checkpoint in {path}, with {WEIGHT} and id2label; "
+            f"got heads {sorted(n for n in weights.shapes if n.split('.')[0] in ('lm_head', 'score', 'qa_outputs'))}."
+        )
+    expected = (len(config.id2label), config.hidden_size)
+    if weights.shapes[WEIGHT] != expected:
+        raise CheckpointError(f"Expected {WEIGHT} of shape {expected}, got {weights.shapes[WEIGHT]} in {path}.")
+    output_layer = model.get_ref("output_layer")
+    for dim, value in zip(("nO", "nI"), expected, strict=True):
+        output_layer.set_dim(dim, value, force=True)
+    output_layer.set_param("W", output_layer.ops.asarray2f(weights[WEIGHT].float().numpy()))
+    output_layer.set_param("b", output_layer.ops.asarray1f(weights[BIAS].float().numpy()))
+    return list(config.id2label.values())

@@ -1,0 +1,150 @@
+"""BLOOM as a thinc model from Docs to their pieces' vectors."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy
+import torch
+from spacy.tokens import Doc
+from spacy_transformers.layers import split_trf_batch
+from thinc.api import Model, chain, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from ..errors import ConfigError
+from .pieces import DocPieces, Window, batch_windows, cut_docs, cut_windows
+from .shim import BloomShim
+from .transformer_data import BloomTransformerBatch, doc_output
+
+
+def bloom_transformer_model(
+    shim: BloomShim, *, window: int, context: int, max_batch_pieces: int = 4096
+) -> Model[list[Doc], BloomTransformerBatch]:
+    """A model that runs BLOOM on Docs in packed batches.
+
+    shim (BloomShim): Holds the weights, or the name to load them from on first use.
+    window (int): Most pieces that the model sees at once; longer Docs are cut.
+    context (int): Pieces to the left that a window shares with the one before it.
+    max_batch_pieces (int): Budget of a packed batch in prediction.
+    RETURNS (Model): Docs to vectors.
+    RAISES (ConfigError): A window without room for new pieces.
+    """
+    if not 0 <= context < window:
+        raise ConfigError(f"Expected 0 <= context < window, in pieces; got context={context} and window={window}.")
+    return Model(
+        "bloom-transformer",
+        forward,
+        init=init,
+        shims=[shim],
+        dims={"nO": None},
+        attrs={
+            "window": window,
+            "context": context,
+            "max_batch_pieces": max_batch_pieces,
+            "replace_listener": replace_listener,
+            "replace_listener_cfg": replace_listener_cfg,
+        },
+    )
+
+
+def bloom_shim(model: Model) -> BloomShim:
+    """RETURNS (BloomShim): The shim of a model made by `bloom_transformer_model`."""
+    shim = model.shims[0]
+    assert isinstance(shim, BloomShim)
+    return shim
+
+
+def set_width(model: Model) -> None:
+    """Set the model's output dimension, as far as it is known without loading weights."""
+    width = bloom_shim(model).hidden_size()
+    if width is not None:
+        model.set_dim("nO", width, force=True)
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Load the weights; there is nothing to initialise at random."""
+    bloom_shim(model).load()
+    set_width(model)
+
+
+def forward(
+    model: Model[list[Doc], BloomTransformerBatch], docs: list[Doc], is_train: bool
+) -> tuple[BloomTransformerBatch, Callable]:
+    """Docs to vectors; see `bloom_transformer_model`."""
+    shim = bloom_shim(model)
+    pieces = cut_docs(shim.tokenizer, docs)
+    windows = cut_windows([len(p.ids) for p in pieces], model.attrs["window"], model.attrs["context"])
+    run = _update if is_train else _predict
+    vectors, backprop_vectors = run(model, pieces, windows)
+    data = [doc_output(p, v) for p, v in zip(pieces, vectors, strict=True)]
+
+    def backprop(d_output: BloomTransformerBatch) -> list[Doc]:
+        backprop_vectors([d.model_output.get("last_hidden_state") for d in d_output.doc_data])
+        return docs
+
+    return BloomTransformerBatch(docs, data), backprop
+
+
+def _predict(
+    model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]
+) -> tuple[list[Floats2d], Callable]:
+    """RETURNS (tuple[list[Floats2d], Callable]): Vectors by Doc. Each of shape (pieces, hidden_size)."""
+    shim = bloom_shim(model)
+    parts: dict[tuple[int, int], torch.Tensor] = {}
+    for batch in batch_windows(windows, model.attrs["max_batch_pieces"]):
+        hidden = shim.predict(_packed(pieces, batch))  # (pieces of the batch, hidden_size)
+        for window, states in zip(batch, hidden.split([len(w) for w in batch]), strict=True):
+            parts[window.doc, window.keep] = states[window.keep - window.start :]
+    return _join(model, len(pieces), windows, parts), _no_backprop
+
+
+def _update(model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]) -> tuple[list[Floats2d], Callable]:
+    """As `_predict`, in one packed batch whose graph is kept for the backward pass."""
+    if not windows:
+        return _join(model, len(pieces), windows, {}), _no_backprop
+    hidden, backprop_hidden = bloom_shim(model).begin_update(_packed(pieces, windows))
+    lengths = [len(w) for w in windows]
+    states = hidden.detach().split(lengths)
+    parts = {(w.doc, w.keep): s[w.keep - w.start :] for w, s in zip(windows, states, strict=True)}
+
+    def backprop(d_vectors: list[Floats2d | None]) -> None:
+        d_hidden = torch.zeros_like(hidden)
+        for window, part in zip(windows, d_hidden.split(lengths), strict=True):
+            d_doc = d_vectors[window.doc]
+            if d_doc is not None:
+                part[window.keep - window.start :] = xp2torch(d_doc[window.keep : window.end], device=part.device)
+        backprop_hidden(d_hidden)
+
+    return _join(model, len(pieces), windows, parts), backprop
+
+
+def _packed(pieces: Sequence[DocPieces], windows: Sequence[Window]) -> tuple[torch.Tensor, list[int]]:
+    ids = numpy.concatenate([pieces[w.doc].ids[w.start : w.end] for w in windows])
+    return torch.from_numpy(ids), [len(w) for w in windows]
+
+
+def _join(
+    model: Model, n_docs: int, windows: Sequence[Window], parts: dict[tuple[int, int], torch.Tensor]
+) -> list[Floats2d]:
+    """Put the windows of each Doc together, in an array of its own: a view would keep the whole batch in memory
+    for as long as one of its Docs lives.
+    """
+    by_doc: list[list[torch.Tensor]] = [[] for _ in range(n_docs)]
+    for window in windows:
+        by_doc[window.doc].append(parts[window.doc, window.keep])
+    empty = model.ops.alloc2f(0, bloom_shim(model).module.config.hidden_size)
+    return [torch2xp(torch.cat(p).float(), ops=model.ops) if p else empty for p in by_doc]
+
+
+def _no_backprop(d_vectors: Any) -> None:
+    """Prediction has no gradient, and neither has a batch of empty Docs."""
+
+
+def replace_listener(model: Model) -> Model:
+    """RETURNS (Model): What takes a listener's place when a component gets a transformer of its own."""
+    return chain(model, split_trf_batch())
+
+
+def replace_listener_cfg(transformer_cfg: dict[str, Any], listener_cfg: dict[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): The config of what `replace_listener` makes."""
+    kept = {key: listener_cfg[key] for key in ("pooling", "grad_factor") if key in listener_cfg}
+    return {**transformer_cfg, **kept, "@architectures": "spacy-bloom.Tok2VecTransformer.v1"}
