@@ -1,8 +1,9 @@
 """Make spaCy training data from CoNLL-like NER files in many languages.
 
-Reads `<lang>.<split>.conll` (token, tab, BIO tag; a blank line after each sentence), writes the sentences as natural
-running text, cuts it with `spacy-bloom.MultilingualTokenizer.v1`, and saves `train.spacy`, `dev.spacy`, `test.spacy`
-with all languages together, plus `dev.<lang>.spacy` and `test.<lang>.spacy`. The language is on `doc.user_data["lang"]`.
+Reads `<lang>.<split>.conll` (token, tab, BIO tag; a blank line after each sentence), writes the sentences as
+natural running text, cuts it with `spacy-bloom.MultilingualTokenizer.v1`, and saves `train.spacy`, `dev.spacy`
+and `test.spacy` with all languages together, plus `dev.<lang>.spacy` and `test.<lang>.spacy`. The language is on
+`doc.user_data["lang"]`.
 
     python scripts/convert_ner.py data/ner corpus --group 3
 """
@@ -24,7 +25,7 @@ Entity = tuple[int, int, str]  # start, end, label; of words or of characters
 SPLITS = ("train", "dev", "test")
 
 
-# ---- Running text from words -----------------------------------------------------------------------------------------
+# ---- Running text from words ------------------------------------------------------------
 
 OPENING = set("([{¿¡«“‘「『（《〈【〔〖")
 CLOSING = set(")]}»”’」』）》〉】〕〗.,;:!?%…،؛؟۔٪।॥、。，！？：；")
@@ -101,9 +102,9 @@ def _quote_side(words: list[str], i: int, is_open: bool) -> str:
 def glue(words: list[str], lang: str) -> list[tuple[bool, bool]]:
     """Say of every word whether it is written without a space to its left and to its right.
 
-    words (List[str]): one sentence.
+    words (list[str]): one sentence.
     lang (str): language code.
-    RETURNS (List[Tuple[bool, bool]]): (left, right) for each word.
+    RETURNS (list[tuple[bool, bool]]): (left, right) for each word.
     """
     sides = []
     open_quotes: dict[str, bool] = defaultdict(bool)
@@ -120,7 +121,9 @@ def glue(words: list[str], lang: str) -> list[tuple[bool, bool]]:
             right = side == "open" or (apostrophe and lang == "id")
         elif word in TIGHT_BOTH_SIDES or (word == "-" and lang in HYPHENS_WERE_CUT):
             # In the Indian languages "1 - ..." numbers an item; "30 - day" is a compound elsewhere.
-            numbers_item = word == "-" and lang in ("hi", "te", "ur") and before.isdigit() and not after[:1].isdigit()
+            numbers_item = (
+                word == "-" and lang in ("hi", "te", "ur") and before.isdigit() and not after[:1].isdigit()
+            )
             left = right = between_words and not numbers_item
         elif word in TIGHT_BEFORE_NUMBER:
             left, right = False, after[:1].isdigit() or (word in "#@" and between_words)
@@ -156,9 +159,9 @@ def _word_sides(word: str, lang: str) -> tuple[bool, bool]:
 def gaps(words: list[str], lang: str) -> list[str]:
     """The white space between the words.
 
-    words (List[str]): one sentence.
+    words (list[str]): one sentence.
     lang (str): language code.
-    RETURNS (List[str]): "" or " " after every word but the last.
+    RETURNS (list[str]): "" or " " after every word but the last.
     """
     sides = glue(words, lang)
     result = []
@@ -171,10 +174,10 @@ def gaps(words: list[str], lang: str) -> list[str]:
 def running_text(words: list[str], tags: list[str], lang: str) -> tuple[str, list[Entity]]:
     """Write a sentence as it would stand in print.
 
-    words (List[str]): its words.
-    tags (List[str]): their BIO tags.
+    words (list[str]): its words.
+    tags (list[str]): their BIO tags.
     lang (str): language code.
-    RETURNS (Tuple[str, List[Entity]]): the text, and its entities by characters.
+    RETURNS (tuple[str, list[Entity]]): the text, and its entities by characters.
     """
     if lang == "pt":
         words, tags = contract_portuguese(words, tags)
@@ -188,14 +191,14 @@ def running_text(words: list[str], tags: list[str], lang: str) -> tuple[str, lis
     return text, [(starts[first], ends[last - 1], label) for first, last, label in entities_of(tags)]
 
 
-# ---- Files to sentences ----------------------------------------------------------------------------------------------
+# ---- Files to sentences ----------------------------------------------------------------
 
 
 def entities_of(tags: list[str]) -> list[Entity]:
     """The entities of BIO tags; an I- that continues nothing starts one.
 
-    tags (List[str]): `O`, `B-LABEL` or `I-LABEL`.
-    RETURNS (List[Entity]): first word, word after the last, label.
+    tags (list[str]): `O`, `B-LABEL` or `I-LABEL`.
+    RETURNS (list[Entity]): first word, word after the last, label.
     """
     entities: list[Entity] = []
     for i, tag in enumerate(tags):
@@ -213,7 +216,7 @@ def read_conll(path: Path) -> Iterator[tuple[list[str], list[str]]]:
     """Read the sentences of a file.
 
     path (Path): token, tab, tag on each line; blank lines between sentences.
-    YIELDS (Tuple[List[str], List[str]]): words and BIO tags.
+    YIELDS (tuple[list[str], list[str]]): words and BIO tags.
     RAISES (ValueError): when a line is neither blank nor a token with a BIO tag.
     """
     words: list[str] = []
@@ -237,7 +240,9 @@ def read_conll(path: Path) -> Iterator[tuple[list[str], list[str]]]:
         yield words, tags
 
 
-def grouped(sentences: Iterable[tuple[str, list[Entity]]], size: int, gap: str) -> Iterator[tuple[str, list[Entity]]]:
+def grouped(
+    sentences: Iterable[tuple[str, list[Entity]]], size: int, gap: str
+) -> Iterator[tuple[str, list[Entity]]]:
     """Join every `size` sentences to one text with its entities by characters."""
     text, entities, count = "", [], 0
     for sentence, own in sentences:
@@ -252,18 +257,18 @@ def grouped(sentences: Iterable[tuple[str, list[Entity]]], size: int, gap: str) 
         yield text, entities
 
 
-# ---- Sentences to Docs -----------------------------------------------------------------------------------------------
+# ---- Sentences to Docs -----------------------------------------------------------------
 
 
 def make_doc(nlp: Language, text: str, entities: list[Entity], counts: Counter) -> Doc:
     """Tokenize a text and put its entities on the tokens.
 
-    An entity whose border falls inside a token is expanded to whole tokens; it is dropped only where it then overlaps
-    another one. Each is counted as "exact", "expanded" or "dropped".
+    An entity whose border falls inside a token is expanded to whole tokens; it is dropped only where it then
+    overlaps another one. Each is counted as "exact", "expanded" or "dropped".
 
     nlp (Language): its tokenizer is used.
     text (str): the text.
-    entities (List[Entity]): by characters.
+    entities (list[Entity]): by characters.
     counts (Counter): is added to.
     RETURNS (Doc): every token outside an entity is marked as outside.
     """
@@ -295,8 +300,8 @@ def convert_file(
     path (Path): a CoNLL-like file.
     lang (str): its language.
     group (int): number of consecutive sentences in a Doc.
-    labels (Optional[Collection[str]]): the labels to keep; all by default.
-    RETURNS (Tuple[List[Doc], Counter]): the Docs, and how many there are of what.
+    labels (Collection[str] | None): the labels to keep; all by default.
+    RETURNS (tuple[list[Doc], Counter]): the Docs, and how many there are of what.
     """
     counts: Counter = Counter()
     sentences = (running_text(words, tags, lang) for words, tags in read_conll(path))
@@ -324,12 +329,14 @@ def convert(
     target (Path): where the `.spacy` files go; is made if need be.
     group (int): number of consecutive sentences in a Doc.
     seed (int): of the order of the training Docs.
-    languages (Optional[Collection[str]]): the languages to take; all by default.
-    labels (Optional[Collection[str]]): the labels to keep; all by default.
-    RETURNS (Dict[Tuple[str, str], Counter]): the counts by language and split.
+    languages (Collection[str] | None): the languages to take; all by default.
+    labels (Collection[str] | None): the labels to keep; all by default.
+    RETURNS (dict[tuple[str, str], Counter]): the counts by language and split.
     RAISES (ValueError): when the folder holds no such file.
     """
-    nlp = spacy.blank("xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}})
+    nlp = spacy.blank(
+        "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
+    )
     report = {}
     target.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
@@ -347,7 +354,9 @@ def convert(
         if together:
             save(together, target / f"{split}.spacy")
     if not report:
-        raise ValueError(f"{source} holds no file of the chosen languages named LANG.{{train,dev,test}}.conll.")
+        raise ValueError(
+            f"{source} holds no file of the chosen languages named LANG.{{train,dev,test}}.conll."
+        )
     return report
 
 
@@ -358,16 +367,23 @@ def save(docs: list[Doc], path: Path) -> None:
 def table(report: dict[tuple[str, str], Counter]) -> str:
     columns = ("docs", "tokens", "exact", "expanded", "dropped")
     rows = [("lang", "split", *columns)]
-    rows += [(lang, split, *(str(counts[name]) for name in columns)) for (lang, split), counts in sorted(report.items())]
+    rows += [
+        (lang, split, *(str(counts[name]) for name in columns))
+        for (lang, split), counts in sorted(report.items())
+    ]
     rows.append(("all", "", *(str(sum(counts[name] for counts in report.values())) for name in columns)))
     return "\n".join("".join(f"{cell:>10}" for cell in row) for row in rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path, help="folder of LANG.SPLIT.conll files")
     parser.add_argument("target", type=Path, help="folder for the .spacy files")
-    parser.add_argument("--group", type=int, default=1, metavar="N", help="consecutive sentences in a Doc (default 1)")
+    parser.add_argument(
+        "--group", type=int, default=1, metavar="N", help="consecutive sentences in a Doc (default 1)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of train.spacy (default 0)")
     parser.add_argument("--languages", nargs="+", metavar="LANG", help="languages to take (default: all)")
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="entity labels to keep (default: all)")

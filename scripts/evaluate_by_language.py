@@ -1,7 +1,8 @@
 """Score the entities of a trained pipeline by language.
 
-Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py` writes them), and prints precision, recall
-and F by language, with the micro average (every entity counts the same) and the macro average (every language does).
+Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py` writes them), and prints precision,
+recall and F by language, with the micro average (every entity counts the same) and the macro average (every
+language does).
 
     python scripts/evaluate_by_language.py training/model-best corpus --json scores.json
 """
@@ -24,7 +25,7 @@ def read_examples(nlp: Language, path: Path) -> list[Example]:
 
     nlp (Language): the pipeline.
     path (Path): a `.spacy` file.
-    RETURNS (List[Example]): one example for each Doc.
+    RETURNS (list[Example]): one example for each Doc.
     """
     gold = DocBin(store_user_data=True).from_disk(path).get_docs(nlp.vocab)
     return [Example(nlp.make_doc(doc.text), doc) for doc in gold]
@@ -55,7 +56,7 @@ def evaluate(nlp: Language, examples: list[Example], batch_size: int = 64) -> Ro
     """
     scores = nlp.evaluate(examples, batch_size=batch_size, scorer=EntityScorer())
     predicted, gold = int(scores["predicted"]), int(scores["gold"])
-    # spaCy gives no counts; every right entity is one of the gold ones, so that the recall tells their number exactly.
+    # spaCy gives no counts; every right entity is a gold one, so that the recall tells their number exactly.
     return row(docs=len(examples), right=round(scores["recall"] * gold), predicted=predicted, gold=gold)
 
 
@@ -75,14 +76,16 @@ def macro_average(rows: list[Row]) -> Row:
     return {name: sum(each[name] for each in rows) / len(rows) for name in ("precision", "recall", "f_score")}
 
 
-def evaluate_folder(nlp: Language, folder: Path, *, split: str = "test", batch_size: int = 64) -> dict[str, Row]:
+def evaluate_folder(
+    nlp: Language, folder: Path, *, split: str = "test", batch_size: int = 64
+) -> dict[str, Row]:
     """Score every language of a folder.
 
     nlp (Language): the pipeline.
     folder (Path): holds `<split>.<lang>.spacy` files.
     split (str): which of them to read.
     batch_size (int): number of Docs in a batch.
-    RETURNS (Dict[str, Row]): by language, and under "micro" and "macro" the averages.
+    RETURNS (dict[str, Row]): by language, and under "micro" and "macro" the averages.
     RAISES (ValueError): when the folder holds no such file.
     """
     paths = sorted(folder.glob(f"{split}.*.spacy"))
@@ -99,18 +102,26 @@ def table(rows: dict[str, Row]) -> str:
     counts, scores = ("docs", "gold", "predicted"), ("precision", "recall", "f_score")
     lines = ["".join(f"{name:>11}" for name in ("lang", *counts, *scores))]
     for lang, values in rows.items():
-        cells = [lang, *(str(values.get(name, "")) for name in counts), *(f"{100 * values[name]:.2f}" for name in scores)]
+        cells = [
+            lang,
+            *(str(values.get(name, "")) for name in counts),
+            *(f"{100 * values[name]:.2f}" for name in scores),
+        ]
         lines.append("".join(f"{cell:>11}" for cell in cells))
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pipeline", help="directory or package name of a trained pipeline")
     parser.add_argument("corpus", type=Path, help="folder of SPLIT.LANG.spacy files")
     parser.add_argument("--split", default="test", help="test (the default) or dev")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file too")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="Docs in a batch (default 64)")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="Docs in a batch (default 64)"
+    )
     parser.add_argument("--gpu", type=int, default=-1, metavar="ID", help="GPU to use (default -1: none)")
     arguments = parser.parse_args()
     if arguments.gpu >= 0:

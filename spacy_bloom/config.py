@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from reprlib import Repr
 from typing import Any
 
 from .errors import ConfigError
@@ -16,9 +17,9 @@ ALIASES = {
 }
 
 # Far above BLOOM-176B; a config beyond it is damaged or hostile, and is refused before memory is taken.
-LARGEST = {"vocab_size": 2**24, "hidden_size": 2**17, "n_layer": 2**10, "n_head": 2**10}
+LARGEST = {"vocab_size": 2**24, "hidden_size": 2**17, "n_layer": 2**10, "n_head": 2**10, "pretraining_tp": 2**17}
+MOST_LABELS = 2**16
 
-POSITIVE = ("vocab_size", "hidden_size", "n_layer", "n_head")
 PROBABILITIES = ("hidden_dropout", "attention_dropout", "classifier_dropout")
 FLAGS = (
     "use_cache",
@@ -29,6 +30,8 @@ FLAGS = (
     "output_attentions",
 )
 TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+LARGEST_NUMBER = 1e30  # of a variance or a standard deviation; float32 ends at 3e38
+NUMBERS = ("layer_norm_epsilon", "initializer_range")
 PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
 
 
@@ -85,9 +88,12 @@ class BloomConfig:
     output_attentions: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         values = _with_own_names(values)
-        extra = dict(values.pop("extra", {}))
+        extra = values.pop("extra", {})
+        if not isinstance(extra, Mapping):
+            raise ConfigError(f"BLOOM config: expected extra to be a mapping, got {_shown(extra)}.")
+        extra = dict(extra)
         num_labels = values.pop("num_labels", None)
         names = [f.name for f in fields(self) if f.name != "extra"]
         own = {name: values.pop(name, getattr(type(self), name)) for name in names}
@@ -149,11 +155,14 @@ class BloomConfig:
         """
         if not isinstance(values, Mapping):
             raise ConfigError(f"Expected the fields of a BLOOM config, got {type(values).__name__}.")
+        strange = [name for name in values if not isinstance(name, str)]
+        if strange:
+            raise ConfigError(f"Expected the names of a BLOOM config's fields as text, got {_shown(strange)}.")
         values = dict(values)
         model_type = values.pop("model_type", "bloom")
         if model_type != "bloom":
             raise ConfigError(
-                f"Expected a config with model_type 'bloom', got {model_type!r}. Only BLOOM checkpoints can be loaded."
+                f"Expected a config with model_type 'bloom', got {_shown(model_type)}. Only BLOOM checkpoints can be loaded."
             )
         return cls(**values)
 
@@ -166,8 +175,10 @@ class BloomConfig:
             values = json.loads(path.read_text(encoding="utf8"))
         except FileNotFoundError:
             raise ConfigError(f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout.")
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
             raise ConfigError(f"{path} is not JSON: {error}.") from None
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error}.") from None
         return cls.from_dict(values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -194,7 +205,7 @@ def _with_own_names(values: Mapping[str, Any]) -> dict[str, Any]:
         value = result.pop(alias)
         if name in result and result[name] != value:
             raise ConfigError(
-                f"Got {alias}={value!r} and {name}={result[name]!r}, two spellings of one field. Give one of them."
+                f"Got {alias}={_shown(value)} and {name}={_shown(result[name])}, two spellings of one field. Give one of them."
             )
         result[name] = value
     return result
@@ -204,18 +215,37 @@ def _labels(id2label: Any, num_labels: Any) -> dict[int, str] | None:
     if id2label is None:
         if num_labels is None:
             return None
-        if not _is_int(num_labels) or not 1 <= num_labels <= 2**20:
-            raise ConfigError(f"Expected num_labels as an integer from 1 to {2**20}, got {num_labels!r}.")
+        if not _is_int(num_labels) or not 1 <= num_labels <= MOST_LABELS:
+            raise ConfigError(
+                f"Expected num_labels as an integer from 1 to {MOST_LABELS}, got {_shown(num_labels)}."
+            )
         return {i: f"LABEL_{i}" for i in range(num_labels)}
     try:
         labels = {int(i): label for i, label in dict(id2label).items()}
-    except (TypeError, ValueError):
-        raise ConfigError(f"Expected id2label as a mapping of ids to labels, got {id2label!r}.") from None
-    if sorted(labels) != list(range(len(labels))) or not all(isinstance(x, str) for x in labels.values()):
-        raise ConfigError(f"Expected id2label with ids 0 to {len(labels) - 1} and text labels, got {id2label!r}.")
-    if num_labels is not None and num_labels != len(labels):
-        raise ConfigError(f"Got num_labels={num_labels!r} but {len(labels)} labels in id2label.")
+    except (TypeError, ValueError, OverflowError):
+        raise ConfigError(f"Expected id2label as a mapping of ids to labels, got {_shown(id2label)}.") from None
+    given = len(dict(id2label))  # fewer are left if two spellings are one id: "1" and "01"
+    if not 1 <= given <= MOST_LABELS:
+        raise ConfigError(f"Expected id2label with 1 to {MOST_LABELS} labels, got {given}.")
+    if sorted(labels) != list(range(given)) or not all(isinstance(x, str) for x in labels.values()):
+        raise ConfigError(f"Expected id2label with ids 0 to {given - 1} and text labels, got {_shown(id2label)}.")
+    if num_labels is not None and num_labels != given:
+        raise ConfigError(f"Got num_labels={_shown(num_labels)} but {given} labels in id2label.")
     return dict(sorted(labels.items()))
+
+
+def _shown(value: Any) -> str:
+    """What an error shows of a value: shortened, as values come from files and can have any size."""
+    short = Repr()
+    short.maxstring = short.maxother = 80
+    try:
+        return short.repr(value)
+    except ValueError:  # an integer of thousands of digits has no text
+        return f"a {type(value).__name__} too long to show"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_int(value: Any) -> bool:
@@ -225,26 +255,23 @@ def _is_int(value: Any) -> bool:
 def _check(config: BloomConfig) -> None:
     def expect(good: bool, name: str, what: str) -> None:
         if not good:
-            raise ConfigError(f"BLOOM config: expected {name} to be {what}, got {getattr(config, name)!r}.")
+            raise ConfigError(f"BLOOM config: expected {name} to be {what}, got {_shown(getattr(config, name))}.")
 
-    for name in POSITIVE:
+    for name, largest in LARGEST.items():
         value = getattr(config, name)
-        expect(_is_int(value) and 1 <= value <= LARGEST[name], name, f"an integer from 1 to {LARGEST[name]}")
+        expect(_is_int(value) and 1 <= value <= largest, name, f"an integer from 1 to {largest}")
     for name in PROBABILITIES:
         value = getattr(config, name)
         missing = name == "classifier_dropout" and value is None
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        expect(missing or (number and 0 <= value < 1), name, "a number in [0, 1)")
+        expect(missing or (_is_number(value) and 0 <= value < 1), name, "a number in [0, 1)")
     for name in FLAGS:
         expect(isinstance(getattr(config, name), bool), name, "true or false")
     for name in TOKEN_IDS:
         value = getattr(config, name)
-        expect(value is None or (_is_int(value) and value >= 0), name, "an id (0 or more) or null")
-    for name in ("layer_norm_epsilon", "initializer_range"):
+        expect(value is None or (_is_int(value) and 0 <= value < 2**31), name, "an id (0 or more) or null")
+    for name in NUMBERS:
         value = getattr(config, name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        expect(number and 0 <= value < float("inf"), name, "a finite number of 0 or more")
-    expect(_is_int(config.pretraining_tp) and config.pretraining_tp >= 1, "pretraining_tp", "an integer of 1 or more")
+        expect(_is_number(value) and 0 <= value <= LARGEST_NUMBER, name, "a finite number of 0 or more")
     expect(config.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
     if config.hidden_size % config.n_head:
         raise ConfigError(

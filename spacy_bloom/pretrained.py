@@ -8,7 +8,7 @@ import torch
 
 from . import tokenizer
 from .bloom import heads, model
-from .checkpoint.files import CONFIG_FILE, MAX_SHARD_BYTES, WeightFiles, save_weights
+from .checkpoint.files import CONFIG_FILE, MAX_SHARD_BYTES, WeightFiles, save_weights, taking_names
 from .checkpoint.load import load_model
 from .checkpoint.names import TIED_HEAD
 from .checkpoint.sources import find_checkpoint
@@ -28,8 +28,8 @@ def to_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
         return None
     if isinstance(dtype, torch.dtype) and dtype in DTYPES.values():
         return dtype
-    if dtype in DTYPES:
-        return DTYPES[str(dtype)]
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return DTYPES[dtype]
     raise InputError(f"Expected dtype to be one of {sorted(DTYPES)} or 'auto', got {dtype!r}.")
 
 
@@ -88,7 +88,8 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         save_weights(weights, path, dtype=stored, max_shard_bytes=max_shard_bytes)
         architecture = {"architectures": [type(self).__name__], "torch_dtype": str(stored).removeprefix("torch.")}
         config = self.config.replace(extra={**self.config.extra, **architecture})
-        (path / CONFIG_FILE).write_text(config.to_json_string(), encoding="utf8")
+        with taking_names(path) as take:
+            take(CONFIG_FILE).write_text(config.to_json_string(), encoding="utf8")
 
 
 class BloomModel(PretrainedMixin, model.BloomModel):
@@ -122,7 +123,7 @@ class BloomTokenizerFast(tokenizer.BloomTokenizerFast):
         RETURNS (BloomTokenizerFast): The tokenizer.
         RAISES (CheckpointError, ConfigError): No such checkpoint, or a damaged one.
         """
-        path = find_checkpoint(name, revision=revision, local_files_only=local_files_only)
+        path = find_checkpoint(name, revision=revision, local_files_only=local_files_only, weights=False)
         loaded = cls.from_directory(path, **config)
         assert isinstance(loaded, cls)
         return loaded

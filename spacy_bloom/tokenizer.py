@@ -164,14 +164,14 @@ class BloomTokenizerFast:
                 "Got words (is_split_into_words=True), but the tokenizer was made without add_prefix_space=True, "
                 "so the words would lose their spaces. Load it with add_prefix_space=True or pass the whole text."
             )
-        _check_texts(texts, is_split_into_words)
+        texts = _checked(texts, is_split_into_words)
         as_text = self.split_special_tokens if split_special_tokens is None else split_special_tokens
         with self._lock:  # the setting belongs to the shared backend, not to the call
             if self.backend_tokenizer.encode_special_tokens != as_text:
                 self.backend_tokenizer.encode_special_tokens = as_text
             options = {"is_pretokenized": is_split_into_words, "add_special_tokens": add_special_tokens}
             if parallel:
-                return self.backend_tokenizer.encode_batch(list(texts), **options)
+                return self.backend_tokenizer.encode_batch(texts, **options)
             return [self.backend_tokenizer.encode(text, **options) for text in texts]
 
     def __call__(
@@ -203,7 +203,10 @@ class BloomTokenizerFast:
             ((start, end) in Unicode code points; (0, 0) for padding) on request.
         RAISES (InputError): Options that do not fit together.
         """
-        single = isinstance(text, str) or (is_split_into_words and (not text or isinstance(text[0], str)))
+        if not isinstance(text, str) and isinstance(text, Iterable):
+            text = list(text)  # type: ignore[assignment]
+        words = is_split_into_words and isinstance(text, list) and (not text or isinstance(text[0], str))
+        single = isinstance(text, str) or words
         encodings = self.encode_batch(
             [text] if single else text,  # type: ignore[arg-type, list-item]
             split_special_tokens=split_special_tokens,
@@ -212,6 +215,8 @@ class BloomTokenizerFast:
         )
         if truncation and max_length is None:
             raise InputError("Got truncation=True without max_length. Say how many pieces to keep.")
+        if max_length is not None and max_length < 0:
+            raise InputError(f"Expected max_length to be 0 or more, got {max_length}.")
         keep = max_length if truncation else None
         ids = [e.ids[:keep] for e in encodings]
         columns: dict[str, list] = {"input_ids": ids}
@@ -229,8 +234,13 @@ class BloomTokenizerFast:
         return BatchEncoding({name: rows[0] if single else rows for name, rows in columns.items()})
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> str:
-        """RETURNS (str): The text of the pieces; exactly the text that was encoded, as nothing is cleaned up."""
-        return self.backend_tokenizer.decode([int(i) for i in ids], skip_special_tokens=skip_special_tokens)
+        """RETURNS (str): The text of the pieces; exactly the text that was encoded, as nothing is cleaned up.
+        RAISES (InputError): Negative ids, as labels have them for pieces to ignore.
+        """
+        ids = [int(i) for i in ids]
+        if ids and not 0 <= min(ids) <= max(ids) < 2**32:
+            raise InputError(f"Expected ids of pieces, got {min(ids)} to {max(ids)}.")
+        return self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def batch_decode(self, rows: Iterable[Iterable[int]], *, skip_special_tokens: bool = False) -> list[str]:
         """RETURNS (list[str]): `decode` of every row."""
@@ -277,9 +287,9 @@ class BloomTokenizerFast:
         tokenizer_json, config = self.to_strings()
         special = {name: getattr(self, name) for name in SPECIAL_TOKENS}
         config = {**config, **special, "tokenizer_class": "BloomTokenizerFast"}
-        (path / TOKENIZER_FILE).write_bytes(tokenizer_json)
-        (path / CONFIG_FILE).write_text(_to_json(config), encoding="utf8")
-        (path / SPECIAL_TOKENS_FILE).write_text(_to_json(special), encoding="utf8")
+        _replace(path / TOKENIZER_FILE, tokenizer_json)
+        _replace(path / CONFIG_FILE, _to_json(config))
+        _replace(path / SPECIAL_TOKENS_FILE, _to_json(special))
 
 
 def _one_of(value: Any, allowed: tuple, name: str) -> Any:
@@ -309,12 +319,30 @@ def _set_prefix_space(backend: Tokenizer) -> None:
             setattr(backend, name, part)
 
 
-def _check_texts(texts: Any, is_split_into_words: bool) -> None:
+def _checked(texts: Any, is_split_into_words: bool) -> list:
+    """RETURNS (list): The texts, or lists of words. RAISES (InputError): Anything else."""
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+        expected = "sequences of words" if is_split_into_words else "texts"
+        raise InputError(f"Expected a sequence of {expected}, got {type(texts).__name__}: {str(texts)[:40]!r}.")
+    if is_split_into_words:
+        return [_checked(words, False) for words in texts]
+    texts = list(texts)
     for text in texts:
-        good = not isinstance(text, str) and all(isinstance(w, str) for w in text) if is_split_into_words else False
-        if not (good or (not is_split_into_words and isinstance(text, str))):
-            expected = "sequences of words" if is_split_into_words else "texts (str)"
-            raise InputError(f"Expected {expected}, got {type(text).__name__}: {str(text)[:40]!r}.")
+        if not isinstance(text, str):
+            raise InputError(f"Expected text (str), got {type(text).__name__}: {str(text)[:40]!r}.")
+        _check_unicode(text)
+    return texts
+
+
+def _check_unicode(text: str) -> None:
+    """Half a surrogate pair, as damaged JSON or file names leave behind, has no bytes to encode."""
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"Expected text of whole Unicode characters, got a lone surrogate at {error.start}: "
+            f"{text[max(0, error.start - 10) : error.start + 10]!r}. Replace it, for example by U+FFFD."
+        ) from None
 
 
 def _padded_length(
@@ -331,6 +359,8 @@ def _padded_length(
         length = max(lengths, default=0)
     else:
         raise InputError(f"Expected padding to be True, False, 'longest' or 'max_length', got {padding!r}.")
+    if multiple is not None and multiple < 1:
+        raise InputError(f"Expected pad_to_multiple_of to be 1 or more, got {multiple}.")
     return -(-length // multiple) * multiple if multiple else length
 
 
@@ -345,7 +375,7 @@ def _to_array(rows: list, kind: str) -> Any:
             f"Rows of {min(map(len, rows))} to {max(map(len, rows))} pieces make no rectangular tensor. "
             "Pass padding=True."
         )
-    array = numpy.array(rows, dtype=numpy.int64)
+    array = numpy.array(rows, dtype=numpy.int64) if rows else numpy.zeros((0, 0), dtype=numpy.int64)
     if kind == "np":
         return array
     if kind == "pt":
@@ -358,12 +388,22 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
         raise ConfigError(f"{path} is not JSON: {error}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"Expected {path} to hold a JSON object, got {type(values).__name__}.")
     return values
 
 
-def _to_json(values: dict[str, Any]) -> str:
-    return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+def _to_json(values: dict[str, Any]) -> bytes:
+    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf8")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file that takes its name when it is complete."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

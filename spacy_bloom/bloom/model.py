@@ -105,7 +105,14 @@ class BloomModel(BloomPreTrainedModel):
         RAISES (InputError): Arguments whose shapes or ids do not fit.
         """
         embeds = self._embed(input_ids, inputs_embeds)
+        if embeds.dim() != 3 or embeds.shape[-1] != self.config.hidden_size:
+            raise InputError(
+                "Expected input_ids of shape (batch, length), or inputs_embeds of shape (batch, length, "
+                f"{self.config.hidden_size}), got {tuple((embeds if input_ids is None else input_ids).shape)}."
+            )
         cache = past_key_values
+        if cache is not None:
+            self._check_cache(cache, embeds.shape[0])
         if cache is None and self._wants_cache(use_cache):
             cache = KeyValueCache(self.config.n_layer)
         want_attentions = self.config.output_attentions if output_attentions is None else output_attentions
@@ -143,7 +150,7 @@ class BloomModel(BloomPreTrainedModel):
             )
         embeds = self._embed(input_ids, None)
         if not len(lengths):
-            return [embeds]
+            return [embeds] * (len(self.h) + 1 if keep_all else 1)
         return self._run(embeds, PackedView(lengths, self._slopes(embeds.device)), keep_all)
 
     def _run(self, embeds: Tensor, view: BatchView, keep_all: bool) -> list[Tensor]:
@@ -166,6 +173,8 @@ class BloomModel(BloomPreTrainedModel):
         if inputs_embeds is not None:
             return inputs_embeds
         assert input_ids is not None
+        if input_ids.dtype not in (torch.int64, torch.int32):
+            raise InputError(f"Expected input_ids as integers (int64 or int32), got {input_ids.dtype}.")
         # One clear error on CPU; on a GPU the look-up itself checks, without waiting for the device here.
         if input_ids.device.type == "cpu" and input_ids.numel():
             low, high = int(input_ids.min()), int(input_ids.max())
@@ -175,6 +184,15 @@ class BloomModel(BloomPreTrainedModel):
                     "Do tokenizer and model belong to the same checkpoint?"
                 )
         return self.word_embeddings(input_ids)
+
+    def _check_cache(self, cache: KeyValueCache, batch: int) -> None:
+        if len(cache) != len(self.h) or (cache.length and cache[0][0].shape[0] != batch):
+            raise InputError(
+                f"Expected past_key_values of {len(self.h)} blocks and {batch} rows, got {len(cache)} blocks"
+                + (f" and {cache[0][0].shape[0]} rows." if cache.length else ".")
+            )
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            raise InputError("Got past_key_values while gradient checkpointing: blocks run twice would append twice.")
 
     def _wants_cache(self, use_cache: bool | None) -> bool:
         if self.gradient_checkpointing and self.training:

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN = "pytorch_model.bin"
 BIN_INDEX = "pytorch_model.bin.index.json"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 # Shards bound what is held twice when weights are converted while they are written.
 MAX_SHARD_BYTES = 2 * 1024**3
 
@@ -90,13 +91,31 @@ class WeightFiles:
             state = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
         except Exception as error:  # zip, pickle and torch errors alike
             raise CheckpointError(
-                f"{file} is not a weights-only PyTorch file: {str(error).splitlines()[0]} "
+                f"{file} is not a weights-only PyTorch file: {first_line(error)} "
                 "Convert it to safetensors where you trust it."
             ) from None
-        if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
             raise CheckpointError(f"Expected {file} to hold names and tensors only, got {type(state).__name__}.")
+        strange = [name for name, value in state.items() if not _is_plain(value)]
+        if strange:
+            raise CheckpointError(f"Expected {file} to hold plain tensors only. These are not: {strange[:5]}.")
         self._bins[file] = dict(state)
         return {name: Weight(file, tuple(value.shape), value.dtype) for name, value in state.items()}
+
+
+def first_line(error: Exception) -> str:
+    """RETURNS (str): What an error of a library says, in one line; its name if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value of a `.bin` is a tensor with all of its numbers in the file.
+
+    A few bytes can claim to be a tensor of any size: repeated by strides of 0, sparse, or without data.
+    """
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return not value.is_quantized and value.untyped_storage().nbytes() >= value.numel() * value.itemsize
 
 
 def _safetensors_header(file: Path) -> dict[str, Weight]:
@@ -128,11 +147,11 @@ def _indexed_files(index: Path, suffix: str) -> list[Path]:
     """The shards that an index names. File names in it are input: plain names in the same directory only."""
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{index} is not an index of weights: {error!r}.") from None
     for name in names:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name) or name[-len(suffix):] != suffix:
-            raise CheckpointError(f"{index} names the file {name!r}. Expected plain names that end in {suffix!r}.")
+        if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name) or not name.endswith(suffix):
+            raise CheckpointError(f"{index} names the file {str(name)[:80]!r}. Expected plain names that end in {suffix!r}.")
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise CheckpointError(f"{index} names files that are not there: {missing[:5]}.")
@@ -148,8 +167,9 @@ def save_weights(
 ) -> None:
     """Write weights as one safetensors file, or as shards with an index.
 
-    Every file is complete before it takes its name, and an index is written last: a process killed in between
-    leaves the old checkpoint readable. Equal weights make equal bytes.
+    All files are complete before any takes its name: a process killed while it writes leaves the old checkpoint.
+    If shards replace shards of the same names, the old index goes first: a process killed among the renames
+    leaves no checkpoint rather than a mixed one. Equal weights make equal bytes.
 
     weights (Mapping[str, Tensor]): By name. Floating point ones are converted if a dtype is given.
     path (Path): Directory, made if it does not exist.
@@ -163,7 +183,7 @@ def save_weights(
         names = [SAFETENSORS]
     else:
         names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    with _taking_names(path) as take:
+    with taking_names(path) as take:
         for name, members in zip(names, shards, strict=True):
             converted = {m: _to_store(weights[m], dtype) for m in members}
             save_file(converted, take(name), metadata={"format": "pt"})
@@ -178,7 +198,7 @@ def save_weights(
 
 
 @contextmanager
-def _taking_names(path: Path) -> Iterator:
+def taking_names(path: Path) -> Iterator[Callable[[str], Path]]:
     """Hand out temporary files that take their names, in order, once all of them are written."""
     taken: list[tuple[Path, Path]] = []
 
@@ -188,6 +208,8 @@ def _taking_names(path: Path) -> Iterator:
 
     try:
         yield take
+        if any(final.exists() for _, final in taken[:-1]):
+            (path / SAFETENSORS_INDEX).unlink(missing_ok=True)
         for partial, final in taken:
             os.replace(partial, final)
     finally:
@@ -197,7 +219,8 @@ def _taking_names(path: Path) -> Iterator:
 
 def _old_files(path: Path, written: set[str]) -> list[Path]:
     """Weights of a checkpoint that was here before: reading would prefer or mix them."""
-    pattern = re.compile(r"(model|pytorch_model)(-\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?")
+    names = r"(model|pytorch_model)([-_]\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?"
+    pattern = re.compile(rf"{names}|\.{names}\.partial")  # partial ones are left by a process that was killed
     return [p for p in path.iterdir() if pattern.fullmatch(p.name) and p.name not in written]
 
 

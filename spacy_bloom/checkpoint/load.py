@@ -12,6 +12,8 @@ from ..config import BloomConfig
 from ..errors import BloomWarning, CheckpointError
 from .names import TIED_HEAD, is_head, match_names
 
+READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
 ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
 
 
@@ -64,9 +66,12 @@ def load_model(
     shapes = source.shapes
     names = match_names(shapes, expected)
     missing_head = _check(expected, {n: shapes[f] for n, f in names.items()}, str(source), new_head)
-    state = {n: _place(source[names[n]], dtype, device) for n in expected if n not in missing_head}
+    _check_tied_head(model, expected, source, names)
+    state = {n: _place(n, source[names[n]], dtype, device) for n in expected if n not in missing_head}
+    _check_dtypes(state, str(source))
     if missing_head:
-        state.update(_random_head(make, config, missing_head, dtype, device))
+        head_dtype = next(iter(state.values())).dtype
+        state.update(_random_head(make, config, missing_head, head_dtype, device))
         warnings.warn(
             f"{source} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
             BloomWarning,
@@ -79,8 +84,32 @@ def load_model(
     return model.eval()
 
 
-def _place(value: Tensor, dtype: torch.dtype | None, device: str | torch.device) -> Tensor:
-    return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+def _place(name: str, value: Tensor, dtype: torch.dtype | None, device: str | torch.device) -> Tensor:
+    if value.dtype not in READABLE:
+        raise CheckpointError(f"Expected the weight {name} in one of {READABLE}, got {value.dtype}.")
+    return value.to(device=device, dtype=dtype)
+
+
+def _check_dtypes(state: Mapping[str, Tensor], where: str) -> None:
+    dtypes = sorted({str(value.dtype) for value in state.values()})
+    if len(dtypes) > 1:
+        raise CheckpointError(f"The weights in {where} have several dtypes: {dtypes}. Say which to load them in.")
+
+
+def _check_tied_head(
+    model: BloomPreTrainedModel, expected: Mapping[str, Tensor], source: WeightSource, names: Mapping[str, str]
+) -> None:
+    """A head that the config ties to the embedding must be equal to it where files hold both: one would be lost."""
+    tied = model.state_dict(keep_vars=True).get(TIED_HEAD)
+    if tied is None or TIED_HEAD in expected or TIED_HEAD not in names:
+        return
+    embedding = next(name for name, parameter in expected.items() if parameter is tied)
+    one, other = source[names[TIED_HEAD]], source[names[embedding]]
+    if one.shape != other.shape or not torch.equal(one.to(other.dtype), other):
+        raise CheckpointError(
+            f"The config says that {TIED_HEAD} is {embedding}, but {source} holds other numbers for it. Pass "
+            "tie_word_embeddings=False to use both."
+        )
 
 
 def _check(
@@ -107,7 +136,7 @@ def _random_head(
     make: Callable[[BloomConfig], ModelT],
     config: BloomConfig,
     names: set[str],
-    dtype: torch.dtype | None,
+    dtype: torch.dtype,
     device: str | torch.device,
 ) -> dict[str, Tensor]:
     """The weights a fresh model of no layers has for a head; drawn under the caller's seed."""

@@ -6,6 +6,8 @@ whether the decoder's weights carry a `transformer.` prefix, and which head they
 
 from collections.abc import Iterable
 
+from ..errors import CheckpointError
+
 PREFIX = "transformer."
 TIED_HEAD = "lm_head.weight"
 # The heads of BLOOM's classes. A file may hold one that the model at hand does not have: it is left unread.
@@ -23,11 +25,15 @@ def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, st
 
     RETURNS (dict[str, str]): The file's name of each weight, by the model's name. Weights of the file that are
         the model's under no spelling are left under the name that the model would have for them.
+    RAISES (CheckpointError): The file holds a weight under both spellings.
     """
     in_model = set(in_model)
     prefixed = any(name.startswith(PREFIX) for name in in_model)
-    pairs = {}
+    pairs: dict[str, str] = {}
     for name in in_file:
         bare = name.removeprefix(PREFIX)
-        pairs[PREFIX + bare if prefixed and not is_head(bare) else bare] = name
+        own = PREFIX + bare if prefixed and not is_head(bare) else bare
+        if own in pairs:
+            raise CheckpointError(f"Got two weights for one: {pairs[own]} and {name}. Remove one of them.")
+        pairs[own] = name
     return pairs

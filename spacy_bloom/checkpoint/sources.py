@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX
+from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX, first_line
 
 BUNDLED = Path(__file__).parent.parent / "assets"
 BUNDLED_NAMES = ("tiny-bloom",)
@@ -15,32 +15,37 @@ BIN_FILES = [BIN, BIN_INDEX, "pytorch_model-*-of-*.bin", "pytorch_model_*-of-*.b
 
 
 def find_checkpoint(
-    name: str | os.PathLike, *, revision: str | None = None, local_files_only: bool = False
+    name: str | os.PathLike,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    weights: bool = True,
 ) -> Path:
     """The directory of a checkpoint, fetched from the Hub and cached if the name is neither bundled nor a directory.
 
     name (str | PathLike): "tiny-bloom", a directory in the Hugging Face layout, or a Hub name ("owner/model").
     revision (str | None): Branch, tag or commit on the Hub.
     local_files_only (bool): Use what is cached and make no network call. HF_HUB_OFFLINE=1 does the same.
+    weights (bool): Whether the weights are needed; a tokenizer or a config alone is fetched without them.
     RETURNS (Path): The directory.
     RAISES (CheckpointError): No such checkpoint, with what was tried.
     """
     path = Path(name)
-    if path.is_dir():
+    if str(name) and path.is_dir():
         return path
     if str(name) in BUNDLED_NAMES:
         return BUNDLED / str(name)
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
         raise CheckpointError(f"No directory {str(name)!r}. Expected a checkpoint in the Hugging Face layout there.")
-    return _fetch(str(name), revision, local_files_only)
+    return _fetch(str(name), revision, local_files_only, weights)
 
 
 def is_local(name: str | os.PathLike) -> bool:
     """RETURNS (bool): Whether a checkpoint can be found without the network."""
-    return Path(name).is_dir() or str(name) in BUNDLED_NAMES
+    return (str(name) != "" and Path(name).is_dir()) or str(name) in BUNDLED_NAMES
 
 
-def _fetch(name: str, revision: str | None, local_files_only: bool) -> Path:
+def _fetch(name: str, revision: str | None, local_files_only: bool, weights: bool) -> Path:
     # Imported here, so that pipelines on local checkpoints never load a network client.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -53,13 +58,13 @@ def _fetch(name: str, revision: str | None, local_files_only: bool) -> Path:
         )
 
     try:
-        path = download(SMALL_FILES + SAFETENSORS_FILES)
-        if not any((path / file).exists() for file in (SAFETENSORS, SAFETENSORS_INDEX)):
+        path = download(SMALL_FILES + SAFETENSORS_FILES if weights else SMALL_FILES)
+        if weights and not any((path / file).exists() for file in (SAFETENSORS, SAFETENSORS_INDEX)):
             path = download(SMALL_FILES + BIN_FILES)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         where = "in the local cache (offline)" if local_files_only else "on the Hub"
         raise CheckpointError(
             f"No checkpoint {name!r}: it is not bundled ({', '.join(BUNDLED_NAMES)}), not a directory here, and "
-            f"was not found {where}: {str(error).splitlines()[0]}"
+            f"was not found {where}: {first_line(error)}"
         ) from error
     return path

@@ -9,7 +9,7 @@ from wasabi import row
 from ..training.lm import StepReport
 
 BAR = "{percentage:3.0f}%|{bar:20}| {elapsed} {postfix}"
-HEADER, WIDTHS, ALIGNS = ("STEP", "PIECES", "LOSS", "BPB", ""), (8, 12, 8, 8, 4), "rrrrl"
+HEADER, WIDTHS, ALIGNS = ("STEP", "PIECES", "LOSS", "BPB", ""), (8, 12, 8, 8, 4), tuple("rrrrl")
 INERTIA = 0.9  # of the running mean of the speed
 
 

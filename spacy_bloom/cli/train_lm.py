@@ -54,7 +54,8 @@ def train_lm_cli(
     if not train_lm(config_path, output_path, overrides=overrides, resume=resume, use_gpu=use_gpu):
         options = ["--gpu-id", str(use_gpu)] if use_gpu >= 0 else []
         again = shlex.join([str(config_path), str(output_path), "--resume", *options, *arguments])
-        msg.info("Training was interrupted and its state saved. To continue:", f"{COMMAND} {again}")
+        msg.info("Training was interrupted and its state saved. To continue:")
+        print(f"{COMMAND} {again}")  # not by wasabi, which would break the line
         sys.exit(130)  # as shells report an interruption
 
 
@@ -177,8 +178,8 @@ def _load_model(name: str, config: LMConfig) -> BloomForCausalLM:
 
 def _train_tokenizer(config: LMConfig, texts: Sequence[TextFile]) -> BloomTokenizerFast:
     assert config.tokenizer is not None  # read_config asks for it where no checkpoint is fine-tuned
-    with msg.loading("Training the tokenizer..."):
-        trained = train_tokenizer([text.train for text in texts], config.tokenizer, seed=config.training.seed)
+    msg.info("Training the tokenizer")
+    trained = train_tokenizer([text.train for text in texts], config.tokenizer, seed=config.training.seed)
     tokenizer = BloomTokenizerFast(tokenizer_object=trained)
     if len(tokenizer) < config.tokenizer.vocab_size:
         msg.warn(f"The text gives only {len(tokenizer):,} of {config.tokenizer.vocab_size:,} pieces")

@@ -1,7 +1,7 @@
 """A spaCy tokenizer for text in mixed languages: words where words are spaced, characters where they are not.
 
-spaCy's own rules cut a text at white space first. Here a space is first put around every character that must be a token
-of its own; spaCy's rules then see ordinary spaced text, and the added spaces are taken out of the Doc again.
+spaCy's own rules cut a text at white space first. Here a space is first put around every character that must be a
+token of its own; spaCy's rules then see ordinary spaced text, and the added spaces are taken out of the Doc again.
 """
 
 import re
@@ -15,7 +15,9 @@ from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix
 
 Ranges = Iterable[tuple[int, int]]
 
-# SOURCE: Unicode 15, Blocks.txt; scripts that put no space between words. Hangul does, and is left to spaCy's rules.
+# fmt: off
+# Scripts that put no space between words. Hangul does, and is left to spaCy's rules.
+# SOURCE: Unicode 15, Blocks.txt.
 UNSPACED_SCRIPTS = (
     (0x0E00, 0x0E3E), (0x0E40, 0x0E7F),  # Thai, without the baht sign
     (0x0E80, 0x0EFF),  # Lao
@@ -24,29 +26,32 @@ UNSPACED_SCRIPTS = (
     (0x1780, 0x17FF),  # Khmer
     (0x1950, 0x19DF), (0x1A20, 0x1AAF), (0xAA80, 0xAADF),  # Tai Le, New Tai Lue, Tai Tham, Tai Viet
     (0x1B00, 0x1B7F), (0xA980, 0xA9DF),  # Balinese, Javanese
-    (0x2E80, 0x2FFF), (0x3001, 0x303F), (0x3190, 0x319F), (0x31C0, 0x31EF), (0x3200, 0x4DBF),  # Han: radicals to extension A
-    (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x16FE0, 0x18DFF), (0x20000, 0x3FFFD),  # Han: the rest, Tangut, Khitan
+    (0x2E80, 0x2FFF), (0x3001, 0x303F), (0x3190, 0x319F), (0x31C0, 0x31EF), (0x3200, 0x4DBF),  # Han and its signs
+    (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFD), (0x16FE0, 0x18DFF),  # Han, Tangut, Khitan
     (0x3040, 0x30FF), (0x31F0, 0x31FF), (0xFF66, 0xFF9D), (0x1AFF0, 0x1B16F),  # Kana
     (0x3100, 0x312F), (0x31A0, 0x31BF),  # Bopomofo
-)  # fmt: skip
+)
 
 PUNCTUATION = (
     (0x0589, 0x0589), (0x05C3, 0x05C3),  # Armenian, Hebrew full stop
     (0x060C, 0x060C), (0x061B, 0x061B), (0x061D, 0x061F), (0x066A, 0x066A), (0x06D4, 0x06D4),  # Arabic, Urdu
     (0x0700, 0x070D), (0x07F8, 0x07F9),  # Syriac, N'Ko
-    (0x0964, 0x0965), (0x0DF4, 0x0DF4), (0x1C7E, 0x1C7F), (0xABEB, 0xABEB),  # danda of most Indic scripts, Sinhala, Ol Chiki, Meetei
+    (0x0964, 0x0965), (0x0DF4, 0x0DF4), (0x1C7E, 0x1C7F), (0xABEB, 0xABEB),  # Indic danda, Sinhala, Ol Chiki, Meetei
     (0x1361, 0x1368), (0x1802, 0x1803), (0x1808, 0x1809), (0xA60D, 0xA60F),  # Ethiopic, Mongolian, Vai
     (0xFE10, 0xFE19), (0xFE30, 0xFE6B),  # vertical and small forms
-    (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65), (0xFFE0, 0xFFEE),  # full and half width
-)  # fmt: skip
+    (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65),  # full and half width
+    (0xFFE0, 0xFFEE),
+)
 
 # SOURCE: Unicode 15, emoji-data.txt, the blocks that hold little else.
 EMOJI = (
-    (0x231A, 0x231B), (0x23E9, 0x23FA), (0x2600, 0x27BF), (0x2B05, 0x2B07), (0x2B1B, 0x2B1C), (0x2B50, 0x2B55),
-    (0x1F000, 0x1F1E5), (0x1F200, 0x1FAFF),
-)  # fmt: skip
+    (0x231A, 0x231B), (0x23E9, 0x23FA), (0x2600, 0x27BF), (0x2B05, 0x2B07), (0x2B1B, 0x2B1C),
+    (0x2B50, 0x2B55), (0x1F000, 0x1F1E5), (0x1F200, 0x1FAFF),
+)
+# fmt: on
 
-# What continues a character though it is no combining mark: the joiners, Thai and Lao AM, half-width voicing, emoji tags.
+# What continues a character though it is no combining mark: joiners, Thai and Lao AM, half-width voicing, emoji
+# tags.
 # SOURCE: Unicode Standard Annex 29, Extend and SpacingMark.
 CONTINUING = ((0x200C, 0x200D), (0x0E33, 0x0E33), (0x0EB3, 0x0EB3), (0xFF9E, 0xFF9F), (0xE0020, 0xE007F))
 # They put the next consonant below the last one: Myanmar, Khmer, Tai Tham, Balinese, Javanese.
@@ -95,7 +100,7 @@ _EMOJI = character_class(code_points(EMOJI))
 _FLAG_HALF = "\U0001f1e6-\U0001f1ff"
 _SKIN_TONES = "\U0001f3fb-\U0001f3ff"
 
-# One character as a reader sees it: never cut before a mark, inside a stack of consonants or inside an emoji sequence.
+# One character as a reader sees it: never cut before a mark, inside a stack of consonants or an emoji sequence.
 CHARACTER = (
     rf"(?:[{_ALONE}][{_EXTEND}]*(?:(?<=[{STACKERS}])[{_ALONE}][{_EXTEND}]*)*"
     rf"|[{_EMOJI}][{_EXTEND}{_SKIN_TONES}]*(?:(?<=\u200d)[{_EMOJI}][{_EXTEND}{_SKIN_TONES}]*)*"
@@ -173,7 +178,7 @@ class MultilingualTokenizer(Tokenizer):
 def _whole_character_or(token_match: Callable | None) -> Callable:
     """A `token_match` that keeps a `CHARACTER` whole (affix rules would cut emoji sequences), and what was kept before.
 
-    token_match (Optional[Callable]): the language's own: the `match` of a compiled pattern.
+    token_match (Callable | None): the language's own: the `match` of a compiled pattern.
     RETURNS (Callable): the `match` of a compiled pattern, since spaCy serialises the pattern.
     """
     whole = rf"{CHARACTER}\Z"

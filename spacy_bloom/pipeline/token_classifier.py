@@ -34,6 +34,7 @@ scorer = {"@scorers": "spacy-bloom.token_classifier_scorer.v1"}
 
 [bloom_token_classifier.model]
 @architectures = "spacy-bloom.TokenClassifier.v1"
+encode = null
 
 [bloom_token_classifier.model.tok2vec]
 @architectures = "spacy-bloom.TransformerListener.v1"

@@ -17,20 +17,26 @@ WEIGHT, BIAS = "classifier.weight", "classifier.bias"
 
 @registry.architectures("spacy-bloom.TokenClassifier.v1")
 def create_token_classifier(
-    tok2vec: Model[List[Doc], List[Floats2d]], nO: Optional[int] = None
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
+    nO: Optional[int] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Dropout and a linear layer on each token's vector, as in BloomForTokenClassification.
 
-    A causal transformer has not seen what follows a token. Where that matters and the data can pay for it, put
-    spacy.MaxoutWindowEncoder.v2 between (see configs/token_classification.cfg).
-
     tok2vec (Model): Token vectors, usually from a listener.
+    encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own width.
+        A causal transformer has not seen what follows a token: a window over its neighbours gives that back.
     nO (Optional[int]): Number of tags; set from the labels if None.
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
     """
-    output_layer = Linear(nO, tok2vec.maybe_get_dim("nO"))
+    hidden_size = tok2vec.maybe_get_dim("nO")
+    output_layer = Linear(nO, hidden_size if encode is None else encode.get_dim("nO"))
     classifier: Model[Floats2d, Floats2d] = chain(Dropout(), output_layer)
-    model = chain(tok2vec, with_array(classifier))
+    if encode is None:
+        model = chain(tok2vec, with_array(classifier))
+    else:
+        project: Model[Floats2d, Floats2d] = Linear(encode.get_dim("nO"), hidden_size)
+        model = chain(tok2vec, with_array(project), encode, with_array(classifier))
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("output_layer", output_layer)
     return model

@@ -18,7 +18,9 @@ def load_script(name):
 
 
 script = load_script("convert_ner")
-NLP = spacy.blank("xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}})
+NLP = spacy.blank(
+    "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
+)
 
 
 def written(words, lang):
@@ -34,7 +36,11 @@ def written(words, lang):
         ("en", 'No more " , she said : " and go .', 'No more", she said: "and go.'),
         ("en", "the boys ' well - known and / or $ 5 room :)", "the boys' well-known and/or $5 room :)"),
         ("en", "I went -- late - ... and left", "I went -- late -... and left"),
-        ("fr", "L' eau « froide » coule ; qu' il dit : a-t -il soif ?", "L'eau « froide » coule ; qu'il dit : a-t-il soif ?"),
+        (
+            "fr",
+            "L' eau « froide » coule ; qu' il dit : a-t -il soif ?",
+            "L'eau « froide » coule ; qu'il dit : a-t-il soif ?",
+        ),
         ("fr", "C' est ( vrai ) , aujourd'hui .", "C'est (vrai), aujourd'hui."),
         ("ca", "L' home d' ahir - diu - se 'n va , ¿ oi ?", "L'home d'ahir - diu - se'n va, ¿oi?"),
         ("pt", "Em o jornal « Voz » de a cidade a as 5 h", "No jornal «Voz» da cidade às 5 h"),
@@ -55,7 +61,34 @@ def test_running_text(lang, words, text):
 
 
 def test_no_character_is_lost():
-    words = "a ( b ) ' c \" d `` e '' - / $ , ... « f » l' 'n ) ( 。 中 x_y".split()
+    words = [
+        "a",
+        "(",
+        "b",
+        ")",
+        "'",
+        "c",
+        '"',
+        "d",
+        "``",
+        "e",
+        "''",
+        "-",
+        "/",
+        "$",
+        ",",
+        "...",
+        "«",
+        "f",
+        "»",
+        "l'",
+        "'n",
+        ")",
+        "(",
+        "。",
+        "中",
+        "x_y",
+    ]
     for lang in ("ar", "ca", "en", "fr", "hi", "id", "ne", "te", "zh"):
         text, _ = script.running_text(words, ["O"] * len(words), lang)
         assert text.replace(" ", "") == "".join(words)
@@ -74,13 +107,16 @@ def test_entities_of_tags(tags, entities):
 
 
 def test_entities_keep_their_characters():
-    words, tags = "Ele mora em o Rio de o Sul .".split(), "O O O O B-LOC I-LOC I-LOC I-LOC O".split()
+    words, tags = (
+        ["Ele", "mora", "em", "o", "Rio", "de", "o", "Sul", "."],
+        ["O", "O", "O", "O", "B-LOC", "I-LOC", "I-LOC", "I-LOC", "O"],
+    )
     text, [(start, end, label)] = script.running_text(words, tags, "pt")
     assert (text, text[start:end], label) == ("Ele mora no Rio do Sul.", "Rio do Sul", "LOC")
 
 
 def test_a_contraction_does_not_cross_the_border_of_an_entity():
-    words, tags = "jornal de O Globo".split(), "O O B-ORG I-ORG".split()
+    words, tags = ["jornal", "de", "O", "Globo"], ["O", "O", "B-ORG", "I-ORG"]
     text, [(start, end, _)] = script.running_text(words, tags, "pt")
     assert (text, text[start:end]) == ("jornal de O Globo", "O Globo")
 
@@ -102,7 +138,10 @@ def test_entities_inside_tokens_are_expanded_and_counted():
 
 def test_groups():
     sentences = [("Ana.", [(0, 3, "PER")]), ("Bo.", [(0, 2, "PER")]), ("Cy.", [])]
-    assert list(script.grouped(sentences, 2, " ")) == [("Ana. Bo.", [(0, 3, "PER"), (5, 7, "PER")]), ("Cy.", [])]
+    assert list(script.grouped(sentences, 2, " ")) == [
+        ("Ana. Bo.", [(0, 3, "PER"), (5, 7, "PER")]),
+        ("Cy.", []),
+    ]
     assert [text for text, _ in script.grouped(sentences, 1, " ")] == ["Ana.", "Bo.", "Cy."]
 
 
@@ -124,7 +163,15 @@ def test_convert(tmp_path):
         (source / f"zh.{split}.conll").write_text("北京\tB-LOC\n大\tO\n\n" * 4, encoding="utf8")
     report = script.convert(source, tmp_path / "one", group=2, seed=1)
     script.convert(source, tmp_path / "two", group=2, seed=1)
-    names = ["dev.en.spacy", "dev.spacy", "dev.zh.spacy", "test.en.spacy", "test.spacy", "test.zh.spacy", "train.spacy"]
+    names = [
+        "dev.en.spacy",
+        "dev.spacy",
+        "dev.zh.spacy",
+        "test.en.spacy",
+        "test.spacy",
+        "test.zh.spacy",
+        "train.spacy",
+    ]
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == names
     assert report["zh", "train"] == {"docs": 2, "tokens": 12, "exact": 4}
     docs = load(tmp_path / "one" / "train.spacy")
@@ -141,8 +188,12 @@ def load(path):
     return list(DocBin(store_user_data=True).from_disk(path).get_docs(NLP.vocab))
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason="the shared NER data is not beside the checkout (../shared/data/ner)")
-@pytest.mark.parametrize("lang", ["ar", "ca", "en", "fr", "hi", "id", "ne", "pt", "te", "ur", "zh", "zh_hant"])
+@pytest.mark.skipif(
+    not DATA.is_dir(), reason="the shared NER data is not beside the checkout (../shared/data/ner)"
+)
+@pytest.mark.parametrize(
+    "lang", ["ar", "ca", "en", "fr", "hi", "id", "ne", "pt", "te", "ur", "zh", "zh_hant"]
+)
 def test_real_entities_fall_on_token_borders(lang):
     path = DATA / f"{lang}.test.conll"
     docs, counts = script.convert_file(NLP, path, lang)

@@ -8,7 +8,9 @@ import spacy
 from spacy.tokens import DocBin
 
 ROOT = Path(__file__).parents[2]
-spec = importlib.util.spec_from_file_location("evaluate_by_language", ROOT / "scripts" / "evaluate_by_language.py")
+spec = importlib.util.spec_from_file_location(
+    "evaluate_by_language", ROOT / "scripts" / "evaluate_by_language.py"
+)
 script = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(script)
 
@@ -16,13 +18,18 @@ spec.loader.exec_module(script)
 @pytest.fixture
 def nlp():
     nlp = spacy.blank("xx")
-    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ana"}, {"label": "LOC", "pattern": "Rio"}])
+    nlp.add_pipe("entity_ruler").add_patterns(
+        [{"label": "PER", "pattern": "Ana"}, {"label": "LOC", "pattern": "Rio"}]
+    )
     return nlp
 
 
 @pytest.fixture
 def corpus(tmp_path, nlp):
-    gold = {"en": ("Ana met Bo in Rio", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "LOC")]), "pt": ("Ana no Rio", [(0, 1, "PER")])}
+    gold = {
+        "en": ("Ana met Bo in Rio", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "LOC")]),
+        "pt": ("Ana no Rio", [(0, 1, "PER")]),
+    }
     for lang, (text, entities) in {**gold, "xx": ("Nada", [])}.items():
         doc = nlp.make_doc(text)
         doc.set_ents([spacy.tokens.Span(doc, *entity) for entity in entities])

@@ -99,7 +99,9 @@ def test_empty_file_is_named(tmp_path):
 def test_every_nth_line_is_held_back(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("\n".join(map(str, range(1, 101))))
-    text = read_text_file(path, "a", DataConfig(max_length=4, batch_pieces=4, held_back_every=10, max_eval_lines=4))
+    text = read_text_file(
+        path, "a", DataConfig(max_length=4, batch_pieces=4, held_back_every=10, max_eval_lines=4)
+    )
     assert text.held_back == ["10", "40", "70", "100"]  # evenly taken from 10
     assert text.train == [str(n) for n in range(1, 101) if n % 10]
     nothing = read_text_file(path, "a", DataConfig(max_length=4, batch_pieces=4, held_back_every=0))
@@ -162,7 +164,7 @@ def test_batches_predict_the_next_piece_within_their_size(files):
 
 def test_a_batch_depends_on_seed_and_place_only(files):
     batches, places = Batches(files, DATA, seed=3), [(0, 0)]
-    for _ in range(30):
+    for _ in range(60):
         places.append(batches.take(*places[-1])[1:])
     assert places[-1][0] > 0
     for place in reversed(places):
@@ -204,7 +206,11 @@ def test_learning_rate():
 
 def test_only_matrices_decay():
     model = make_model()
-    decay = {p: group["weight_decay"] for group in make_optimizer(model, make_config()).param_groups for p in group["params"]}
+    decay = {
+        p: group["weight_decay"]
+        for group in make_optimizer(model, make_config()).param_groups
+        for p in group["params"]
+    }
     assert len(decay) == len(list(model.parameters()))
     for name, parameter in model.named_parameters():
         assert (decay[parameter] == 0) == (name.endswith("bias") or "layernorm" in name or "ln_f" in name)
@@ -272,7 +278,10 @@ def test_resumed_training_ends_in_the_same_bits(files, tmp_path, options):
 def test_gradient_accumulation_is_one_big_batch(files, tmp_path):
     data = DataConfig(max_length=16, batch_pieces=16, held_back_every=5)
     weights = []
-    for n, config in {2: make_config(max_steps=1, accumulate_gradient=2), 1: make_config(max_steps=1)}.items():
+    for n, config in {
+        2: make_config(max_steps=1, accumulate_gradient=2),
+        1: make_config(max_steps=1),
+    }.items():
         trainer = LMTrainer(make_model(), files, config, data, tmp_path / str(n))
         if n == 1:
             first, *place = trainer.batches.take(0, 0)
@@ -393,7 +402,9 @@ def test_training_config_out_of_range(values):
         make_config(**values)
 
 
-@pytest.mark.parametrize("values", [{"max_length": 0}, {"batch_pieces": 8}, {"alpha": 2.0}, {"held_back_every": 1}])
+@pytest.mark.parametrize(
+    "values", [{"max_length": 0}, {"batch_pieces": 8}, {"alpha": 2.0}, {"held_back_every": 1}]
+)
 def test_data_config_out_of_range(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         DataConfig(**{"max_length": 16, "batch_pieces": 64, **values})

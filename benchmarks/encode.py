@@ -1,0 +1,131 @@
+"""Speed and memory of nlp.pipe with a transformer alone: ours, and spacy-transformers on the same checkpoint."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from measuring import (
+    MEGA,
+    OURS,
+    STRIDED,
+    THEIRS,
+    Geometry,
+    documents,
+    in_fresh_process,
+    largest_difference,
+    median,
+    memory,
+    new_parser,
+    new_tokenizer,
+    piece_vectors,
+    pseudo_lines,
+    report,
+    reset_peak,
+    text_lines,
+    transformer_pipeline,
+    write_checkpoint,
+)
+
+TOLERANCE = 1e-4
+WARM_UP = 64  # Docs
+
+
+def measure(system: str, checkpoint: str, texts: list[str], options: Namespace, n_sample: int) -> dict[str, Any]:
+    """One turn of one system, to be run in a process of its own.
+
+    n_sample (int): How many Docs' vectors to return as well.
+    RETURNS (dict[str, Any]): Seconds, bytes of memory before and at the peak, and the vectors.
+    """
+    torch.set_num_threads(options.threads)
+    nlp = transformer_pipeline(system, checkpoint)
+    nlp(texts[0])  # weights are mapped, and count as memory when they are first read
+    loaded = memory()
+    for _ in nlp.pipe(texts[:WARM_UP], batch_size=options.batch_size):
+        pass
+    reset_peak()
+    start = time.perf_counter()
+    for _ in nlp.pipe(texts, batch_size=options.batch_size):
+        pass
+    seconds = time.perf_counter() - start
+    peak = memory("VmHWM")
+    sample = sorted(texts, key=len)[:: max(1, len(texts) // n_sample)] if n_sample else []
+    return {"seconds": seconds, "loaded": loaded, "peak": peak, "vectors": piece_vectors(nlp, sample)}
+
+
+def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
+    """Write the checkpoint. RETURNS (tuple[list[str], int]): Texts, and their pieces in all."""
+    n_lines = max(20_000, options.docs * 10)
+    lines = text_lines(options.text, n_lines) if options.text else pseudo_lines(n_lines)
+    tokenizer = new_tokenizer(lines, options.vocab_size)
+    geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
+    write_checkpoint(directory, geometry, tokenizer)
+    texts = list(documents(lines, tokenizer, options.docs, median=options.median, longest=options.longest))
+    return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))
+
+
+def options_from_command_line() -> Namespace:
+    """RETURNS (Namespace): What to measure."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--docs", type=int, default=600, help="Docs per turn")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each system")
+    parser.add_argument("--batch-size", type=int, default=256, help="of nlp.pipe, in Docs")
+    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
+    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
+    parser.add_argument("--hidden-size", type=int, default=512, help="geometry")
+    parser.add_argument("--n-layer", type=int, default=8, help="geometry")
+    parser.add_argument("--n-head", type=int, default=8, help="geometry")
+    parser.add_argument("--vocab-size", type=int, default=8000, help="geometry")
+    parser.add_argument("--text", type=Path, help="directory of .txt files to draw lines from (None: made-up words)")
+    parser.add_argument("--strided", action="store_true", help="also spacy-transformers with its default spans")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """RETURNS (int): 1 if the systems do not agree on the vectors, else 0."""
+    options = options_from_command_line()
+    systems = [OURS, THEIRS] + [STRIDED] * options.strided
+    turns: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
+    with TemporaryDirectory(dir=options.work) as directory:
+        texts, n_pieces = make_inputs(Path(directory), options)
+        for number in range(options.rounds):
+            for system in systems:
+                n_sample = 50 if number == 0 and system != STRIDED else 0
+                turns[system].append(in_fresh_process(measure, system, directory, texts, options, n_sample))
+                print(f"round {number + 1}, {system}: {turns[system][-1]['seconds']:.1f} s", flush=True)
+    n_words = sum(len(text.split()) for text in texts)
+    rows = [row_of(system, turns[system], n_words, n_pieces) for system in systems]
+    ratios = [b["seconds"] / a["seconds"] for a, b in zip(turns[OURS], turns[THEIRS], strict=True)]
+    difference = largest_difference(turns[OURS][0]["vectors"], turns[THEIRS][0]["vectors"])
+    notes = {
+        f"times as fast as {THEIRS} (median of the rounds)": median(ratios),
+        "slowest and fastest round": f"{min(ratios):.2f} to {max(ratios):.2f}",
+        "largest difference of piece vectors": f"{difference:.2g} (bound {TOLERANCE:.0e})",
+    }
+    title = (
+        f"{len(texts)} Docs, {n_words} words, {n_pieces} pieces; hidden {options.hidden_size} x {options.n_layer} "
+        f"layers, {options.threads} threads, batches of {options.batch_size}, medians of {options.rounds} rounds"
+    )
+    report(title, rows, notes, options.json)
+    return int(not difference <= TOLERANCE)
+
+
+def row_of(system: str, turns: list[dict[str, Any]], n_words: int, n_pieces: int) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): A system's line in the table."""
+    seconds = median([turn["seconds"] for turn in turns])
+    loaded, peak = (median([turn[key] for turn in turns]) / MEGA for key in ("loaded", "peak"))
+    return {
+        "system": system,
+        "words/s": n_words / seconds,
+        "pieces/s": n_pieces / seconds,
+        "MB loaded": loaded,
+        "MB peak": peak,
+        "MB of encoding": peak - loaded,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

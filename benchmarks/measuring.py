@@ -1,0 +1,211 @@
+"""What the benchmarks share: checkpoints of random weights, texts, fresh processes, memory, tables."""
+
+import argparse
+import json
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+from safetensors.torch import save_file
+from spacy.language import Language
+
+from spacy_bloom import BloomConfig, BloomModel, BloomTokenizerFast
+from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # nothing measured here may wait for a network
+
+OURS, THEIRS, STRIDED = "spacy_bloom", "spacy-transformers", "spacy-transformers, strided"
+MEGA = 1e6
+SYLLABLES = [c + v for c in "b br d f g k kl l m n p pr r s st t v z".split() for v in "a e i o u ai".split()]
+WORD_TYPES = 20_000
+LINE_WORDS = 12
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The fields of BloomConfig that decide what a model costs."""
+
+    hidden_size: int
+    n_layer: int
+    n_head: int
+    vocab_size: int
+
+    @property
+    def n_bytes(self) -> int:
+        """RETURNS (int): Size of the weights in float32."""
+        return 4 * sum(math.prod(shape) for shape in _shapes(self).values())
+
+
+def _shapes(geometry: Geometry) -> dict[str, tuple[int, ...]]:
+    with torch.device("meta"):
+        model = BloomModel(BloomConfig(**asdict(geometry)))
+    return {name: tuple(value.shape) for name, value in model.state_dict().items()}
+
+
+def write_checkpoint(path: Path, geometry: Geometry, tokenizer: BloomTokenizerFast, *, seed: int = 0) -> None:
+    """Write random float32 weights in the Hugging Face layout, one shard per block, so that memory stays small.
+
+    Vectors and biases are random too, so that a mistake in any of them shows in the output.
+    """
+    tokenizer.save_pretrained(path)
+    config = BloomConfig(**asdict(geometry), pad_token_id=3, extra={"architectures": ["BloomModel"]})
+    (path / "config.json").write_text(config.to_json_string(), encoding="utf8")
+    shards: dict[str, list[str]] = {}
+    shapes = _shapes(geometry)
+    for name in shapes:
+        shards.setdefault(name.rsplit(".", maxsplit=name.count(".") - 1)[0] if name[:2] == "h." else "rest", []).append(name)
+    weight_map = {}
+    generator = torch.Generator().manual_seed(seed)
+    for number, names in enumerate(shards.values(), start=1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        weights = {name: torch.empty(shapes[name]).normal_(std=0.02, generator=generator) for name in names}
+        for name, value in weights.items():
+            if "layernorm.weight" in name or name == "ln_f.weight":
+                value.add_(1.0)
+        save_file(weights, path / file, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(names, file)
+    index = {"metadata": {"total_size": geometry.n_bytes}, "weight_map": weight_map}
+    (path / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf8")
+
+
+def new_tokenizer(lines: Sequence[str], vocab_size: int) -> BloomTokenizerFast:
+    """RETURNS (BloomTokenizerFast): Trained on the lines; it has fewer pieces if they have no more pairs."""
+    return BloomTokenizerFast(train_tokenizer([lines], TokenizerConfig(vocab_size), seed=0))
+
+
+def pseudo_lines(n_lines: int, *, seed: int = 0) -> list[str]:
+    """RETURNS (list[str]): Lines of words made of syllables, with the frequencies of a language (Zipf's law)."""
+    rng = np.random.default_rng(seed)
+    words = ["".join(rng.choice(SYLLABLES, size=n)) for n in rng.integers(1, 5, size=WORD_TYPES)]
+    shares = 1.0 / np.arange(10, WORD_TYPES + 10)
+    picked = rng.choice(WORD_TYPES, size=(n_lines, LINE_WORDS), p=shares / shares.sum())
+    return [" ".join(words[i] for i in row) + "." for row in picked]
+
+
+def text_lines(directory: Path, n_lines: int, *, seed: int = 0) -> list[str]:
+    """RETURNS (list[str]): Lines drawn from the .txt files of a directory, the same number from each file."""
+    rng = np.random.default_rng(seed)
+    lines: list[str] = []
+    files = sorted(directory.glob("*.txt"))
+    for file in files:
+        found = [line for line in file.read_text(encoding="utf8").splitlines() if line.strip()]
+        lines += [found[i] for i in rng.integers(len(found), size=math.ceil(n_lines / len(files)))]
+    if not lines:
+        raise SystemExit(f"No lines in .txt files under {directory}.")
+    return [lines[i] for i in rng.permutation(len(lines))]
+
+
+def documents(
+    lines: Sequence[str], tokenizer: BloomTokenizerFast, n_docs: int, *, median: int, longest: int, seed: int = 0
+) -> Iterator[str]:
+    """Texts whose lengths in pieces are log-normal, made by joining lines and cutting the end off.
+
+    median (int): Median length in pieces; two thirds of the texts are between half and twice as long.
+    longest (int): Lengths are cut to 4 to this many pieces.
+    YIELDS (str): The texts.
+    """
+    rng = np.random.default_rng(seed)
+    lengths = np.clip(rng.lognormal(math.log(median), 0.7, size=n_docs), 4, longest).astype(int)
+    place = 0
+    for length in lengths:
+        text, ends = "", []
+        while len(ends) < length:
+            text = f"{text} {lines[place % len(lines)]}".strip()
+            place += 1
+            ends = [end for _, end in tokenizer.encode_batch([text], parallel=False)[0].offsets]
+        yield text[: ends[length - 1]].strip()
+
+
+def transformer_pipeline(system: str, checkpoint: str) -> Language:
+    """RETURNS (Language): A tokenizer and a transformer, its weights in memory (or mapped)."""
+    nlp = spacy.blank("xx")
+    if system == OURS:
+        nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
+    else:
+        # Whole Docs by default: with strided spans a piece does not see what is before its span.
+        whole = {"@span_getters": "spacy-transformers.doc_spans.v1"}
+        model = {"name": checkpoint, **({} if system == STRIDED else {"get_spans": whole})}
+        nlp.add_pipe("transformer", config={"model": model}).model.initialize()
+    return nlp
+
+
+def piece_vectors(nlp: Language, texts: Sequence[str]) -> list[np.ndarray]:
+    """RETURNS (list[ndarray]): What the transformer leaves on each Doc, without padding. Shape (pieces, hidden)."""
+    data = [doc._.trf_data for doc in nlp.pipe(texts)]
+    return [d.model_output["last_hidden_state"][0][d.wordpieces.attention_mask[0] > 0] for d in data]
+
+
+def largest_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
+    """RETURNS (float): Of any two numbers; infinite where the pieces are not the same."""
+    if [x.shape for x in ours] != [x.shape for x in theirs]:
+        return math.inf
+    return max(float(np.abs(x - y).max()) for x, y in zip(ours, theirs, strict=True))
+
+
+def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
+    """RETURNS (Any): What the function returns in a new interpreter, which shares no memory with this one."""
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *args).result()
+
+
+def memory(field: str = "VmRSS") -> int:
+    """RETURNS (int): Memory of this process in bytes: VmRSS is what it has, VmHWM the most that it had.
+
+    getrusage is not used: its peak is inherited from the process that started this one.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit(f"No {field} in /proc/self/status; the benchmarks need Linux.")
+
+
+def reset_peak() -> None:
+    """Let VmHWM start again from what the process has now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def median(values: Sequence[float]) -> float:
+    """RETURNS (float): The median."""
+    return float(np.median(values))
+
+
+def new_parser(description: str | None) -> argparse.ArgumentParser:
+    """RETURNS (ArgumentParser): With the options that all benchmarks have."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
+    parser.add_argument("--work", type=Path, help="where temporary files go (None: the system's place)")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
+    return parser
+
+
+def report(title: str, rows: Sequence[dict[str, Any]], notes: dict[str, Any], file: Path | None) -> None:
+    """Print a table and notes, and write both as JSON.
+
+    rows (Sequence[dict[str, Any]]): All with the same keys, which become the columns.
+    notes (dict[str, Any]): Results that belong to no row.
+    """
+    table = [list(rows[0])] + [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    print(f"\n{title}\n")
+    for row in table:
+        cells = zip(row, widths, strict=True)
+        print("  ".join(cell.ljust(n) if i == 0 else cell.rjust(n) for i, (cell, n) in enumerate(cells)))
+    print()
+    for name, value in notes.items():
+        print(f"{name}: {_cell(value)}")
+    if file is not None:
+        file.write_text(json.dumps({"title": title, "rows": list(rows), **notes}, indent=2) + "\n", encoding="utf8")
+
+
+def _cell(value: Any) -> str:
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,0 +1,54 @@
+import pytest
+import torch
+from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+
+from spacy_bloom.bloom.alibi import alibi_bias, alibi_slopes, causal_alibi
+
+
+@pytest.mark.parametrize("n_head", [*range(1, 21), 32, 64, 112])
+def test_slopes_are_hugging_faces(n_head):
+    theirs = build_alibi_tensor(torch.ones(1, 4), n_head, torch.float32)  # (n_head, 1, 4): slope * position
+    slopes = alibi_slopes(n_head)
+    assert slopes.shape == (n_head,) and slopes.dtype == torch.float32
+    torch.testing.assert_close(slopes, theirs[:, 0, 1], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(
+    "n_head, slopes",
+    [(1, [2**-8]), (2, [2**-4, 2**-8]), (3, [2**-4, 2**-8, 2**-2]), (4, [2**-2, 2**-4, 2**-6, 2**-8])],
+)
+def test_slopes_of_the_paper(n_head, slopes):
+    assert alibi_slopes(n_head).tolist() == slopes
+
+
+def test_bias_grows_with_the_key_and_falls_with_the_query():
+    slopes = torch.tensor([0.5, 0.25])
+    queries, keys = torch.tensor([[3, 4]]), torch.tensor([[0, 3, 5]])
+    bias = alibi_bias(slopes, queries, keys)
+    assert bias.shape == (1, 2, 2, 3) and bias.dtype == torch.float32  # (batch, n_head, queries, keys)
+    assert bias[0, 0].tolist() == [[-1.5, 0.0, 1.0], [-2.0, -0.5, 0.5]]
+    assert torch.equal(bias[0, 1], bias[0, 0] / 2)
+    assert alibi_bias(slopes, queries[0], keys[0]).shape == (2, 2, 3)
+
+
+def test_bias_differs_from_hugging_faces_by_a_constant_per_query():
+    mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
+    positions = (mask.cumsum(-1) - 1) * mask
+    theirs = build_alibi_tensor(mask, 6, torch.float32).view(2, 6, 1, 5)
+    gap = alibi_bias(alibi_slopes(6), positions, positions) - theirs
+    torch.testing.assert_close(gap, gap[..., :1].expand_as(gap))
+
+
+def test_causal_bias_hides_later_keys_and_serves_shorter_sequences():
+    slopes = alibi_slopes(3)
+    bias = causal_alibi(slopes, 7)
+    assert bias.shape == (3, 7, 7)
+    future = torch.ones(7, 7).triu(1).bool()
+    assert torch.equal(bias == float("-inf"), future.expand(3, 7, 7))
+    assert (bias.diagonal(dim1=1, dim2=2) == 0).all()
+    assert torch.equal(bias[:, :4, :4], causal_alibi(slopes, 4))
+
+
+def test_bias_tells_neighbours_apart_at_any_length():
+    bias = causal_alibi(alibi_slopes(1), 4096)
+    assert (bias[0, -1].diff() == 2**-8).all()

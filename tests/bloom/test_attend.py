@@ -1,0 +1,76 @@
+import math
+
+import pytest
+import torch
+
+from spacy_bloom.bloom.alibi import alibi_slopes, causal_alibi
+from spacy_bloom.bloom.attend import attend, attend_with_weights
+
+
+def draw(queries, keys, *, batch=2, n_head=3, head_dim=8, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shapes = (queries, keys, keys)
+    return [torch.randn(batch, n_head, n, head_dim, generator=generator).to(dtype) for n in shapes]
+
+
+def bias_of(queries, keys, n_head=3):
+    return causal_alibi(alibi_slopes(n_head), keys)[None, :, keys - queries :]  # (1, n_head, queries, keys)
+
+
+def in_float64(query, key, value, bias):
+    scores = query.double() @ key.double().transpose(-1, -2) / math.sqrt(query.shape[-1])
+    return (scores + bias.double()).softmax(-1) @ value.double()
+
+
+@pytest.mark.parametrize("queries, keys", [(1, 1), (5, 5), (2, 9), (1, 40)])
+def test_both_ways_agree_with_the_formula(queries, keys):
+    query, key, value = draw(queries, keys)
+    bias = bias_of(queries, keys)
+    expected = in_float64(query, key, value, bias)
+    context, weights = attend_with_weights(query, key, value, bias)
+    assert context.shape == query.shape and weights.shape == (2, 3, queries, keys)
+    torch.testing.assert_close(context.double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(attend(query, key, value, bias).double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, queries))
+
+
+def test_gradients_of_both_ways_agree():
+    grads = []
+    for function in (attend, lambda *args: attend_with_weights(*args)[0]):
+        tensors = [t.requires_grad_() for t in draw(6, 6)]
+        (function(*tensors, bias_of(6, 6)) * torch.arange(8.0)).sum().backward()
+        grads.append([t.grad for t in tensors])
+    for one, other in zip(*grads, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_the_bias_whole(dtype):
+    # Scores are all equal, so that the bias alone decides: position 900 must weigh exp(slope) more than 899.
+    query, key, value = (torch.zeros_like(t) for t in draw(1, 1000, dtype=dtype))
+    context, weights = attend_with_weights(query, key, value, bias_of(1, 1000))
+    assert context.dtype == weights.dtype == dtype
+    expected = bias_of(1, 1000).softmax(-1).expand(2, 3, 1, 1000)
+    torch.testing.assert_close(weights.float(), expected, rtol=torch.finfo(dtype).eps, atol=1e-6)
+    assert attend(query, key, value, bias_of(1, 1000)).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_close(dtype):
+    query, key, value = draw(50, 50, dtype=dtype)
+    expected = in_float64(query, key, value, bias_of(50, 50))
+    gap = (attend(query, key, value, bias_of(50, 50)).double() - expected).abs().max()
+    assert gap < 2 * torch.finfo(dtype).eps * expected.abs().max()
+
+
+def test_dropout_zeroes_and_rescales_weights():
+    query, key, value = draw(30, 30)
+    bias = torch.zeros(1, 3, 30, 30)
+    torch.manual_seed(0)
+    context, weights = attend_with_weights(query, key, value, bias, 0.5)
+    kept = weights != 0
+    assert 0.4 < kept.float().mean() < 0.6
+    plain = attend_with_weights(query, key, value, bias)[1]
+    torch.testing.assert_close(weights[kept], 2 * plain[kept])
+    torch.testing.assert_close(context, weights @ value)
+    assert not torch.equal(attend(query, key, value, bias, 0.5), attend(query, key, value, bias))

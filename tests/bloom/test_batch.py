@@ -1,0 +1,178 @@
+import random
+
+import pytest
+import torch
+
+from spacy_bloom import BloomConfig, BloomModel
+from spacy_bloom.bloom.alibi import alibi_slopes
+from spacy_bloom.bloom.batch import ROWS_AT_ONCE, PackedView, PaddedView
+from spacy_bloom.bloom.cache import KeyValueCache
+from spacy_bloom.errors import InputError
+
+LENGTHS = [
+    [1],
+    [7],
+    [1, 1, 1],
+    [5, 5, 5],
+    [3, 1, 9, 2, 9, 1],
+    [40, 1, 39, 2, 38, 3, 30],
+    [1, 2, 3, 4, 5, 60],
+    [random.Random(0).randint(1, 50) for _ in range(25)],
+    [random.Random(1).choice([1, 2, 90]) for _ in range(12)],
+]
+
+
+@pytest.fixture(scope="module")
+def model(randomize):
+    config = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3)
+    return randomize(BloomModel(config)).eval()
+
+
+def sequences(lengths, vocab_size=97, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(vocab_size, (length,), generator=generator) for length in lengths]
+
+
+def pad(rows, side):
+    longest = max(map(len, rows))
+    ids, mask = torch.zeros(2, len(rows), longest, dtype=torch.long)
+    for i, row in enumerate(rows):
+        place = slice(longest - len(row), longest) if side == "left" else slice(0, len(row))
+        ids[i, place], mask[i, place] = row, 1
+    return ids, mask
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)}x{max(lengths)}")
+def test_packed_equals_padded(model, difference, lengths, side):
+    rows = sequences(lengths)
+    ids, mask = pad(rows, side)
+    padded = model(ids, attention_mask=mask, output_hidden_states=True).hidden_states
+    packed = model.hidden_states_packed(torch.cat(rows), lengths)
+    assert len(packed) == len(padded) == model.config.n_layer + 1
+    for ours, theirs in zip(packed, padded, strict=True):
+        assert difference(ours, theirs[mask.bool()]) < 1e-5
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)}x{max(lengths)}")
+def test_gradients_of_packed_equal_those_of_padded(model, difference, lengths):
+    rows = sequences(lengths)
+    ids, mask = pad(rows, "left")
+    weight = torch.randn(sum(lengths), 24, generator=torch.Generator().manual_seed(1))
+    model.zero_grad()
+    (model.encode_packed(torch.cat(rows), lengths) * weight).sum().backward()
+    packed = {name: p.grad.clone() for name, p in model.named_parameters()}
+    model.zero_grad()
+    (model(ids, attention_mask=mask).last_hidden_state[mask.bool()] * weight).sum().backward()
+    for name, parameter in model.named_parameters():
+        if name.endswith("query_key_value.bias"):  # that of the keys cancels in the softmax: rounding is all it has
+            parameter, packed_grad = (g.view(3, 3, 8)[:, [0, 2]] for g in (parameter.grad, packed[name]))
+            scale = parameter.abs().max()
+            assert (packed_grad - parameter).abs().max() <= 1e-5 * max(scale, 1.0), name
+        else:
+            assert difference(packed[name], parameter.grad) < 1e-5, name
+
+
+def test_order_of_sequences_does_not_matter(model):
+    lengths = LENGTHS[-2]
+    rows = sequences(lengths)
+    with torch.no_grad():
+        expected = model.encode_packed(torch.cat(rows), lengths).split(lengths)
+        for seed in range(3):
+            order = random.Random(seed).sample(range(len(rows)), len(rows))
+            again = [lengths[i] for i in order]
+            states = model.encode_packed(torch.cat([rows[i] for i in order]), again).split(again)
+            for i, state in zip(order, states, strict=True):
+                torch.testing.assert_close(state, expected[i], rtol=0, atol=1e-6 * expected[i].abs().max().item())
+
+
+def test_neighbours_do_not_matter(model, difference):
+    lengths = LENGTHS[5]
+    rows = sequences(lengths)
+    with torch.no_grad():
+        together = model.encode_packed(torch.cat(rows), lengths).split(lengths)
+        for row, states in zip(rows, together, strict=True):
+            assert difference(states, model.encode_packed(row, [len(row)])) < 1e-5
+
+
+def test_sequences_do_not_attend_to_each_other(model):
+    lengths = [4, 6, 4, 1, 5]
+    rows = sequences(lengths)
+    for i in range(len(rows)):
+        embeddings = []
+        hook = model.word_embeddings.register_forward_hook(
+            lambda module, inputs, output: (output.retain_grad(), embeddings.append(output)) and None
+        )
+        model.encode_packed(torch.cat(rows), lengths).split(lengths)[i].square().sum().backward()
+        hook.remove()
+        reached = [part.abs().sum().item() > 0 for part in embeddings[0].grad.split(lengths)]
+        assert reached == [j == i for j in range(len(rows))]
+
+
+def test_pieces_do_not_see_what_follows(model):
+    rows = sequences([9])
+    changed = rows[0].clone()
+    changed[5:] = (changed[5:] + 1) % 97
+    for encode in (lambda ids: model.encode_packed(ids, [9]), lambda ids: model(ids[None]).last_hidden_state[0]):
+        one, other = encode(rows[0]), encode(changed)
+        assert torch.equal(one[:5], other[:5])
+        assert (one[5:] != other[5:]).any(-1).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_number_of_threads_does_not_matter(model, difference, threads):
+    lengths = LENGTHS[-2]
+    rows = sequences(lengths)
+    with torch.no_grad():
+        expected = model.encode_packed(torch.cat(rows), lengths)
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            assert difference(model.encode_packed(torch.cat(rows), lengths), expected) < 1e-5
+        finally:
+            torch.set_num_threads(before)
+
+
+def test_groups_cover_every_piece_once_and_bound_the_padding():
+    lengths = [1, 50, 3, 49, 2, 48, *[400] * 60]
+    view = PackedView(lengths, alibi_slopes(2))
+    places = torch.cat([group.places for group in view.groups])
+    assert sorted(places.tolist()) == list(range(sum(lengths)))
+    assert sum(group.sequences for group in view.groups) == len(lengths)
+    for group in view.groups:
+        assert group.rows.shape == (group.sequences * group.length,)
+        assert group.sequences * group.length <= ROWS_AT_ONCE + group.length
+        assert group.places.shape[0] >= 0.7 * group.rows.shape[0]
+    assert view.bias.shape == (2, 400, 400)
+
+
+def test_shapes_of_a_packed_view():
+    view = PackedView([2, 5, 1], alibi_slopes(3))
+    query, key, value = torch.randn(3, 8, 3, 4)  # (pieces, n_head, head_dim) each
+    assert view.attend(0, query, key, value, 0.0).shape == (8, 12)
+
+
+@pytest.mark.parametrize("lengths", [[], [0], [3, 0, 2], [3, -1]])
+def test_lengths_that_are_none(lengths):
+    with pytest.raises(InputError, match="at least one piece"):
+        PackedView(lengths, alibi_slopes(3))
+
+
+def test_shapes_of_a_padded_view():
+    cache = KeyValueCache(1)
+    for length, keys in ((5, 5), (2, 7)):
+        view = PaddedView(torch.ones(2, keys), length, alibi_slopes(3), cache, output_attentions=True)
+        assert view.bias.shape == (2, 3, length, keys)
+        query, key, value = torch.randn(3, 2, length, 3, 4)  # (batch, length, n_head, head_dim) each
+        assert view.attend(0, query, key, value, 0.0).shape == (2, length, 12)
+        assert view.attentions[0].shape == (2, 3, length, keys)
+
+
+def test_padding_weighs_nothing_and_its_own_rows_are_finite():
+    mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0], [0, 0, 0, 0]])
+    view = PaddedView(mask, 4, alibi_slopes(3), output_attentions=True)
+    query, key, value = torch.randn(3, 3, 4, 3, 4)
+    assert torch.isfinite(view.attend(0, query, key, value, 0.0)).all()
+    weights = view.attentions[0]
+    assert (weights[0, :, 2:, :2] == 0).all() and (weights[1, :, :3, 3] == 0).all()
+    torch.testing.assert_close(weights.sum(-1), torch.ones(3, 3, 4))

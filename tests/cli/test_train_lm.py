@@ -1,0 +1,216 @@
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from spacy.cli._util import app
+from thinc.api import Config
+from typer.testing import CliRunner
+
+import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
+from spacy_bloom.cli.lm_config import read_config
+from spacy_bloom.cli.train_lm import find_texts
+from spacy_bloom.errors import ConfigError, InputError
+from spacy_bloom.pretrained import BloomForCausalLM, BloomTokenizerFast
+from spacy_bloom.training.lm import LMTrainer
+
+CONFIG = Path(__file__).parents[2] / "configs" / "train_lm_tiny.cfg"
+SMALL = {
+    "tokenizer.vocab_size": 300,
+    "model.hidden_size": 16,
+    "model.n_layer": 2,
+    "model.n_head": 2,
+    "data.max_length": 16,
+    "data.batch_pieces": 64,
+    "data.held_back_every": 5,
+    "training.max_steps": 4,
+    "training.max_minutes": 0,
+}
+LINES = {
+    "en": ["A small house stands by the river.", "It waits for rain, and the rain waits for it."] * 15,
+    "hi": ["नदी के किनारे एक छोटा घर है।", "वह बारिश की राह देखता है।"] * 5,
+}
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "text"
+    path.mkdir()
+    for name, lines in LINES.items():
+        (path / f"{name}.txt").write_text("\n".join(lines), encoding="utf8")
+    return path
+
+
+def run(output, text=None, *arguments, config=CONFIG, **overrides):
+    options = {**SMALL, **({} if text is None else {"paths.text": text}), **overrides}
+    options = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    command = ["bloom", "train-lm", str(config), str(output), *arguments, *options]
+    return CliRunner().invoke(app, command, env={"SPACY_CONFIG_OVERRIDES": None})
+
+
+def words(result):
+    """The output without line breaks and colours, which depend on the terminal."""
+    return " ".join(result.output.split())
+
+
+def test_help():
+    result = CliRunner().invoke(app, ["bloom", "train-lm", "--help"])
+    assert result.exit_code == 0
+    assert "--resume" in result.output and "init_checkpoint" in result.output
+
+
+def test_training_makes_checkpoints(text, tmp_path):
+    output = tmp_path / "out"
+    result = run(output, text)
+    assert result.exit_code == 0, result.output
+    assert "2 text files" in words(result)
+    for name in ("model-best", "model-last"):
+        model = BloomForCausalLM.from_pretrained(output / name)
+        tokenizer = BloomTokenizerFast.from_pretrained(output / name)
+        assert model.config.vocab_size == len(tokenizer) <= 300
+        assert (model.config.hidden_size, model.config.n_layer, model.config.n_head) == (16, 2, 2)
+        assert (model.config.bos_token_id, model.config.eos_token_id, model.config.pad_token_id) == (1, 2, 3)
+        assert model(torch.tensor([tokenizer.encode("rain")])).logits.isfinite().all()
+        assert all(t.dtype == torch.float32 for t in load_file(output / name / "model.safetensors").values())
+    rows = [json.loads(row) for row in (output / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["step"] == 4 and rows[-1]["bpb_by_file"].keys() == {"en", "hi"}
+
+
+def test_save_dtype(text, tmp_path):
+    assert run(tmp_path / "out", text, **{"training.save_dtype": "float16"}).exit_code == 0
+    weights = load_file(tmp_path / "out" / "model-last" / "model.safetensors")
+    assert all(t.dtype == torch.float16 for t in weights.values())
+
+
+def test_fine_tuning_keeps_the_tokenizer_and_shows_what_it_changes(text, tmp_path):
+    assert run(tmp_path / "first", text).exit_code == 0
+    first = tmp_path / "first" / "model-last"
+    (text / "hi.txt").unlink()
+    result = run(tmp_path / "second", text, **{"paths.init_checkpoint": first, "model.hidden_dropout": 0.1})
+    assert result.exit_code == 0, result.output
+    second = tmp_path / "second" / "model-last"
+    assert (first / "tokenizer.json").read_bytes() == (second / "tokenizer.json").read_bytes()
+    before, after = (BloomForCausalLM.from_pretrained(path) for path in (first, second))
+    assert after.config.hidden_dropout == 0.1
+    assert not torch.equal(before.lm_head.weight, after.lm_head.weight)
+    bpb = [
+        json.loads((tmp_path / name / "history.jsonl").read_text().splitlines()[row])["bpb_by_file"]["en"]
+        for name, row in (("first", -1), ("second", 0))
+    ]
+    assert bpb[0] == pytest.approx(bpb[1], rel=1e-4)
+
+
+def test_interrupted_training_says_how_to_resume_and_ends_in_the_same_bits(text, tmp_path, monkeypatch):
+    assert run(tmp_path / "whole", text).exit_code == 0
+    step = LMTrainer._step
+
+    def interrupted(self):
+        if self.progress.step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self)
+
+    monkeypatch.setattr(LMTrainer, "_step", interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    result = run(tmp_path / "parts", text)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert result.exit_code == 130
+    assert "bloom train-lm" in words(result) and "--resume" in words(result)
+    assert not (tmp_path / "parts" / "model-last").exists()
+    monkeypatch.setattr(LMTrainer, "_step", step)
+    result = run(tmp_path / "parts", text, "--resume")
+    assert result.exit_code == 0 and "Resumed after step 2" in words(result)
+    weights = [
+        (tmp_path / name / "model-last" / "model.safetensors").read_bytes() for name in ("whole", "parts")
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_resuming_with_other_text_or_data_is_refused(text, tmp_path):
+    assert run(tmp_path / "out", text).exit_code == 0
+    result = run(tmp_path / "out", text, "--resume", **{"data.max_length": 8})
+    assert result.exit_code == 1 and "[data] is not what it was" in words(result)
+    (text / "en.txt").write_text("Something else.\n" * 9)
+    result = run(tmp_path / "out", text, "--resume")
+    assert result.exit_code == 1 and "The text is not what it was" in words(result)
+
+
+def test_state_without_resume_is_not_overwritten(text, tmp_path):
+    assert run(tmp_path / "out", text).exit_code == 0
+    result = run(tmp_path / "out", text)
+    assert result.exit_code == 1 and "--resume" in words(result)
+
+
+def test_resume_without_state_starts_with_a_warning(text, tmp_path):
+    result = run(tmp_path / "out", text, "--resume")
+    assert result.exit_code == 0 and "no state yet" in words(result)
+
+
+def test_errors_of_text_files(text, tmp_path):
+    result = run(tmp_path / "out")
+    assert result.exit_code == 1 and "--paths.text" in words(result)
+    result = run(tmp_path / "out", tmp_path / "nowhere")
+    assert result.exit_code == 1 and "No text files at" in words(result)
+    (text / "en.txt").write_bytes(b"good\n\xe9t\xe9\n")
+    result = run(tmp_path / "out", text)
+    assert result.exit_code == 1 and "line 2" in words(result)
+    assert not (tmp_path / "out").exists()
+
+
+def test_errors_of_the_config_name_every_key(text, tmp_path):
+    result = run(tmp_path / "out", text, **{"training.learning_rat": 1, "model.n_head": "many"})
+    assert result.exit_code == 1
+    assert "unknown key training.learning_rat" in words(result)
+    assert "model.n_head is 'many', expected int" in words(result)
+
+
+def test_missing_gpu_is_an_error(text, tmp_path):
+    result = run(tmp_path / "out", text, "--gpu-id", "99")
+    assert result.exit_code == 1 and "There is no GPU 99" in words(result)
+
+
+def test_find_texts(text):
+    en, hi = text / "en.txt", text / "hi.txt"
+    assert find_texts(str(text)) == {"en": en, "hi": hi}
+    assert find_texts(str(text / "*n.txt")) == {"en": en}
+    assert find_texts([str(hi), str(text)]) == {"hi": hi, "en": en}
+    (text / "more").mkdir()
+    (text / "more" / "en.txt").write_text("x")
+    assert find_texts(str(text / "**" / "en.txt")).keys() == {str(en), str(text / "more" / "en.txt")}
+    with pytest.raises(InputError):
+        find_texts([])
+
+
+def make_sections(**changes):
+    return {**Config().from_disk(CONFIG), **changes}
+
+
+def test_the_config_is_read_as_it_stands():
+    config = read_config(make_sections())
+    assert config.tokenizer.vocab_size == 12288 and config.training.learning_rate == 2e-3
+
+
+def test_fine_tuning_needs_no_tokenizer_and_model_sections():
+    sections = make_sections(paths={"text": "x", "init_checkpoint": "y"})
+    del sections["tokenizer"], sections["model"]
+    assert read_config(sections).model is None
+    with pytest.raises(ConfigError, match="missing key tokenizer.vocab_size.*missing key model.hidden_size"):
+        read_config({**sections, "paths": {}})
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"trainings": {}}, r"unknown section \[trainings\]"),
+        ({"model": 3}, r"\[model\] is 3"),
+        ({"training": {"learning_rate": True}}, "training.learning_rate is True, expected float"),
+        ({"training": {"max_steps": 1}}, "missing key training.learning_rate"),
+        ({"data": {"max_length": 1.5, "batch_pieces": 2}}, "data.max_length is 1.5, expected int"),
+        ({"paths": {"text": [1]}}, r"paths.text is \[1\]"),
+    ],
+)
+def test_ill_typed_configs(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        read_config(make_sections(**changes))
