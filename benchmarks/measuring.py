@@ -1,11 +1,11 @@
-"""What the benchmarks share: checkpoints of random weights, texts, fresh processes, memory, tables."""
+"""What the benchmarks share: checkpoints of random weights, pipelines, fresh processes, memory, tables."""
 
 import argparse
 import json
 import math
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,15 +18,11 @@ from safetensors.torch import save_file
 from spacy.language import Language
 
 from spacy_bloom import BloomConfig, BloomModel, BloomTokenizerFast
-from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing measured here may wait for a network
 
 OURS, THEIRS, STRIDED = "spacy_bloom", "spacy-transformers", "spacy-transformers, strided"
 MEGA = 1e6
-SYLLABLES = [c + v for c in "b br d f g k kl l m n p pr r s st t v z".split() for v in "a e i o u ai".split()]
-WORD_TYPES = 20_000
-LINE_WORDS = 12
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,8 @@ def write_checkpoint(path: Path, geometry: Geometry, tokenizer: BloomTokenizerFa
     shards: dict[str, list[str]] = {}
     shapes = _shapes(geometry)
     for name in shapes:
-        shards.setdefault(name.rsplit(".", maxsplit=name.count(".") - 1)[0] if name[:2] == "h." else "rest", []).append(name)
+        block = name.split(".")[1] if name.startswith("h.") else "rest"
+        shards.setdefault(block, []).append(name)
     weight_map = {}
     generator = torch.Generator().manual_seed(seed)
     for number, names in enumerate(shards.values(), start=1):
@@ -74,54 +71,6 @@ def write_checkpoint(path: Path, geometry: Geometry, tokenizer: BloomTokenizerFa
         weight_map |= dict.fromkeys(names, file)
     index = {"metadata": {"total_size": geometry.n_bytes}, "weight_map": weight_map}
     (path / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf8")
-
-
-def new_tokenizer(lines: Sequence[str], vocab_size: int) -> BloomTokenizerFast:
-    """RETURNS (BloomTokenizerFast): Trained on the lines; it has fewer pieces if they have no more pairs."""
-    return BloomTokenizerFast(train_tokenizer([lines], TokenizerConfig(vocab_size), seed=0))
-
-
-def pseudo_lines(n_lines: int, *, seed: int = 0) -> list[str]:
-    """RETURNS (list[str]): Lines of words made of syllables, with the frequencies of a language (Zipf's law)."""
-    rng = np.random.default_rng(seed)
-    words = ["".join(rng.choice(SYLLABLES, size=n)) for n in rng.integers(1, 5, size=WORD_TYPES)]
-    shares = 1.0 / np.arange(10, WORD_TYPES + 10)
-    picked = rng.choice(WORD_TYPES, size=(n_lines, LINE_WORDS), p=shares / shares.sum())
-    return [" ".join(words[i] for i in row) + "." for row in picked]
-
-
-def text_lines(directory: Path, n_lines: int, *, seed: int = 0) -> list[str]:
-    """RETURNS (list[str]): Lines drawn from the .txt files of a directory, the same number from each file."""
-    rng = np.random.default_rng(seed)
-    lines: list[str] = []
-    files = sorted(directory.glob("*.txt"))
-    for file in files:
-        found = [line for line in file.read_text(encoding="utf8").splitlines() if line.strip()]
-        lines += [found[i] for i in rng.integers(len(found), size=math.ceil(n_lines / len(files)))]
-    if not lines:
-        raise SystemExit(f"No lines in .txt files under {directory}.")
-    return [lines[i] for i in rng.permutation(len(lines))]
-
-
-def documents(
-    lines: Sequence[str], tokenizer: BloomTokenizerFast, n_docs: int, *, median: int, longest: int, seed: int = 0
-) -> Iterator[str]:
-    """Texts whose lengths in pieces are log-normal, made by joining lines and cutting the end off.
-
-    median (int): Median length in pieces; two thirds of the texts are between half and twice as long.
-    longest (int): Lengths are cut to 4 to this many pieces.
-    YIELDS (str): The texts.
-    """
-    rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.lognormal(math.log(median), 0.7, size=n_docs), 4, longest).astype(int)
-    place = 0
-    for length in lengths:
-        text, ends = "", []
-        while len(ends) < length:
-            text = f"{text} {lines[place % len(lines)]}".strip()
-            place += 1
-            ends = [end for _, end in tokenizer.encode_batch([text], parallel=False)[0].offsets]
-        yield text[: ends[length - 1]].strip()
 
 
 def transformer_pipeline(system: str, checkpoint: str) -> Language:

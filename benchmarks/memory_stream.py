@@ -12,17 +12,15 @@ import torch
 from measuring import (
     MEGA,
     Geometry,
-    documents,
     in_fresh_process,
     memory,
     new_parser,
-    new_tokenizer,
-    pseudo_lines,
     report,
     write_checkpoint,
 )
 from spacy.language import Language
 from spacy.training import Example
+from texts import documents, new_tokenizer, pseudo_lines
 
 from spacy_bloom import BloomTokenizerFast
 
@@ -111,16 +109,16 @@ def main() -> int:
         }
         for i in range(last + 1)
     ]
-    notes: dict[str, Any] = {
-        f"growth beyond the Docs' own from {options.early} Docs to {options.docs}": f"{growth / MEGA:.1f} MB",
-        "as a part of all memory at the start of it": f"{relative:.1%} (flat is below {FLAT:.0%})",
-        "bytes per Doc beyond the Doc's own": growth / (options.docs - options.early),
-    }
-    for listener in (OURS, STOCK):
-        run = runs[listener]
-        notes[f"Docs left with activations, {listener}"] = f"{run['activations']} ({run['entities']} entities found)"
     stock = (samples[STOCK][-1] - samples[STOCK][0]) - (samples[DOCS][len(samples[STOCK]) - 1] - samples[DOCS][0])
-    notes[f"growth beyond the Docs' own over {options.stock_docs} Docs, {STOCK}"] = f"{stock / MEGA:.1f} MB"
+    notes = {
+        f"MB of growth beyond the Docs' own from {options.early} Docs to {options.docs}": growth / MEGA,
+        f"as a part of all memory at {options.early} Docs (flat is at most {FLAT})": relative,
+        "bytes per Doc of that growth": growth / (options.docs - options.early),
+        f"MB of growth beyond the Docs' own over {options.stock_docs} Docs, {STOCK}": stock / MEGA,
+        f"Docs left with activations, {OURS}": runs[OURS]["activations"],
+        f"Docs left with activations, {STOCK}": runs[STOCK]["activations"],
+        f"entities found, {OURS}": runs[OURS]["entities"],
+    }
     report(f"Memory of a process that keeps {options.docs} Docs", rows, notes, options.json)
     return int(relative > FLAT)
 

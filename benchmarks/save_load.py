@@ -22,14 +22,13 @@ from measuring import (
     median,
     memory,
     new_parser,
-    new_tokenizer,
     piece_vectors,
-    pseudo_lines,
     report,
     reset_peak,
     transformer_pipeline,
     write_checkpoint,
 )
+from texts import new_tokenizer, pseudo_lines
 
 GEOMETRIES = {
     "small": Geometry(hidden_size=256, n_layer=4, n_head=4, vocab_size=8000),
@@ -125,17 +124,17 @@ def main() -> int:
                 for action in ("save", "load"):
                     print(f"{action}, {system}: {turns[action, system][-1]['seconds']:.2f} s", flush=True)
     rows = rows_of(turns, geometry.n_bytes)
-    vectors = [turn["vectors"] for turn in sum(turns.values(), start=[])]
+    vectors = [turn["vectors"] for results in turns.values() for turn in results]
     difference = max(largest_difference(vectors[0], other) for other in vectors)
     peak = max(row["peak / weights"] for row in rows if row["system"] == OURS)
     notes = {
-        "largest difference of piece vectors, before and after": f"{difference:.2g} (bound {TOLERANCE:.0e})",
-        "our highest peak / weights": f"{peak:.3f} (bound {PEAK})",
+        f"largest difference of piece vectors, before and after (bound {TOLERANCE:.0e})": difference,
+        f"our highest peak / weights (bound {PEAK})": peak,
     }
     good = difference <= TOLERANCE and peak <= PEAK
     if not options.ours_only:
         ratios = time_ratios(rows)
-        notes |= {f"our time / {THEIRS}', {name}": f"{value:.4f} (bound {TIME})" for name, value in ratios.items()}
+        notes |= {f"our time / {THEIRS}', {name} (bound {TIME})": value for name, value in ratios.items()}
         good = good and max(ratios["save"], ratios["load"]) <= TIME
     title = f"Geometry {options.geometry}, {geometry.n_bytes / MEGA:,.0f} MB of weights; medians of {options.rounds} rounds"
     report(title, rows, notes, options.json)

@@ -215,7 +215,8 @@ def entities_of(tags: list[str]) -> list[Entity]:
 def read_conll(path: Path) -> Iterator[tuple[list[str], list[str]]]:
     """Read the sentences of a file.
 
-    path (Path): token, tab, tag on each line; blank lines between sentences.
+    path (Path): token, tab, tag on each line; blank lines between sentences. Universal NER's files, with a number
+        before the token, columns after the tag and comments, are read as well.
     YIELDS (tuple[list[str], list[str]]): words and BIO tags.
     RAISES (ValueError): when a line is neither blank nor a token with a BIO tag.
     """
@@ -224,6 +225,10 @@ def read_conll(path: Path) -> Iterator[tuple[list[str], list[str]]]:
     with path.open(encoding="utf8") as lines:
         for number, line in enumerate(lines, start=1):
             columns = line.rstrip("\n").split("\t")
+            if line.startswith("# ") and len(columns) == 1:
+                continue
+            if len(columns) > 3 and columns[0].isdigit():
+                columns = columns[1:3]
             if len(columns) == 1 and not columns[0].strip():
                 if words:
                     yield words, tags

@@ -1,8 +1,8 @@
 """BLOOM as a shared transformer component of spaCy pipelines."""
 
+from .checkpoint.sources import bundled_path
 from .config import BloomConfig
-from .pretrained import BloomForCausalLM, BloomForTokenClassification, BloomModel
-from .tokenizer import BloomTokenizerFast
+from .pretrained import BloomForCausalLM, BloomForTokenClassification, BloomModel, BloomTokenizerFast
 
 __version__ = "0.1.0"
 
@@ -12,4 +12,5 @@ __all__ = [
     "BloomForTokenClassification",
     "BloomModel",
     "BloomTokenizerFast",
+    "bundled_path",
 ]

@@ -17,7 +17,13 @@ ALIASES = {
 }
 
 # Far above BLOOM-176B; a config beyond it is damaged or hostile, and is refused before memory is taken.
-LARGEST = {"vocab_size": 2**24, "hidden_size": 2**17, "n_layer": 2**10, "n_head": 2**10, "pretraining_tp": 2**17}
+LARGEST = {
+    "vocab_size": 2**24,
+    "hidden_size": 2**17,
+    "n_layer": 2**9,
+    "n_head": 2**10,
+    "pretraining_tp": 2**17,
+}
 MOST_LABELS = 2**16
 
 PROBABILITIES = ("hidden_dropout", "attention_dropout", "classifier_dropout")
@@ -114,7 +120,7 @@ class BloomConfig:
 
     @property
     def num_labels(self) -> int:
-        """RETURNS (int): Number of labels of a classification head; 2 if none are named, as Hugging Face has it."""
+        """RETURNS (int): Number of labels of a classification head; 2 if none are named, as in Hugging Face."""
         return 2 if self.id2label is None else len(self.id2label)
 
     @property
@@ -157,12 +163,15 @@ class BloomConfig:
             raise ConfigError(f"Expected the fields of a BLOOM config, got {type(values).__name__}.")
         strange = [name for name in values if not isinstance(name, str)]
         if strange:
-            raise ConfigError(f"Expected the names of a BLOOM config's fields as text, got {_shown(strange)}.")
+            raise ConfigError(
+                f"Expected the names of a BLOOM config's fields as text, got {_shown(strange)}."
+            )
         values = dict(values)
         model_type = values.pop("model_type", "bloom")
         if model_type != "bloom":
             raise ConfigError(
-                f"Expected a config with model_type 'bloom', got {_shown(model_type)}. Only BLOOM checkpoints can be loaded."
+                f"Expected a config with model_type 'bloom', got {_shown(model_type)}. "
+                "Only BLOOM checkpoints can be loaded."
             )
         return cls(**values)
 
@@ -174,8 +183,10 @@ class BloomConfig:
         try:
             values = json.loads(path.read_text(encoding="utf8"))
         except FileNotFoundError:
-            raise ConfigError(f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout.")
-        except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
+            raise ConfigError(
+                f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout."
+            ) from None
+        except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
             raise ConfigError(f"{path} is not JSON: {error}.") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error}.") from None
@@ -205,7 +216,8 @@ def _with_own_names(values: Mapping[str, Any]) -> dict[str, Any]:
         value = result.pop(alias)
         if name in result and result[name] != value:
             raise ConfigError(
-                f"Got {alias}={_shown(value)} and {name}={_shown(result[name])}, two spellings of one field. Give one of them."
+                f"Got {alias}={_shown(value)} and {name}={_shown(result[name])}, two spellings of one field. "
+                "Give one of them."
             )
         result[name] = value
     return result
@@ -223,12 +235,16 @@ def _labels(id2label: Any, num_labels: Any) -> dict[int, str] | None:
     try:
         labels = {int(i): label for i, label in dict(id2label).items()}
     except (TypeError, ValueError, OverflowError):
-        raise ConfigError(f"Expected id2label as a mapping of ids to labels, got {_shown(id2label)}.") from None
+        raise ConfigError(
+            f"Expected id2label as a mapping of ids to labels, got {_shown(id2label)}."
+        ) from None
     given = len(dict(id2label))  # fewer are left if two spellings are one id: "1" and "01"
     if not 1 <= given <= MOST_LABELS:
         raise ConfigError(f"Expected id2label with 1 to {MOST_LABELS} labels, got {given}.")
     if sorted(labels) != list(range(given)) or not all(isinstance(x, str) for x in labels.values()):
-        raise ConfigError(f"Expected id2label with ids 0 to {given - 1} and text labels, got {_shown(id2label)}.")
+        raise ConfigError(
+            f"Expected id2label with ids 0 to {given - 1} and text labels, got {_shown(id2label)}."
+        )
     if num_labels is not None and num_labels != given:
         raise ConfigError(f"Got num_labels={_shown(num_labels)} but {given} labels in id2label.")
     return dict(sorted(labels.items()))
@@ -255,7 +271,9 @@ def _is_int(value: Any) -> bool:
 def _check(config: BloomConfig) -> None:
     def expect(good: bool, name: str, what: str) -> None:
         if not good:
-            raise ConfigError(f"BLOOM config: expected {name} to be {what}, got {_shown(getattr(config, name))}.")
+            raise ConfigError(
+                f"BLOOM config: expected {name} to be {what}, got {_shown(getattr(config, name))}."
+            )
 
     for name, largest in LARGEST.items():
         value = getattr(config, name)
@@ -275,5 +293,6 @@ def _check(config: BloomConfig) -> None:
     expect(config.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
     if config.hidden_size % config.n_head:
         raise ConfigError(
-            f"BLOOM config: hidden_size must be a multiple of n_head, got {config.hidden_size} and {config.n_head}."
+            "BLOOM config: hidden_size must be a multiple of n_head, "
+            f"got {config.hidden_size} and {config.n_head}."
         )

@@ -21,7 +21,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def to_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
-    """RETURNS (torch.dtype | None): The dtype of a name in a config; None and "auto" are the checkpoint's own.
+    """RETURNS (torch.dtype | None): The dtype of a name in a config; None for "auto", the checkpoint's own.
     RAISES (InputError): An unknown name.
     """
     if dtype is None or dtype == "auto":
@@ -86,7 +86,10 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         if self.config.tie_word_embeddings:
             weights.pop(TIED_HEAD, None)
         save_weights(weights, path, dtype=stored, max_shard_bytes=max_shard_bytes)
-        architecture = {"architectures": [type(self).__name__], "torch_dtype": str(stored).removeprefix("torch.")}
+        architecture = {
+            "architectures": [type(self).__name__],
+            "torch_dtype": str(stored).removeprefix("torch."),
+        }
         config = self.config.replace(extra={**self.config.extra, **architecture})
         with taking_names(path) as take:
             take(CONFIG_FILE).write_text(config.to_json_string(), encoding="utf8")

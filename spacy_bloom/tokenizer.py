@@ -17,11 +17,16 @@ TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-DEFAULTS = {**SPECIAL_TOKENS, "padding_side": "left", "add_prefix_space": False, "split_special_tokens": False}
+DEFAULTS = {
+    **SPECIAL_TOKENS,
+    "padding_side": "left",
+    "add_prefix_space": False,
+    "split_special_tokens": False,
+}
 
 
 class BatchEncoding(dict):
-    """What encoding returns: `input_ids`, `attention_mask` and what else was asked for, also as attributes."""
+    """What encoding returns: `input_ids`, `attention_mask` and what was asked for, also as attributes."""
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -55,13 +60,17 @@ class BloomTokenizerFast:
         tokenizer_object.no_padding()
         tokenizer_object.no_truncation()
         self.padding_side = _one_of(self.init_kwargs["padding_side"], ("left", "right"), "padding_side")
-        self.add_prefix_space = _one_of(self.init_kwargs["add_prefix_space"], (True, False), "add_prefix_space")
+        self.add_prefix_space = _one_of(
+            self.init_kwargs["add_prefix_space"], (True, False), "add_prefix_space"
+        )
         self.split_special_tokens = bool(self.init_kwargs["split_special_tokens"])
         for name in SPECIAL_TOKENS:
             setattr(self, name, _content(self.init_kwargs[name]))
         missing = [token for token in self.all_special_tokens if tokenizer_object.token_to_id(token) is None]
         if missing:
-            tokenizer_object.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in missing])
+            tokenizer_object.add_special_tokens(
+                [AddedToken(t, special=True, normalized=False) for t in missing]
+            )
         if self.add_prefix_space:
             _set_prefix_space(tokenizer_object)
         self._lock = threading.Lock()
@@ -161,8 +170,9 @@ class BloomTokenizerFast:
         """
         if is_split_into_words and not self.add_prefix_space:
             raise InputError(
-                "Got words (is_split_into_words=True), but the tokenizer was made without add_prefix_space=True, "
-                "so the words would lose their spaces. Load it with add_prefix_space=True or pass the whole text."
+                "Got words (is_split_into_words=True), but the tokenizer was made without "
+                "add_prefix_space=True, so the words would lose their spaces. Load it with "
+                "add_prefix_space=True or pass the whole text."
             )
         texts = _checked(texts, is_split_into_words)
         as_text = self.split_special_tokens if split_special_tokens is None else split_special_tokens
@@ -204,11 +214,11 @@ class BloomTokenizerFast:
         RAISES (InputError): Options that do not fit together.
         """
         if not isinstance(text, str) and isinstance(text, Iterable):
-            text = list(text)  # type: ignore[assignment]
+            text = list(text)
         words = is_split_into_words and isinstance(text, list) and (not text or isinstance(text[0], str))
         single = isinstance(text, str) or words
         encodings = self.encode_batch(
-            [text] if single else text,  # type: ignore[arg-type, list-item]
+            [text] if single else text,  # type: ignore[list-item]
             split_special_tokens=split_special_tokens,
             is_split_into_words=is_split_into_words,
             add_special_tokens=add_special_tokens,
@@ -228,7 +238,9 @@ class BloomTokenizerFast:
         if length is not None:
             side = _one_of(padding_side or self.padding_side, ("left", "right"), "padding_side")
             fill = {"input_ids": self.pad_token_id, "attention_mask": 0, "offset_mapping": (0, 0)}
-            columns = {name: [_pad(row, length, fill[name], side) for row in rows] for name, rows in columns.items()}
+            columns = {
+                name: [_pad(row, length, fill[name], side) for row in rows] for name, rows in columns.items()
+            }
         if return_tensors is not None:
             return BatchEncoding({name: _to_array(rows, return_tensors) for name, rows in columns.items()})
         return BatchEncoding({name: rows[0] if single else rows for name, rows in columns.items()})
@@ -257,7 +269,9 @@ class BloomTokenizerFast:
         """
         path = Path(path)
         if not (path / TOKENIZER_FILE).is_file():
-            raise ConfigError(f"No {TOKENIZER_FILE} in {path}. Expected a checkpoint in the Hugging Face layout.")
+            raise ConfigError(
+                f"No {TOKENIZER_FILE} in {path}. Expected a checkpoint in the Hugging Face layout."
+            )
         from_files = {**_read_json(path / CONFIG_FILE), **_read_json(path / SPECIAL_TOKENS_FILE)}
         return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
 
@@ -274,7 +288,7 @@ class BloomTokenizerFast:
         return cls(backend, **config)
 
     def to_strings(self) -> tuple[bytes, dict[str, Any]]:
-        """RETURNS (tuple[bytes, dict[str, Any]]): What `from_strings` reads: tokenizer.json, and the options."""
+        """RETURNS (tuple[bytes, dict[str, Any]]): What `from_strings` reads: tokenizer.json, the options."""
         return self.backend_tokenizer.to_str().encode("utf8"), dict(self.init_kwargs)
 
     def save_pretrained(self, path: str | os.PathLike) -> None:
@@ -323,7 +337,9 @@ def _checked(texts: Any, is_split_into_words: bool) -> list:
     """RETURNS (list): The texts, or lists of words. RAISES (InputError): Anything else."""
     if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         expected = "sequences of words" if is_split_into_words else "texts"
-        raise InputError(f"Expected a sequence of {expected}, got {type(texts).__name__}: {str(texts)[:40]!r}.")
+        raise InputError(
+            f"Expected a sequence of {expected}, got {type(texts).__name__}: {str(texts)[:40]!r}."
+        )
     if is_split_into_words:
         return [_checked(words, False) for words in texts]
     texts = list(texts)
@@ -388,7 +404,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return {}
     try:
         values = json.loads(path.read_text(encoding="utf8"))
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
+    except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
         raise ConfigError(f"{path} is not JSON: {error}.") from None
     if not isinstance(values, dict):
         raise ConfigError(f"Expected {path} to hold a JSON object, got {type(values).__name__}.")

@@ -30,8 +30,8 @@ SENTENCES = [
     "Prices rose by 3.5% (from $1,200 to $1,242) in 2021…",
 ]
 
-# Geometries that differ in all that the mathematics depends on: head counts that are and are not powers of two,
-# depth, residuals, sizes that are no multiples of 8.
+# Geometries that differ in all that the mathematics depends on: head counts that are and are not powers of
+# two, depth, residuals, sizes that are no multiples of 8.
 TWINS = {
     "1-head": dict(n_head=1, hidden_size=24, n_layer=1, vocab_size=61),
     "3-heads": dict(

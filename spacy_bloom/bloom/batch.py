@@ -54,29 +54,36 @@ class PaddedView:
     ) -> None:
         self.cache = cache
         self.attentions: list[Tensor] | None = [] if output_attentions else None
-        self.bias = _padded_bias(attention_mask, length, slopes)
+        self.bias, blind = _padded_bias(attention_mask, length, slopes)
+        # The fused kernels' backward pass takes the weights from the sum that it kept of each row; beside
+        # float32's lowest number the sum is lost, and the gradients of a blind row would be wrong.
+        self.fused = not (output_attentions or (torch.is_grad_enabled() and bool(blind.any())))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """See BatchView. Leading dimensions (batch, length)."""
-        query, key, value = (x.transpose(1, 2) for x in (query, key, value))  # (batch, n_head, length, head_dim)
+        query, key, value = (
+            x.transpose(1, 2) for x in (query, key, value)
+        )  # (batch, n_head, length, head_dim)
         if self.cache is not None:
             key, value = self.cache.update(layer, key, value)
-        if self.attentions is None:
+        if self.fused:
             context = attend(query, key, value, self.bias, dropout)
         else:
             context, weights = attend_with_weights(query, key, value, self.bias, dropout)
-            self.attentions.append(weights)
+            if self.attentions is not None:
+                self.attentions.append(weights)
         return context.transpose(1, 2).flatten(2)  # (batch, length, n_head * head_dim)
 
 
-def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> Tensor:
+def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> tuple[Tensor, Tensor]:
     """ALiBi, causality and padding in one bias.
 
     Positions count the pieces of a row, as in Hugging Face, so that left padding does not shift them. Masked
-    scores get float32's lowest number rather than -inf: rows that may attend to nothing (queries on left
-    padding) are uniform and finite instead of NaN.
+    scores get float32's lowest number rather than -inf: blind rows, which may attend to nothing (queries on
+    left padding), are uniform and finite instead of NaN.
 
-    RETURNS (Tensor): float32. Shape (batch, n_head, length, keys).
+    RETURNS (tuple[Tensor, Tensor]): The bias, float32, and which rows are blind.
+        Shapes (batch, n_head, length, keys) and (batch, length).
     """
     keys = attention_mask.shape[1]
     mask = attention_mask.to(slopes.device)
@@ -85,7 +92,7 @@ def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> Tensor:
     order = torch.arange(keys, device=slopes.device)
     future = order[None, :] > order[-length:, None]  # (length, keys)
     masked = future[None] | (mask == 0)[:, None, :]  # (batch, length, keys)
-    return bias.masked_fill_(masked[:, None], torch.finfo(torch.float32).min)
+    return bias.masked_fill_(masked[:, None], torch.finfo(torch.float32).min), masked.all(dim=-1)
 
 
 @dataclass
@@ -111,15 +118,17 @@ class PackedView:
     Padding is on the right inside attention, where a causal mask hides it from every piece: one bias
     serves all sequences, and no row needs a mask of its own.
 
-    lengths (Sequence[int]): Pieces of each sequence, each at least 1. Batches whose sequences are sorted by length
-        pad least, any order is allowed.
+    lengths (Sequence[int]): Pieces of each sequence, each at least 1. Batches whose sequences are sorted by
+        length pad least, any order is allowed.
     slopes (Tensor): Shape (n_head,).
     RAISES (InputError): A length below 1.
     """
 
     def __init__(self, lengths: Sequence[int], slopes: Tensor) -> None:
         if not lengths or min(lengths) < 1:
-            raise InputError(f"Expected one or more sequences of at least one piece, got lengths {list(lengths)[:20]}.")
+            raise InputError(
+                f"Expected one or more sequences of at least one piece, got lengths {list(lengths)[:20]}."
+            )
         self.groups = _group(lengths, slopes.device)
         self.bias = causal_alibi(slopes, max(lengths))  # (n_head, longest, longest)
         # Where each piece of the batch stands among the pieces in the order of the groups.
@@ -131,9 +140,9 @@ class PackedView:
         for group in self.groups:
             shape = (group.sequences, group.length, *query.shape[1:])
             # index_select, not indexing: its gradient is an addition by index instead of a sort.
-            padded = [x.index_select(0, group.rows).view(shape).transpose(1, 2) for x in (query, key, value)]
+            q, k, v = (x.index_select(0, group.rows).view(shape).transpose(1, 2) for x in (query, key, value))
             bias = self.bias[None, :, : group.length, : group.length]
-            context = attend(*padded, bias, dropout)  # (sequences, n_head, length, head_dim)
+            context = attend(q, k, v, bias, dropout)  # (sequences, n_head, length, head_dim)
             context = context.transpose(1, 2).reshape(group.rows.shape[0], -1)
             contexts.append(context if group.real is None else context.index_select(0, group.real))
         return torch.cat(contexts).index_select(0, self.order)

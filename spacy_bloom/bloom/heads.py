@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from ..config import BloomConfig
 from ..errors import InputError
-from .model import BloomModel, BloomPreTrainedModel
+from .model import BloomModel, BloomPreTrainedModel, draw_normal
 from .outputs import CausalLMOutput, TokenClassifierOutput
 
 IGNORED_LABEL = -100  # the label of pieces that no loss is taken of, as everywhere in PyTorch
@@ -23,7 +23,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
         super().__init__(config)
         self.transformer = BloomModel(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        nn.init.normal_(self.lm_head.weight, std=config.initializer_range)
+        draw_normal(self.lm_head.weight, config.initializer_range)
         self.tie_weights()
 
     def tie_weights(self) -> None:
@@ -60,7 +60,7 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         rate = config.hidden_dropout if config.classifier_dropout is None else config.classifier_dropout
         self.dropout = nn.Dropout(rate)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        nn.init.normal_(self.classifier.weight, std=config.initializer_range)
+        draw_normal(self.classifier.weight, config.initializer_range)
         nn.init.zeros_(self.classifier.bias)
 
     def forward(
@@ -77,7 +77,9 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         if labels is not None:
             _check_labels(labels, logits)
             loss = _cross_entropy(logits, labels)
-        return TokenClassifierOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
+        return TokenClassifierOutput(
+            logits, loss, output.past_key_values, output.hidden_states, output.attentions
+        )
 
 
 def _check_labels(labels: Tensor, logits: Tensor) -> None:
@@ -86,6 +88,6 @@ def _check_labels(labels: Tensor, logits: Tensor) -> None:
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over labels that are not ignored, in float32. Shapes (batch, length, classes) and (batch, length)."""
+    """Mean over labels not ignored, in float32. Shapes (batch, length, classes) and (batch, length)."""
     labels = labels.to(logits.device).reshape(-1)
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels, ignore_index=IGNORED_LABEL)

@@ -31,7 +31,7 @@ class BloomPreTrainedModel(nn.Module):
         """Draw random weights as BLOOM's reference does: normal matrices, zero biases, unit layer norms."""
         for module in self.modules():
             if isinstance(module, (nn.Linear, nn.Embedding)):
-                nn.init.normal_(module.weight, std=self.config.initializer_range)
+                draw_normal(module.weight, self.config.initializer_range)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
@@ -76,7 +76,8 @@ class BloomModel(BloomPreTrainedModel):
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.gradient_checkpointing = False
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        embedding = torch.empty(config.vocab_size, config.hidden_size)  # drawn below, not twice
+        self.word_embeddings = nn.Embedding.from_pretrained(embedding, freeze=False)
         self.word_embeddings_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
         self.h = nn.ModuleList(BloomBlock(config, layer) for layer in range(config.n_layer))
         self.ln_f = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
@@ -106,9 +107,10 @@ class BloomModel(BloomPreTrainedModel):
         """
         embeds = self._embed(input_ids, inputs_embeds)
         if embeds.dim() != 3 or embeds.shape[-1] != self.config.hidden_size:
+            got = tuple((embeds if input_ids is None else input_ids).shape)
             raise InputError(
                 "Expected input_ids of shape (batch, length), or inputs_embeds of shape (batch, length, "
-                f"{self.config.hidden_size}), got {tuple((embeds if input_ids is None else input_ids).shape)}."
+                f"{self.config.hidden_size}), got {got}."
             )
         cache = past_key_values
         if cache is not None:
@@ -137,7 +139,9 @@ class BloomModel(BloomPreTrainedModel):
         """
         return self.hidden_states_packed(input_ids, lengths, keep_all=False)[-1]
 
-    def hidden_states_packed(self, input_ids: Tensor, lengths: Sequence[int], *, keep_all: bool = True) -> list[Tensor]:
+    def hidden_states_packed(
+        self, input_ids: Tensor, lengths: Sequence[int], *, keep_all: bool = True
+    ) -> list[Tensor]:
         """As `encode_packed`, with the hidden states of all layers.
 
         RETURNS (list[Tensor]): n_layer + 1 states as in BloomModelOutput, or only the last without keep_all.
@@ -192,7 +196,9 @@ class BloomModel(BloomPreTrainedModel):
                 + (f" and {cache[0][0].shape[0]} rows." if cache.length else ".")
             )
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            raise InputError("Got past_key_values while gradient checkpointing: blocks run twice would append twice.")
+            raise InputError(
+                "Got past_key_values while gradient checkpointing: blocks run twice would append twice."
+            )
 
     def _wants_cache(self, use_cache: bool | None) -> bool:
         if self.gradient_checkpointing and self.training:
@@ -204,6 +210,12 @@ class BloomModel(BloomPreTrainedModel):
         return alibi_slopes(self.config.n_head).to(device)
 
 
+def draw_normal(weight: Tensor, std: float) -> None:
+    """Draw a matrix; leave one on the meta device, where torch would import for a second to draw nothing."""
+    if not weight.is_meta:
+        nn.init.normal_(weight, std=std)
+
+
 def _full_mask(embeds: Tensor, attention_mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
     """RETURNS (Tensor): The mask over past and new pieces. Shape (batch, past + length)."""
     past = 0 if cache is None else cache.length
@@ -212,6 +224,7 @@ def _full_mask(embeds: Tensor, attention_mask: Tensor | None, cache: KeyValueCac
         return torch.ones(shape, dtype=torch.long, device=embeds.device)
     if tuple(attention_mask.shape) != shape:
         raise InputError(
-            f"Expected attention_mask of shape {shape} (batch, past + length), got {tuple(attention_mask.shape)}."
+            f"Expected attention_mask of shape {shape} (batch, past + length), "
+            f"got {tuple(attention_mask.shape)}."
         )
     return attention_mask

@@ -1,1 +1,1 @@
-"""Checkpoints: where they are, which weights they hold under which names, and how files are read and written."""
+"""Checkpoints: where they are, which weights they hold under which names, how files are read and written."""

@@ -55,7 +55,7 @@ class Weight:
 class WeightFiles:
     """The weights of a checkpoint directory, mapped into memory and read only when asked for.
 
-    path (Path): Directory with `model.safetensors`, `pytorch_model.bin`, or shards of one of them and an index.
+    path (Path): Directory with `model.safetensors`, `pytorch_model.bin`, or shards of one and an index.
     RAISES (CheckpointError): No weights, a damaged file, or an index that names a file outside the directory.
     """
 
@@ -91,19 +91,23 @@ class WeightFiles:
             state = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
         except Exception as error:  # zip, pickle and torch errors alike
             raise CheckpointError(
-                f"{file} is not a weights-only PyTorch file: {first_line(error)} "
+                f"{file} is not a weights-only PyTorch file: {_first_line(error)} "
                 "Convert it to safetensors where you trust it."
             ) from None
         if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
-            raise CheckpointError(f"Expected {file} to hold names and tensors only, got {type(state).__name__}.")
+            raise CheckpointError(
+                f"Expected {file} to hold names and tensors only, got {type(state).__name__}."
+            )
         strange = [name for name, value in state.items() if not _is_plain(value)]
         if strange:
-            raise CheckpointError(f"Expected {file} to hold plain tensors only. These are not: {strange[:5]}.")
+            raise CheckpointError(
+                f"Expected {file} to hold plain tensors only. These are not: {strange[:5]}."
+            )
         self._bins[file] = dict(state)
         return {name: Weight(file, tuple(value.shape), value.dtype) for name, value in state.items()}
 
 
-def first_line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     """RETURNS (str): What an error of a library says, in one line; its name if it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
@@ -151,7 +155,9 @@ def _indexed_files(index: Path, suffix: str) -> list[Path]:
         raise CheckpointError(f"{index} is not an index of weights: {error!r}.") from None
     for name in names:
         if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name) or not name.endswith(suffix):
-            raise CheckpointError(f"{index} names the file {str(name)[:80]!r}. Expected plain names that end in {suffix!r}.")
+            raise CheckpointError(
+                f"{index} names the file {str(name)[:80]!r}. Expected plain names that end in {suffix!r}."
+            )
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise CheckpointError(f"{index} names files that are not there: {missing[:5]}.")
@@ -167,9 +173,9 @@ def save_weights(
 ) -> None:
     """Write weights as one safetensors file, or as shards with an index.
 
-    All files are complete before any takes its name: a process killed while it writes leaves the old checkpoint.
-    If shards replace shards of the same names, the old index goes first: a process killed among the renames
-    leaves no checkpoint rather than a mixed one. Equal weights make equal bytes.
+    All files are complete before any takes its name: a process killed while it writes leaves the old
+    checkpoint. If shards replace shards of the same names, the old index goes first: a process killed among
+    the renames leaves no checkpoint rather than a mixed one. Equal weights make equal bytes.
 
     weights (Mapping[str, Tensor]): By name. Floating point ones are converted if a dtype is given.
     path (Path): Directory, made if it does not exist.
@@ -191,7 +197,9 @@ def save_weights(
         if len(shards) > 1:
             weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
             index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-            take(SAFETENSORS_INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf8")
+            take(SAFETENSORS_INDEX).write_text(
+                json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf8"
+            )
     written = {*names, SAFETENSORS_INDEX} if len(shards) > 1 else set(names)
     for old in _old_files(path, written):
         old.unlink()

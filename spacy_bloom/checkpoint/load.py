@@ -13,6 +13,7 @@ from ..errors import BloomWarning, CheckpointError
 from .names import TIED_HEAD, is_head, match_names
 
 READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+MOST_SHOWN = 400  # problems in one error: more than any BLOOM of 30 blocks has weights
 
 ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
 
@@ -20,7 +21,8 @@ ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
 class WeightSource(Protocol):
     """Weights by name, whose shapes are known before they are read; str() says where they are from."""
 
-    shapes: Mapping[str, tuple[int, ...]]
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
 
     def __getitem__(self, name: str) -> Tensor: ...
 
@@ -93,13 +95,18 @@ def _place(name: str, value: Tensor, dtype: torch.dtype | None, device: str | to
 def _check_dtypes(state: Mapping[str, Tensor], where: str) -> None:
     dtypes = sorted({str(value.dtype) for value in state.values()})
     if len(dtypes) > 1:
-        raise CheckpointError(f"The weights in {where} have several dtypes: {dtypes}. Say which to load them in.")
+        raise CheckpointError(
+            f"The weights in {where} have several dtypes: {dtypes}. Say which to load them in."
+        )
 
 
 def _check_tied_head(
-    model: BloomPreTrainedModel, expected: Mapping[str, Tensor], source: WeightSource, names: Mapping[str, str]
+    model: BloomPreTrainedModel,
+    expected: Mapping[str, Tensor],
+    source: WeightSource,
+    names: Mapping[str, str],
 ) -> None:
-    """A head that the config ties to the embedding must be equal to it where files hold both: one would be lost."""
+    """A head tied to the embedding must be equal to it where files hold both: one would be lost."""
     tied = model.state_dict(keep_vars=True).get(TIED_HEAD)
     if tied is None or TIED_HEAD in expected or TIED_HEAD not in names:
         return
@@ -118,16 +125,19 @@ def _check(
     """RETURNS (set[str]): Weights of a head that the files do not hold."""
     missing = [name for name in expected if name not in found]
     missing_head = {name for name in missing if is_head(name)} if new_head else set()
-    problems = [f"missing: {name} {tuple(expected[name].shape)}" for name in missing if name not in missing_head]
+    problems = [
+        f"missing: {name} {tuple(expected[name].shape)}" for name in missing if name not in missing_head
+    ]
     for name, shape in found.items():
         if name in expected and tuple(expected[name].shape) != shape:
             problems.append(f"misshapen: {name} is {shape}, the config says {tuple(expected[name].shape)}")
         elif name not in expected and not is_head(name):
             problems.append(f"unexpected: {name} {shape}")
     if problems:
+        rest = [f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else []
         raise CheckpointError(
             f"The weights in {where} are not those its config describes ({len(problems)} problems):\n  "
-            + "\n  ".join(problems)
+            + "\n  ".join([problem[:200] for problem in problems[:MOST_SHOWN]] + rest)
         )
     return missing_head
 
@@ -140,6 +150,8 @@ def _random_head(
     device: str | torch.device,
 ) -> dict[str, Tensor]:
     """The weights a fresh model of no layers has for a head; drawn under the caller's seed."""
-    fresh = make(config.replace(n_layer=1, vocab_size=1) if TIED_HEAD not in names else config.replace(n_layer=1))
+    fresh = make(
+        config.replace(n_layer=1, vocab_size=1) if TIED_HEAD not in names else config.replace(n_layer=1)
+    )
     state = fresh.state_dict()
     return {name: state[name].detach().to(device=device, dtype=dtype) for name in names}

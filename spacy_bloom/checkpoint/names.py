@@ -23,8 +23,8 @@ def is_head(name: str) -> bool:
 def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, str]:
     """Pair the weights of a file with those of a model, with or without the prefix on either side.
 
-    RETURNS (dict[str, str]): The file's name of each weight, by the model's name. Weights of the file that are
-        the model's under no spelling are left under the name that the model would have for them.
+    RETURNS (dict[str, str]): The file's name of each weight, by the model's name. Weights of the file that
+        are the model's under no spelling are left under the name that the model would have for them.
     RAISES (CheckpointError): The file holds a weight under both spellings.
     """
     in_model = set(in_model)

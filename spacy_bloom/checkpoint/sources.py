@@ -4,12 +4,19 @@ import os
 from pathlib import Path
 
 from ..errors import CheckpointError
-from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX, first_line
+from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX
 
 BUNDLED = Path(__file__).parent.parent / "assets"
 BUNDLED_NAMES = ("tiny-bloom",)
+BUNDLED_PIPELINES = ("xx_bloom_tiny_demo",)
 # Nothing else is ever fetched: no code, no other formats.
-SMALL_FILES = [CONFIG_FILE, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]
+SMALL_FILES = [
+    CONFIG_FILE,
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+]
 SAFETENSORS_FILES = [SAFETENSORS, SAFETENSORS_INDEX, "model-*-of-*.safetensors", "model_*-of-*.safetensors"]
 BIN_FILES = [BIN, BIN_INDEX, "pytorch_model-*-of-*.bin", "pytorch_model_*-of-*.bin"]
 
@@ -21,9 +28,9 @@ def find_checkpoint(
     local_files_only: bool = False,
     weights: bool = True,
 ) -> Path:
-    """The directory of a checkpoint, fetched from the Hub and cached if the name is neither bundled nor a directory.
+    """The directory of a checkpoint, fetched from the Hub and cached if it is neither bundled nor a directory.
 
-    name (str | PathLike): "tiny-bloom", a directory in the Hugging Face layout, or a Hub name ("owner/model").
+    name (str | PathLike): "tiny-bloom", a directory in the Hugging Face layout, or a Hub name (owner/model).
     revision (str | None): Branch, tag or commit on the Hub.
     local_files_only (bool): Use what is cached and make no network call. HF_HUB_OFFLINE=1 does the same.
     weights (bool): Whether the weights are needed; a tokenizer or a config alone is fetched without them.
@@ -36,8 +43,15 @@ def find_checkpoint(
     if str(name) in BUNDLED_NAMES:
         return BUNDLED / str(name)
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
-        raise CheckpointError(f"No directory {str(name)!r}. Expected a checkpoint in the Hugging Face layout there.")
+        raise CheckpointError(
+            f"No directory {str(name)!r}. Expected a checkpoint in the Hugging Face layout there."
+        )
     return _fetch(str(name), revision, local_files_only, weights)
+
+
+def bundled_path(name: str) -> Path | None:
+    """RETURNS (Path | None): Where a bundled checkpoint or pipeline lies; None for other names."""
+    return BUNDLED / name if name in BUNDLED_NAMES + BUNDLED_PIPELINES else None
 
 
 def is_local(name: str | os.PathLike) -> bool:
@@ -62,9 +76,11 @@ def _fetch(name: str, revision: str | None, local_files_only: bool, weights: boo
         if weights and not any((path / file).exists() for file in (SAFETENSORS, SAFETENSORS_INDEX)):
             path = download(SMALL_FILES + BIN_FILES)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        where = "in the local cache (offline)" if local_files_only else "on the Hub"
+        where = "in the local cache" if isinstance(error, LocalEntryNotFoundError) else "on the Hub"
+        at = "" if revision is None else f" at revision {revision!r}"
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise CheckpointError(
-            f"No checkpoint {name!r}: it is not bundled ({', '.join(BUNDLED_NAMES)}), not a directory here, and "
-            f"was not found {where}: {first_line(error)}"
+            f"No checkpoint {name!r}: it is not bundled ({', '.join(BUNDLED_NAMES)}), not a directory here, "
+            f"and was not found {where}{at}: {reason}"
         ) from error
     return path

@@ -3,6 +3,7 @@
 import typer
 from spacy.cli._util import app
 
+from .demo import demo_cli
 from .train_lm import train_lm_cli
 
 bloom_cli = typer.Typer(
@@ -15,5 +16,6 @@ bloom_cli = typer.Typer(
 # Unknown options are overrides of the config, as in `spacy train`.
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(train_lm_cli)
+bloom_cli.command("demo")(demo_cli)
 
 app.add_typer(bloom_cli)

@@ -1,6 +1,7 @@
 """How our components run over a stream."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
@@ -14,12 +15,23 @@ def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) ->
     YIELDS (Doc): The Docs in order, without those that failed.
     """
     for batch in minibatch(stream, batch_size):
-        docs = list(batch)
-        try:
-            pipe.set_annotations(docs, pipe.predict(docs))
-        except Exception as error:
-            docs = list(_one_by_one(pipe, docs, error))
-        yield from docs
+        yield from _annotate(pipe, list(batch))
+
+
+def _annotate(pipe: TrainablePipe, docs: list[Doc]) -> list[Doc]:
+    read = [_transformer_output(doc) for doc in docs]
+    try:
+        pipe.set_annotations(docs, pipe.predict(docs))
+    except Exception as error:
+        for doc, output in zip(docs, read, strict=True):
+            if output is not None:
+                doc._.trf_data = output  # the attempt that failed may have been its last reader
+        return list(_one_by_one(pipe, docs, error))
+    return docs
+
+
+def _transformer_output(doc: Doc) -> Any:
+    return doc._.trf_data if Doc.has_extension("trf_data") else None
 
 
 def _one_by_one(pipe: TrainablePipe, docs: list[Doc], error: Exception) -> Iterator[Doc]:

@@ -136,6 +136,9 @@ class BloomTokenClassifier(TrainablePipe):
     ) -> None:
         if target not in TARGETS:
             raise ConfigError(f"Expected target to be one of {TARGETS}, got {target!r}.")
+        if scores_attr is not None and not Token.has_extension(scores_attr):
+            # Here, not on first use: with nlp.pipe(n_process=2) that would be in another process.
+            Token.set_extension(scores_attr, default=None)
         self.vocab = nlp.vocab
         self.model = model
         self.name = name
@@ -224,12 +227,10 @@ class BloomTokenClassifier(TrainablePipe):
         docs = list(docs)
         self._get_ready()
         scheme = TagScheme(self.tags) if self.cfg["target"] in ("ents", "spans") else None
-        predictions = []
-        # Docs without tokens get a prediction too, so that whoever listens has read every Doc.
-        for doc, logits in zip(docs, self.model.predict(docs), strict=True):
-            scores = self.model.ops.to_numpy(logits).reshape(len(doc), len(self.tags)) if len(doc) else None
-            predictions.append(_decode(scores, scheme, len(self.tags)))
-        return predictions
+        # Layers below cannot run on a batch without any token; in other batches empty Docs do no harm.
+        logits = self.model.predict(docs) if any(len(doc) for doc in docs) else [None] * len(docs)
+        return [_decode(self.model.ops.to_numpy(x) if len(doc) else None, scheme, len(self.tags))
+                for doc, x in zip(docs, logits, strict=True)]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write what was predicted, as the target says."""
@@ -260,8 +261,6 @@ class BloomTokenClassifier(TrainablePipe):
 
     def _write_scores(self, doc: Doc, probabilities: NDArray) -> None:
         name = self.cfg["scores_attr"]
-        if not Token.has_extension(name):
-            Token.set_extension(name, default=None)
         for token, row in zip(doc, probabilities, strict=True):
             token._.set(name, dict(zip(self.tags, row.tolist(), strict=True)))
 

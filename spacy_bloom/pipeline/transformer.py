@@ -1,6 +1,5 @@
 """The component that runs BLOOM once for all components that listen to it."""
 
-import weakref
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, List
@@ -10,18 +9,21 @@ from spacy import util
 from spacy.language import Language
 from spacy.pipeline.pipe import deserialize_config
 from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from spacy_transformers.annotation_setters import null_annotation_setter
-from spacy_transformers.data_classes import FullTransformerBatch
+from spacy_transformers.data_classes import FullTransformerBatch, TransformerData
 from spacy_transformers.layers import TransformerListener
 from spacy_transformers.pipeline_component import Transformer, install_extensions
-from thinc.api import Config, Model
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..errors import ConfigError
 from ..thinc_layers.listener import BloomTransformerListener
 from ..thinc_layers.shim import BloomShim
 from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData
 from ..thinc_layers.transformer_model import bloom_shim, set_width
+from .readers import Readers
+from .shared_gradient import SharedGradient
 from .streaming import pipe_batches
 
 DEFAULT_CONFIG = """
@@ -100,10 +102,8 @@ class BloomTransformer(Transformer):
         if max_batch_items < 1:
             raise ConfigError(f"Expected max_batch_items (pieces) of at least 1, got {max_batch_items}.")
         self.cfg["keep_activations"] = keep_activations
-        self._nlp = None if nlp is None else weakref.ref(nlp)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_nlp": None}  # weak references cannot be pickled
+        self._readers = Readers(nlp)
+        self._gradient: SharedGradient | None = None
 
     @property
     def is_trainable(self) -> bool:
@@ -115,6 +115,12 @@ class BloomTransformer(Transformer):
         if self.model.maybe_get_dim("nO") is None:
             set_width(self.model)
         super().add_listener(listener, component_name)
+        self._readers.connect(listener)
+
+    def remove_listener(self, listener: TransformerListener, component_name: str) -> bool:
+        """Disconnect a listener. RETURNS (bool): Whether it was connected."""
+        self._readers.disconnect(listener)
+        return super().remove_listener(listener, component_name)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Run on a stream.
@@ -137,34 +143,73 @@ class BloomTransformer(Transformer):
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
         """Write `doc._.trf_data`, for as long as somebody is going to read it."""
         docs = list(docs)
-        readers = self._readers()
+        readers = self._expected_readers()
         for data in predictions.doc_data:
             if isinstance(data, BloomTransformerData):
                 data.readers = None if readers is None else set(readers)
+                data.source = self.name
         super().set_annotations(docs, predictions)
 
-    def _readers(self) -> set[int] | None:
+    def _expected_readers(self) -> set[int] | None:
         """RETURNS (set[int] | None): Ids of the listeners that are going to read; None if the output must stay."""
-        listeners = self._active_listeners()
-        ours = all(isinstance(listener, BloomTransformerListener) for listener in listeners)
+        listeners = self._readers.expected(self)
+        ours = all(isinstance(listener, BloomTransformerListener) for listener in listeners or [])
         if self.cfg["keep_activations"] or not listeners or not ours:
             return None
         return {listener.id for listener in listeners}
 
-    def _active_listeners(self) -> list[TransformerListener]:
-        """The listeners of enabled components after this one; all known ones if the pipeline is not."""
-        nlp = None if self._nlp is None else self._nlp()
-        pipes = [] if nlp is None else [pipe for _, pipe in nlp.pipeline]
-        if not any(pipe is self for pipe in pipes):
-            return self.listeners
-        after = pipes[next(i for i, pipe in enumerate(pipes) if pipe is self) + 1 :]
-        models = [pipe.model for pipe in after if isinstance(getattr(pipe, "model", None), Model)]
-        return [
-            node
-            for model in models
-            for node in model.walk()
-            if isinstance(node, TransformerListener) and node.upstream_name in ("*", self.name)
-        ]
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Run on a batch and hand the vectors to the listeners; the weights learn from the sum of their gradients.
+
+        RETURNS (dict[str, float]): The losses; the listeners add the sum of their squared gradients later.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "BloomTransformer.update")
+        self._send_rest()
+        docs = [eg.predicted for eg in examples]
+        if not self.listeners or not any(len(doc) for doc in docs):
+            return losses
+        set_dropout_rate(self.model, drop)
+        output, backprop = self.model.begin_update(docs)
+        gradient = SharedGradient(output, backprop, len(self.listeners))
+        self._gradient = gradient
+
+        def learn(gradients: list[TransformerData]) -> list[Doc]:
+            losses[self.name] += gradient.add(gradients)
+            return []  # Docs have no gradient; layers that join models add lists
+
+        batch_id = TransformerListener.get_batch_id(docs)
+        for listener in self.listeners:
+            listener.receive(batch_id, output.doc_data, learn)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Change the weights. `nlp.update` asks for it before the listeners have learnt; it waits for them then."""
+        gradient = self._gradient
+        if gradient is not None and not gradient.sent and not gradient.started:
+            gradient.then = lambda: self.model.finish_update(sgd)
+        else:
+            self._send_rest()
+            self.model.finish_update(sgd)
+
+    def _send_rest(self) -> None:
+        """Send what is left of a batch in which not all listeners have learnt."""
+        if self._gradient is not None and not self._gradient.sent:
+            self._gradient.send()
+            for listener in self.listeners:
+                listener.receive(None, None, None)
+        self._gradient = None
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write settings, and the model as a checkpoint directory in the Hugging Face layout.
@@ -190,6 +235,8 @@ class BloomTransformer(Transformer):
         def read_model(model_path: Path) -> None:
             bloom_shim(self.model).from_disk(model_path)
             set_width(self.model)
+            for listener in self.listeners:  # the named checkpoint may have changed its size since
+                listener.set_dim("nO", self.model.get_dim("nO"), force=True)
 
         deserialize = {
             "vocab": self.vocab.from_disk,

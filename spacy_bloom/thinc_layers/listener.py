@@ -49,18 +49,31 @@ def forward(
         assert model._outputs is not None
         return model._outputs, model.backprop_and_clear
     # A frozen transformer has annotated the Docs, in training as in prediction.
-    return [_read(model, doc) for doc in docs], _no_backprop
+    outputs = [_read(model, doc) for doc in docs]
+    if not is_train:  # in training the component may annotate next, and read again
+        for doc, data in zip(docs, outputs, strict=True):
+            _release(model, doc, data)
+    return outputs, _no_backprop
 
 
 def _read(model: BloomTransformerListener, doc: Doc) -> TransformerData:
     data = doc._.trf_data if Doc.has_extension("trf_data") else None
     if data is None:
         return _without_output(model, doc)
+    source = data.source if isinstance(data, BloomTransformerData) else None
+    if source is not None and model.upstream_name not in ("*", source):
+        raise ListenerError(
+            f"Expected the output of {model.upstream_name!r} on the Doc {doc.text[:40]!r}, got that of {source!r}. "
+            "A Doc holds one at a time: put each transformer right before the components that listen to it."
+        )
+    return data
+
+
+def _release(model: BloomTransformerListener, doc: Doc, data: TransformerData) -> None:
     if isinstance(data, BloomTransformerData) and data.readers is not None:
         data.readers.discard(model.id)
         if not data.readers:
             doc._.trf_data = None
-    return data
 
 
 def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerData:

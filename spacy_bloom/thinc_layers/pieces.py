@@ -49,8 +49,7 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
 
     RETURNS (list[DocPieces]): One per Doc, without pieces for Docs without tokens.
     """
-    # A Doc can have tokens and no characters; a space gives them something to align with.
-    texts = [doc.text or (" " if len(doc) else "") for doc in docs]
+    texts = [doc.text for doc in docs]
     encodings = tokenizer.encode_batch(texts, split_special_tokens=True, add_special_tokens=False, parallel=False)
     result = []
     for doc, encoding in zip(docs, encodings, strict=True):

@@ -6,15 +6,16 @@ from typing import Any
 
 import srsly
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
-from thinc.api import PyTorchShim, get_torch_default_device
+from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device, torch2xp, xp2torch
 
 from ..checkpoint.files import CONFIG_FILE
 from ..checkpoint.load import TensorSource, load_model
-from ..checkpoint.sources import find_checkpoint, is_local
+from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, BloomTokenizerFast, to_dtype
 
 # msgpack counts bytes in 32 bits.
@@ -59,6 +60,7 @@ class BloomShim(PyTorchShim):
         self.storage_dtype = None if storage_dtype is None else to_dtype(storage_dtype)
         self.gradient_checkpointing = gradient_checkpointing
         self._tokenizer: BloomTokenizerFast | None = None
+        self._masters: dict[str, torch.Tensor] = {}
 
     @property
     def loaded(self) -> bool:
@@ -80,6 +82,7 @@ class BloomShim(PyTorchShim):
 
     def load(self) -> None:
         """Load weights and tokenizer from the named checkpoint, unless they are there."""
+        settle_in_fork()
         if not self.loaded:
             self._read(find_checkpoint(self.name, revision=self.revision))
 
@@ -89,13 +92,14 @@ class BloomShim(PyTorchShim):
         """
         if self.loaded:
             return self._model.config.hidden_size
-        if is_local(self.name):
-            return BloomConfig.from_json_file(find_checkpoint(self.name) / CONFIG_FILE).hidden_size
-        return None
+        try:
+            path = find_checkpoint(self.name, revision=self.revision, local_files_only=True, weights=False)
+            return BloomConfig.from_json_file(path / CONFIG_FILE).hidden_size
+        except (CheckpointError, ConfigError):
+            return None  # a saved pipeline has its own weights and does not need the checkpoint any more
 
     def predict(self, inputs: Any) -> torch.Tensor:
         """RETURNS (Tensor): Last hidden states of packed (ids, lengths). Shape (pieces, hidden_size)."""
-        settle_in_fork()
         module = self.module.eval()
         ids, lengths = inputs
         with torch.inference_mode():
@@ -112,6 +116,39 @@ class BloomShim(PyTorchShim):
 
         return hidden, backprop
 
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Change the weights by their gradients. The optimizer works in float32: where weights have fewer bits,
+        they are rounded from a copy that does not lose small changes.
+        """
+        if not self.loaded:
+            return
+        for name, weight in self._model.named_parameters():
+            if weight.grad is None:
+                continue
+            exact = weight.dtype == torch.float32
+            master = weight.data if exact else self._masters.setdefault(name, weight.data.float())
+            changed, _ = optimizer((self.id, name), torch2xp(master), torch2xp(weight.grad.float()))
+            changed = xp2torch(changed, device=weight.device)
+            if exact:
+                weight.data = changed
+            else:
+                master.copy_(changed)
+                weight.data.copy_(changed)
+            weight.grad.zero_()
+
+    def copy(self) -> "BloomShim":
+        """RETURNS (BloomShim): A copy with weights of its own, and an id of its own: optimizers know weights by it."""
+        copied = super().copy()
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            copied.id = Shim.global_id
+        return copied
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the weights, if they are loaded; later they load onto the device of thinc's ops."""
+        if self.loaded:
+            super().to_device(device_type, device_id)
+
     def to_disk(self, path: str | Path) -> None:
         """Write a checkpoint in the Hugging Face layout.
 
@@ -122,7 +159,7 @@ class BloomShim(PyTorchShim):
 
     def from_disk(self, path: str | Path) -> "BloomShim":
         """Map a checkpoint's weights into memory. RETURNS (BloomShim): The shim itself."""
-        self._read(Path(path))
+        self._read(Path(path).absolute())  # a relative path could be taken for a name on the Hub
         return self
 
     def to_bytes(self) -> bytes:
@@ -149,13 +186,19 @@ class BloomShim(PyTorchShim):
 
     def from_bytes(self, bytes_data: bytes) -> "BloomShim":
         """RETURNS (BloomShim): The shim itself, with what `to_bytes` has written.
-        RAISES (CheckpointError): The weights are not what the config says.
+        RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.
         """
-        parts = srsly.msgpack_loads(bytes_data)
-        config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
-        source = TensorSource(load_safetensors(parts["weights"]))
-        model = load_model(BloomModel, config, source, dtype=self.dtype, device=get_torch_default_device())
-        tokenizer = BloomTokenizerFast.from_strings(parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"]))
+        try:
+            parts = srsly.msgpack_loads(bytes_data)
+            config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
+            weights = load_safetensors(parts["weights"])
+            tokenizer = BloomTokenizerFast.from_strings(
+                parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"])
+            )
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"Expected the bytes of a BLOOM model, got something else: {error!r}.") from error
+        device = get_torch_default_device()
+        model = load_model(BloomModel, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False)
         self._set(model, tokenizer)
         return self
 
@@ -172,5 +215,6 @@ class BloomShim(PyTorchShim):
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         self._model, self._tokenizer = model, tokenizer
+        self._masters = {}
 
 

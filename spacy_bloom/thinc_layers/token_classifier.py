@@ -10,7 +10,7 @@ from thinc.types import Floats2d
 from ..checkpoint.files import CONFIG_FILE, WeightFiles
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 
 WEIGHT, BIAS = "classifier.weight", "classifier.bias"
 
@@ -38,6 +38,7 @@ def create_token_classifier(
         project: Model[Floats2d, Floats2d] = Linear(encode.get_dim("nO"), hidden_size)
         model = chain(tok2vec, with_array(project), encode, with_array(classifier))
     model.set_ref("tok2vec", tok2vec)
+    model.set_ref("encode", encode)
     model.set_ref("output_layer", output_layer)
     return model
 
@@ -54,13 +55,19 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
     checkpoint (str): Directory or Hub name.
     RETURNS (list[str]): The tags, in the order of the outputs.
     RAISES (CheckpointError): The checkpoint has no such classifier.
+    RAISES (ConfigError): The model has layers that the checkpoint has not.
     """
+    if model.has_ref("encode"):
+        raise ConfigError(
+            f"Got layers between the transformer and the classifier, which the checkpoint {checkpoint!r} has not. "
+            "Set encode = null to use the checkpoint's classifier, or checkpoint = null to train a new one."
+        )
     path = find_checkpoint(checkpoint)
     config = BloomConfig.from_json_file(path / CONFIG_FILE)
     weights = WeightFiles(path)
-    if WEIGHT not in weights.shapes or config.id2label is None:
+    if not {WEIGHT, BIAS} <= set(weights.shapes) or config.id2label is None:
         raise CheckpointError(
-            f"Expected a token-classification checkpoint in {path}, with {WEIGHT} and id2label; "
+            f"Expected a token-classification checkpoint in {path}, with {WEIGHT}, {BIAS} and id2label; "
             f"got heads {sorted(n for n in weights.shapes if n.split('.')[0] in ('lm_head', 'score', 'qa_outputs'))}."
         )
     expected = (len(config.id2label), config.hidden_size)

@@ -22,9 +22,11 @@ class BloomTransformerData(TransformerData):
     """The output for one Doc, until its last reader has read it.
 
     readers (set[int] | None): Ids of the listeners that have yet to read it. None keeps it on the Doc.
+    source (str | None): Name of the component that wrote it.
     """
 
     readers: set[int] | None = field(default=None, compare=False)
+    source: str | None = field(default=None, compare=False)
 
 
 def doc_output(pieces: DocPieces, vectors: Floats2d) -> BloomTransformerData:

@@ -78,7 +78,8 @@ def forward(
     data = [doc_output(p, v) for p, v in zip(pieces, vectors, strict=True)]
 
     def backprop(d_output: BloomTransformerBatch) -> list[Doc]:
-        backprop_vectors([d.model_output.get("last_hidden_state") for d in d_output.doc_data])
+        # As in the output, each gradient is one row: (1, pieces, hidden_size).
+        backprop_vectors([d.tensors[0][0] if d.model_output else None for d in d_output.doc_data])
         return docs
 
     return BloomTransformerBatch(docs, data), backprop

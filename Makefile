@@ -1,0 +1,39 @@
+# make demo   entities in many languages with the bundled model (TEXT="..." for your own sentence)
+# make test   install and run the tests
+# make lint   ruff and mypy
+# make bench  the measurements of docs/measurements.md (long)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export TEXT
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/installed
+	@$(BIN)/python -m spacy bloom demo $${TEXT:+"$$TEXT"}
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/encode.py
+	$(BIN)/python benchmarks/memory_stream.py
+	$(BIN)/python benchmarks/save_load.py --geometry 560m
+	$(BIN)/python benchmarks/save_load.py --geometry 1b7 --ours-only
+
+$(VENV)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo.html

@@ -1,0 +1,45 @@
+"""Every config in the repository is complete and valid as it stands."""
+
+from pathlib import Path
+
+import pytest
+from spacy import util
+from spacy.schemas import ConfigSchemaTraining
+from spacy.util import registry
+from weasel.util.config import load_project_config
+
+from spacy_bloom.cli.lm_config import read_config
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+LM_CONFIGS = [path for path in CONFIGS if path.name.startswith("train_lm")]
+PIPELINE_CONFIGS = [path for path in CONFIGS if path not in LM_CONFIGS]
+
+
+def test_there_are_configs_of_both_kinds():
+    assert LM_CONFIGS
+    assert PIPELINE_CONFIGS
+
+
+@pytest.mark.parametrize("path", PIPELINE_CONFIGS, ids=lambda path: path.name)
+def test_pipeline_config_is_complete(path):
+    config = util.load_config(path)
+    nlp = util.load_model_from_config(config, auto_fill=False, validate=True)
+    assert nlp.pipe_names == config["nlp"]["pipeline"]
+    training = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
+    assert training["max_epochs"] > 0 or training["max_steps"] > 0
+
+
+@pytest.mark.parametrize("path", LM_CONFIGS, ids=lambda path: path.name)
+def test_language_model_config_is_complete(path):
+    config = util.load_config(path, overrides={"paths.text": "texts"})
+    assert read_config(config).training.max_minutes > 0
+
+
+def test_project_is_valid_and_names_files_that_exist():
+    project = load_project_config(ROOT)
+    assert set(project["workflows"]["all"]) <= {command["name"] for command in project["commands"]}
+    assert (ROOT / project["vars"]["config"]).is_file()
+    scripts = [word for c in project["commands"] for line in c["script"] for word in line.split() if "scripts/" in word]
+    assert scripts
+    assert all((ROOT / script).is_file() for script in scripts)

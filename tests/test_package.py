@@ -1,0 +1,51 @@
+"""The wheel is all that a user needs: built, installed into an empty environment, and run there."""
+
+import re
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("dist")
+    source = tmp_path_factory.mktemp("source")
+    # From the files that git knows, so that nothing that lies around gets into it.
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
+    for name in listed.decode("utf8").split("\0"):
+        if name and (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", out, source], check=True)
+    return next(out.glob("*.whl"))
+
+
+def test_wheel_holds_the_models_within_their_size(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        sizes = {info.filename: info.file_size for info in archive.infolist()}
+    model = sum(size for name, size in sizes.items() if "assets/tiny-bloom/" in name)
+    pipeline = sum(size for name, size in sizes.items() if "assets/xx_bloom_tiny_demo/" in name)
+    assert 0 < model <= 12 * MEGABYTE
+    assert 0 < pipeline <= 14 * MEGABYTE
+    assert "spacy_bloom/py.typed" in sizes
+    assert not [name for name in sizes if name.startswith(("tests/", "benchmarks/", "scripts/"))]
+
+
+def test_quick_start_runs_from_the_wheel(wheel, tmp_path):
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel]
+    subprocess.run(install, check=True)
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    quick_start = re.findall(r"^```python\n(.*?)^```", readme, flags=re.DOTALL | re.MULTILINE)[0]
+    result = subprocess.run(
+        [python, "-c", quick_start], cwd=tmp_path, check=True, capture_output=True, text=True, encoding="utf8"
+    )
+    assert "('Angela Miller', 'PER')" in result.stdout
