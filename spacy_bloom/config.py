@@ -120,7 +120,7 @@ class BloomConfig:
 
     @property
     def num_labels(self) -> int:
-        """RETURNS (int): Number of labels of a classification head; 2 if none are named, as in Hugging Face."""
+        """RETURNS (int): Number of labels of a classification head; 2 if none are named, by default."""
         return 2 if self.id2label is None else len(self.id2label)
 
     @property

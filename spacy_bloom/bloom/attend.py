@@ -1,4 +1,4 @@
-"""Scaled dot-product attention with a float32 bias, fused where torch can, spelt out where it must be seen."""
+"""Scaled dot-product attention with a float32 bias, fused where torch can, spelt out where it must show."""
 
 import math
 

@@ -28,7 +28,7 @@ def find_checkpoint(
     local_files_only: bool = False,
     weights: bool = True,
 ) -> Path:
-    """The directory of a checkpoint, fetched from the Hub and cached if it is neither bundled nor a directory.
+    """The directory of a checkpoint, fetched from the Hub and cached if neither bundled nor a directory.
 
     name (str | PathLike): "tiny-bloom", a directory in the Hugging Face layout, or a Hub name (owner/model).
     revision (str | None): Branch, tag or commit on the Hub.

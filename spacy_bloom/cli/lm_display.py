@@ -1,7 +1,7 @@
 """What `train-lm` shows while it trains."""
 
 import time
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 from wasabi import row
@@ -9,7 +9,8 @@ from wasabi import row
 from ..training.lm import StepReport
 
 BAR = "{percentage:3.0f}%|{bar:20}| {elapsed} {postfix}"
-HEADER, WIDTHS, ALIGNS = ("STEP", "PIECES", "LOSS", "BPB", ""), (8, 12, 8, 8, 4), tuple("rrrrl")
+HEADER, WIDTHS = ("STEP", "PIECES", "LOSS", "BPB", ""), (8, 12, 8, 8, 4)
+ALIGNS: tuple[Literal["r", "l"], ...] = ("r", "r", "r", "r", "l")
 INERTIA = 0.9  # of the running mean of the speed
 
 

@@ -72,7 +72,7 @@ def character_class(points: Iterable[int]) -> str:
     points (Iterable[int]): code points, in any order.
     RETURNS (str): escaped ranges, without the brackets.
     """
-    ranges = []
+    ranges: list[list[int]] = []
     for point in sorted(points):
         if ranges and ranges[-1][1] == point - 1:
             ranges[-1][1] = point
@@ -166,7 +166,7 @@ class MultilingualTokenizer(Tokenizer):
         doc = super().__call__(padded)
         return doc if len(padded) == len(string) else without_added_spaces(doc, string)
 
-    def explain(self, text: str):
+    def explain(self, text: str) -> list[tuple[str, str]]:
         """Say which rule made each token, as spaCy's `Tokenizer.explain` does.
 
         text (str): any text.
@@ -185,7 +185,8 @@ def _whole_character_or(token_match: Callable | None) -> Callable:
     if token_match is None:
         return re.compile(whole).match
     # Flags at the head of a pattern must become flags of its group once it no longer stands at the head.
-    own = re.sub(r"^\(\?([aiLmsux]+)\)(.*)", r"(?\1:\2)", token_match.__self__.pattern, flags=re.DOTALL)
+    pattern = token_match.__self__.pattern  # type: ignore[attr-defined]
+    own = re.sub(r"^\(\?([aiLmsux]+)\)(.*)", r"(?\1:\2)", pattern, flags=re.DOTALL)
     return re.compile(f"{whole}|(?:{own})").match
 
 

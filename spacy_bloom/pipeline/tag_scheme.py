@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Floats = NDArray[numpy.float32]
 PREFIXES = {"B": "B", "I": "I", "L": "L", "U": "U", "E": "L", "S": "U"}  # BIOES in the letters of BILUO
 OUTSIDE = "O"
-FORBIDDEN = numpy.float32(-1e9)
+FORBIDDEN = -numpy.inf
 
 
 def parse_tag(tag: str) -> tuple[str, str]:
@@ -69,14 +69,15 @@ class TagScheme:
         best = scores.argmax(axis=1)
         if not len(best) or self._is_legal(best):
             return best  # nothing scores higher than the best tag of every token
-        penalty = numpy.where(self.follows, numpy.float32(0), FORBIDDEN)  # (previous, next)
+        scores = scores.astype(numpy.float64)  # sums over long Docs
+        penalty = numpy.where(self.follows, 0.0, FORBIDDEN)  # (previous, next)
         path = numpy.zeros(scores.shape, dtype=numpy.int64)
-        total = scores[0] + numpy.where(self.starts, numpy.float32(0), FORBIDDEN)
+        total = scores[0] + numpy.where(self.starts, 0.0, FORBIDDEN)
         for i in range(1, len(scores)):
             candidates = total[:, None] + penalty  # (previous, next)
             path[i] = candidates.argmax(axis=0)
             total = candidates.max(axis=0) + scores[i]
-        tags = [int((total + numpy.where(self.ends, numpy.float32(0), FORBIDDEN)).argmax())]
+        tags = [int((total + numpy.where(self.ends, 0.0, FORBIDDEN)).argmax())]
         for i in range(len(scores) - 1, 0, -1):
             tags.append(int(path[i, tags[-1]]))
         return numpy.array(tags[::-1])

@@ -1,7 +1,9 @@
 """The component that gives every token a label: entities, spans, tags or parts of speech."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
+from pathlib import Path
 from typing import Any, List, Optional
 
 import numpy
@@ -16,7 +18,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
 from ..errors import ConfigError, NotTrainedError
-from ..thinc_layers.token_classifier import load_classifier, set_output
+from ..thinc_layers.token_classifier import keeping_output, load_classifier, set_output
 from .gold_tags import gold_labels, gold_tags
 from .streaming import pipe_batches
 from .tag_scheme import TagScheme, bio_tags, parse_tag
@@ -189,7 +191,8 @@ class BloomTokenClassifier(TrainablePipe):
             found = sorted(gold_labels(get_examples(), **self._where)) if labels is None else list(labels)
             self._set_labels(found)
         sample = list(islice((eg.predicted for eg in get_examples() if len(eg.predicted)), 10))
-        self.model.initialize(X=sample or None)
+        with keeping_output(self.model) if self.cfg["checkpoint"] is not None else nullcontext():
+            self.model.initialize(X=sample or None)
 
     def _set_labels(self, labels: list[str]) -> None:
         if not labels:
@@ -202,12 +205,25 @@ class BloomTokenClassifier(TrainablePipe):
         set_output(self.model, len(self.cfg["tags"]))
 
     def _load_checkpoint(self) -> None:
-        if not self.cfg["tags"]:
+        if self.cfg["checkpoint"] is not None and not self.cfg["tags"]:
             self.cfg["tags"] = load_classifier(self.model, self.cfg["checkpoint"])
 
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): The component, with the checkpoint's classifier even if it was never used."""
+        self._load_checkpoint()
+        return super().to_bytes(exclude=exclude)
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write the component, with the checkpoint's classifier even if it was never used.
+
+        path (str | Path): Directory.
+        exclude (Iterable[str]): Of "cfg", "vocab", "model".
+        """
+        self._load_checkpoint()
+        super().to_disk(path, exclude=exclude)
+
     def _get_ready(self) -> None:
-        if self.cfg["checkpoint"] is not None:
-            self._load_checkpoint()
+        self._load_checkpoint()
         if not self.cfg["tags"]:
             raise NotTrainedError(
                 f"{self.name!r} has no labels and no weights yet. Train it with `spacy train`, load a trained "

@@ -1,5 +1,7 @@
 """A linear classifier over token vectors."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import List, Optional
 
 from spacy import registry
@@ -46,6 +48,16 @@ def create_token_classifier(
 def set_output(model: Model, n_tags: int) -> None:
     """Set the number of tags before initialisation."""
     model.get_ref("output_layer").set_dim("nO", n_tags, force=True)
+
+
+@contextmanager
+def keeping_output(model: Model) -> Iterator[None]:
+    """Initialise the model inside, and the classifier stays what it is."""
+    output_layer = model.get_ref("output_layer")
+    params = {name: output_layer.get_param(name).copy() for name in output_layer.param_names}
+    yield
+    for name, value in params.items():
+        output_layer.set_param(name, value)
 
 
 def load_classifier(model: Model, checkpoint: str) -> list[str]:

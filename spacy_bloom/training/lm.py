@@ -218,7 +218,7 @@ class LMTrainer:
 
     def _is_due(self, steps: int, minutes: float, last: float) -> bool:
         by_steps = bool(steps) and self.progress.step % steps == 0
-        return by_steps or bool(minutes) and self.progress.minutes - last >= minutes
+        return by_steps or (bool(minutes) and self.progress.minutes - last >= minutes)
 
     def _evaluate(self, started: float) -> Evaluation | None:
         """RETURNS (Evaluation | None): None if no lines are held back."""
@@ -229,8 +229,14 @@ class LMTrainer:
             return None
         is_best = progress.best_bpb is None or result.bpb < progress.best_bpb
         loss = progress.loss_sum / progress.loss_steps if progress.loss_steps else None
-        row = {"step": progress.step, "minutes": progress.minutes, "n_pieces": progress.n_pieces}
-        row = {**row, "loss": loss, "bpb": result.bpb, "bpb_by_file": result.bpb_by_file}
+        row = {
+            "step": progress.step,
+            "minutes": progress.minutes,
+            "n_pieces": progress.n_pieces,
+            "loss": loss,
+            "bpb": result.bpb,
+            "bpb_by_file": result.bpb_by_file,
+        }
         with self.history_path.open("a", encoding="utf8") as file:
             file.write(json.dumps(row) + "\n")
         progress.loss_sum, progress.loss_steps = 0.0, 0

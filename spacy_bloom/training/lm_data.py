@@ -232,7 +232,8 @@ def held_back_batches(file: EncodedFile, config: DataConfig) -> Iterator[Batch]:
     config (DataConfig): A line longer than max_length continues in the next sequence, as in training.
     YIELDS (Batch): Predicts every piece of every line exactly once.
     """
-    length, taken, n_pieces = config.max_length, [], 0
+    length, n_pieces = config.max_length, 0
+    taken: list[np.ndarray] = []
     for line in file.held_back:
         for start in range(0, len(line) - 1, length):
             pieces = line[start : start + length + 1]

@@ -1,4 +1,4 @@
-"""Checkpoints made to do harm or damaged on the way: each is refused with an error, before memory is taken."""
+"""Checkpoints made to do harm or damaged: each is refused with an error, before memory is taken."""
 
 import json
 import os

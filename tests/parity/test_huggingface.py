@@ -90,7 +90,7 @@ def test_loss_and_gradients(make_twins, difference, twin_config, cls, padding):
     for name, parameter in ours.named_parameters():
         ours_grad, theirs_grad = parameter.grad, expected[name].grad
         if name.endswith("query_key_value.bias"):
-            # The keys' bias moves all scores of a query alike: its gradient is 0, all that is seen is rounding.
+            # The keys' bias moves all scores of a query alike: its gradient is 0, all else is rounding.
             ours_grad, theirs_grad = (g.view(-1, 3, head_dim)[:, [0, 2]] for g in (ours_grad, theirs_grad))
         assert difference(ours_grad, theirs_grad) < 1e-5, name
 

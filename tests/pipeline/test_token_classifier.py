@@ -1,0 +1,453 @@
+import json
+
+import numpy
+import pytest
+import spacy
+import torch
+from spacy.tokens import Doc, Span, Token
+from spacy.training import Example
+from spacy.util import fix_random_seed
+from thinc.api import Adam
+from transformers import BloomConfig as HfConfig
+from transformers import BloomForTokenClassification as HfModel
+
+from spacy_bloom.errors import CheckpointError, ConfigError, NotTrainedError
+from spacy_bloom.pipeline.token_classifier import BloomTokenClassifier
+
+NAME = "bloom_token_classifier"
+TARGETS = ["ents", "tag", "pos", "spans"]
+TEXT = "Ana lives in Lima near Rio ."
+
+
+@pytest.fixture
+def make(make_nlp):
+    """A function that makes a pipeline of transformer and classifier."""
+
+    def make_pipeline(initialize=True, **classifier):
+        fix_random_seed(0)
+        return make_nlp(NAME, classifier=classifier, initialize=initialize)
+
+    return make_pipeline
+
+
+def train(nlp, examples, steps=40, rate=0.005):
+    optimizer = Adam(rate)
+    return [nlp.update(examples, sgd=optimizer)[NAME] for _ in range(steps)]
+
+
+SCORES = {"ents": "ents_f", "tag": "tag_acc", "pos": "pos_acc", "spans": "spans_sc_f"}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_learns(make, make_examples, predictions, target, tmp_path):
+    nlp = make(target=target)
+    examples = make_examples(nlp)
+    before = nlp.evaluate(make_examples(nlp))[SCORES[target]]
+    losses = train(nlp, examples)
+    assert losses[-1] < 0.1 * losses[0]
+    after = nlp.evaluate(make_examples(nlp))[SCORES[target]]
+    assert (before or 0.0) < 0.9 and after > 0.95
+    nlp.to_disk(tmp_path / "nlp")
+    assert predictions(spacy.load(tmp_path / "nlp")) == predictions(nlp)
+    assert spacy.load(tmp_path / "nlp").get_pipe(NAME).labels == nlp.get_pipe(NAME).labels
+
+
+def test_learns_with_layers_between(make, make_examples, predictions, tmp_path):
+    """As in the shipped config: what a causal model has not seen, a window over the neighbours gives back."""
+    encode = {
+        "@architectures": "spacy.MaxoutWindowEncoder.v2",
+        "width": 16,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "depth": 1,
+    }
+    nlp = make(model={"encode": encode})
+    losses = train(nlp, make_examples(nlp))
+    assert losses[-1] < 0.1 * losses[0]
+    assert nlp.evaluate(make_examples(nlp))["ents_f"] > 0.95
+    nlp.to_disk(tmp_path / "nlp")
+    assert predictions(spacy.load(tmp_path / "nlp")) == predictions(nlp)
+
+
+def test_a_score_per_entity_type(make, make_examples):
+    nlp = make()
+    train(nlp, make_examples(nlp))
+    assert set(nlp.evaluate(make_examples(nlp))["ents_per_type"]) == {"LOC", "PER"}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_docs_without_tokens(make, target):
+    nlp = make(target=target, scores_attr="odds")
+    for text in ("", " ", "\n\n"):
+        assert nlp(text).text == text
+    docs = list(nlp.pipe(["", "", ""]))
+    assert [len(doc.ents) for doc in docs] == [0, 0, 0]
+    if target == "spans":
+        assert all("sc" in doc.spans for doc in docs)
+
+
+# Labels
+
+
+def test_labels_from_the_data(make):
+    nlp = make()
+    assert nlp.get_pipe(NAME).labels == nlp.get_pipe(NAME).label_data == ("LOC", "PER")
+    assert nlp.get_pipe(NAME).tags == ("O", "B-LOC", "I-LOC", "B-PER", "I-PER")
+    assert make(target="tag").get_pipe(NAME).labels == ("NAME", "SHORT", "WORD")
+    assert make(target="pos").get_pipe(NAME).labels == ("PROPN", "X")
+    assert make(target="spans").get_pipe(NAME).labels == ("LOC", "PER")
+
+
+def test_labels_from_a_list(make, make_examples):
+    nlp = make(initialize=False)
+    nlp.config["initialize"]["components"][NAME] = {"labels": ["PER", "MORE", "LOC"]}
+    nlp.initialize(lambda: make_examples(nlp))
+    assert nlp.get_pipe(NAME).labels == ("PER", "MORE", "LOC")
+    assert len(nlp.get_pipe(NAME).tags) == 7
+    assert train(nlp, make_examples(nlp), 15)[-1] < 10
+
+
+def test_labels_from_a_file(make, make_examples, tmp_path):
+    """The file that `spacy init labels` writes: the component's label_data as JSON."""
+    (tmp_path / "labels.json").write_text(json.dumps(list(make().get_pipe(NAME).label_data) + ["NEW"]))
+    nlp = make(initialize=False)
+    labels = {"@readers": "spacy.read_labels.v1", "path": str(tmp_path / "labels.json")}
+    nlp.config["initialize"]["components"][NAME] = {"labels": labels}
+    nlp.initialize(lambda: make_examples(nlp))
+    assert nlp.get_pipe(NAME).labels == ("LOC", "PER", "NEW")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_no_labels(make, target):
+    nlp = make(initialize=False, target=target)
+    with pytest.raises(ConfigError, match="got no labels"):
+        nlp.initialize(lambda: [Example(nlp.make_doc("a b"), nlp.make_doc("a b"))])
+
+
+def test_unknown_gold_labels(make):
+    nlp = make()
+    doc = nlp.make_doc("Ana lives")
+    with pytest.raises(ConfigError, match="gold label 'ANIMAL'"):
+        nlp.update([Example.from_dict(doc, {"entities": ["U-ANIMAL", "O"]})])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_untrained_use(make, target, tmp_path):
+    nlp = make(initialize=False, target=target)
+    with pytest.raises(NotTrainedError, match="spacy train"):
+        nlp(TEXT)
+    with pytest.raises(NotTrainedError):
+        nlp.update([Example(nlp.make_doc(TEXT), nlp.make_doc(TEXT))])
+    nlp.to_disk(tmp_path / "nlp")
+    with pytest.raises(NotTrainedError):
+        spacy.load(tmp_path / "nlp")(TEXT)
+
+
+def test_unknown_targets(make):
+    with pytest.raises(ConfigError, match="Expected target"):
+        make(target="entities")
+
+
+# Missing annotation
+
+
+def get_loss(nlp, examples):
+    pipe = nlp.get_pipe(NAME)
+    docs = [nlp.get_pipe("bloom_transformer")(eg.predicted) for eg in examples]
+    return pipe.get_loss(examples, pipe.model.predict(docs))
+
+
+def test_missing_tokens_have_no_gradient(make):
+    nlp = make()
+    doc = nlp.make_doc("Ana lives in Lima")
+    missing = Example.from_dict(doc, {"entities": ["U-PER", "-", "-", "O"]})
+    loss, (gradient,) = get_loss(nlp, [missing])
+    assert gradient.shape == (4, 5) and loss > 0
+    assert not gradient[1:3].any()
+    assert numpy.abs(gradient[[0, 3]]).sum(axis=1).min() > 0.1
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_docs_without_annotation_have_no_gradient(make, make_examples, target):
+    nlp = make(target=target)
+    bare = Example(nlp.make_doc(TEXT), nlp.make_doc(TEXT))
+    loss, (gradient,) = get_loss(nlp, [bare])
+    assert loss == 0.0 and not gradient.any()
+    full = make_examples(nlp)
+    loss, gradients = get_loss(nlp, [*full, bare])
+    assert loss > 0 and not gradients[-1].any() and gradients[0].any()
+
+
+def test_the_gradient_is_that_of_the_cross_entropy(make, make_examples):
+    nlp = make(target="tag")
+    pipe, examples = nlp.get_pipe(NAME), make_examples(nlp)
+    draw = numpy.random.default_rng(0)
+    logits = [draw.normal(size=(len(eg.predicted), 3)).astype("f") for eg in examples]
+    loss, gradients = pipe.get_loss(examples, logits)
+    rows = torch.tensor(numpy.concatenate(logits), requires_grad=True)
+    gold = torch.tensor([pipe.tags.index(t.tag_) for eg in examples for t in eg.reference])
+    expected = torch.nn.functional.cross_entropy(rows, gold, reduction="sum")
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), rel=1e-4)
+    numpy.testing.assert_allclose(numpy.concatenate(gradients), rows.grad.numpy(), atol=1e-5)
+
+
+def test_learns_where_predicted_and_gold_tokens_differ(make):
+    nlp = make()
+    reference = Doc(nlp.vocab, words=["Ana", "lives", "in", "New", "York", "!"], spaces=[True] * 4 + [False] * 2)
+    reference.set_ents([Span(reference, 0, 1, "PER"), Span(reference, 3, 5, "LOC")])
+    finer = Doc(nlp.vocab, words=["A", "na", "lives", "in", "New", "Yo", "rk", "!"], spaces=[False] + [True] * 4 + [False] * 3)
+    wider = Doc(nlp.vocab, words=["Ana", "lives", "in", "New York!"], spaces=[True] * 3 + [False])
+    examples = [Example(doc, reference) for doc in (finer, wider)]
+    losses = train(nlp, examples, 30)
+    assert losses[-1] < 0.1 * losses[0]
+    docs = [nlp(doc.copy()) for doc in (finer, wider)]
+    assert [(e.text, e.label_) for e in docs[0].ents] == [("Ana", "PER"), ("New York", "LOC")]
+    assert ("Ana", "PER") in [(e.text, e.label_) for e in docs[1].ents]
+
+
+# What is written
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_scores_of_tokens_sum_to_one(make, target):
+    nlp = make(target=target, scores_attr="odds_of_" + target)
+    doc = nlp(TEXT)
+    tags = nlp.get_pipe(NAME).tags
+    for token in doc:
+        odds = getattr(token._, "odds_of_" + target)
+        assert list(odds) == list(tags)
+        assert sum(odds.values()) == pytest.approx(1.0, abs=1e-5)
+        if target == "tag":
+            assert max(odds, key=odds.get) == token.tag_
+
+
+def test_the_extension_is_there_before_the_first_doc(make):
+    """A pipeline that runs in other processes only must be able to read it too."""
+    make(scores_attr="odds_before_use")
+    assert Token.has_extension("odds_before_use")
+
+
+def test_spans_have_scores(make, make_examples):
+    nlp = make(initialize=False, target="spans", spans_key="names", scores_attr="odds")
+    examples = make_examples(nlp)
+    for eg in examples:
+        eg.reference.spans["names"] = eg.reference.spans.pop("sc")
+    nlp.initialize(lambda: examples)
+    train(nlp, examples)
+    assert nlp.evaluate(examples)["spans_names_f"] > 0.95
+    group = nlp(TEXT).spans["names"]
+    assert [(s.text, s.label_) for s in group] == [("Ana", "PER"), ("Lima", "LOC"), ("Rio", "LOC")]
+    assert len(group.attrs["scores"]) == 3
+    for span, score in zip(group, group.attrs["scores"], strict=True):
+        assert score == pytest.approx(span[0]._.odds[f"B-{span.label_}"], abs=1e-5)
+        assert 0.5 < score <= 1.0
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_earlier_entities(make, make_examples, overwrite):
+    nlp = make(overwrite=overwrite)
+    train(nlp, make_examples(nlp))
+    ruler = nlp.add_pipe("entity_ruler", before=NAME)
+    ruler.add_patterns([{"label": "EVENT", "pattern": "lives"}, {"label": "PLACE", "pattern": "in Lima"}])
+    found = [(ent.text, ent.label_) for ent in nlp(TEXT).ents]
+    if overwrite:
+        assert found == [("Ana", "PER"), ("Lima", "LOC"), ("Rio", "LOC")]
+    else:
+        assert found == [("Ana", "PER"), ("lives", "EVENT"), ("in Lima", "PLACE"), ("Rio", "LOC")]
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("target, attr", [("tag", "tag_"), ("pos", "pos_")])
+def test_earlier_tags(make, overwrite, target, attr):
+    nlp = make(target=target, overwrite=overwrite)
+    doc = nlp.make_doc(TEXT)
+    setattr(doc[1], attr, "VERB")
+    doc = nlp(doc)
+    assert (getattr(doc[1], attr) == "VERB") == (not overwrite)
+    assert all(getattr(token, attr) for token in doc)
+
+
+# Checkpoints with a classifier
+
+
+@pytest.fixture
+def hf_checkpoint(checkpoint, tmp_path):
+    """Written by transformers, with the tokenizer of the other checkpoint."""
+    tags = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+    torch.manual_seed(0)
+    vocab_size = spacy_bloom_config(checkpoint)["vocab_size"]
+    config = HfConfig(
+        vocab_size=vocab_size,
+        hidden_size=32,
+        n_layer=2,
+        n_head=4,
+        initializer_range=0.3,
+        id2label=dict(enumerate(tags)),
+        label2id={tag: i for i, tag in enumerate(tags)},
+    )
+    model = HfModel(config).eval()
+    with torch.no_grad():
+        model.classifier.bias.normal_()
+    path = tmp_path / "hf"
+    model.save_pretrained(path)
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+        (path / name).write_bytes((spacy.util.ensure_path(checkpoint) / name).read_bytes())
+    return path, model, tags
+
+
+def spacy_bloom_config(checkpoint):
+    return json.loads((spacy.util.ensure_path(checkpoint) / "config.json").read_text())
+
+
+def hf_nlp(path, listener, target="tag"):
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("bloom_transformer", config={"model": {"name": str(path)}, "keep_activations": True})
+    model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "tok2vec": listener(pooling="reduce_first.v1")}
+    config = {"checkpoint": str(path), "target": target, "scores_attr": "odds", "model": model}
+    nlp.add_pipe(NAME, config=config)
+    return nlp
+
+
+TEXTS = [TEXT, "今天 Wei 在 Paris 。", "", "café", " \n "]
+
+
+def test_a_hugging_face_classifier(hf_checkpoint, listener, tmp_path):
+    """What transformers says of the first piece of each token, without training and after saving."""
+    path, model, tags = hf_checkpoint
+    nlp = hf_nlp(path, listener)
+    docs = list(nlp.pipe(TEXTS))
+    for doc in docs:
+        if not len(doc):
+            continue
+        ids = torch.tensor(doc._.trf_data.wordpieces.input_ids)
+        with torch.no_grad():
+            odds = model(ids).logits[0].softmax(dim=-1).numpy()
+        first = numpy.cumsum(doc._.trf_data.align.lengths) - doc._.trf_data.align.lengths
+        for token, piece in zip(doc, doc._.trf_data.align.dataXd[first], strict=True):
+            numpy.testing.assert_allclose([token._.odds[tag] for tag in tags], odds[piece], atol=1e-5)
+            assert token.tag_ == tags[odds[piece].argmax()]
+    nlp.to_disk(tmp_path / "nlp")
+    path.rename(tmp_path / "gone")
+    fresh = spacy.load(tmp_path / "nlp")
+    assert [[t.tag_ for t in doc] for doc in fresh.pipe(TEXTS)] == [[t.tag_ for t in doc] for doc in docs]
+    assert len({t.tag_ for doc in docs for t in doc}) > 1
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_hugging_face_classifier_is_saved_before_its_first_use(hf_checkpoint, listener, tmp_path, used):
+    """A pipeline that was never run holds the classifier too, once the checkpoint is gone."""
+    path, _, _ = hf_checkpoint
+    nlp = hf_nlp(path, listener)
+    expected = [[t.tag_ for t in doc] for doc in hf_nlp(path, listener).pipe(TEXTS)]
+    if used:
+        nlp(TEXT)
+    nlp.to_disk(tmp_path / "nlp")
+    data = nlp.to_bytes()
+    fresh = hf_nlp(path, listener)
+    path.rename(tmp_path / "gone")
+    assert [[t.tag_ for t in doc] for doc in spacy.load(tmp_path / "nlp").pipe(TEXTS)] == expected
+    assert [[t.tag_ for t in doc] for doc in fresh.from_bytes(data).pipe(TEXTS)] == expected
+
+
+def test_a_hugging_face_classifier_writes_legal_entities(hf_checkpoint, listener):
+    path, _, tags = hf_checkpoint
+    nlp = hf_nlp(path, listener, target="ents")
+    doc = nlp(TEXT * 5)
+    assert nlp.get_pipe(NAME).labels == ("PER", "LOC") and nlp.get_pipe(NAME).tags == tuple(tags)
+    assert {ent.label_ for ent in doc.ents} <= {"PER", "LOC"} and len(doc.ents)
+
+
+def test_a_hugging_face_classifier_learns_on(hf_checkpoint, listener, make_examples):
+    """It keeps labels and weights at initialisation."""
+    path, _, tags = hf_checkpoint
+    nlp = hf_nlp(path, listener, target="ents")
+    before = [t._.odds for t in hf_nlp(path, listener, target="ents")(TEXT)]
+    nlp.initialize(lambda: make_examples(nlp))
+    assert nlp.get_pipe(NAME).tags == tuple(tags)
+    for one, two in zip(before, nlp(TEXT), strict=True):
+        assert one == pytest.approx(two._.odds, abs=1e-5)
+    losses = train(nlp, make_examples(nlp))
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_a_checkpoint_without_a_classifier(checkpoint, listener, hf_checkpoint):
+    with pytest.raises(CheckpointError, match="classifier.weight"):
+        hf_nlp(checkpoint, listener)(TEXT)
+
+
+def test_a_checkpoint_leaves_no_room_for_layers_between(hf_checkpoint, listener):
+    path, _, _ = hf_checkpoint
+    encode = {
+        "@architectures": "spacy.MaxoutWindowEncoder.v2",
+        "width": 32,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "depth": 1,
+    }
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("bloom_transformer", config={"model": {"name": str(path)}})
+    nlp.add_pipe(NAME, config={"checkpoint": str(path), "model": {"encode": encode}})
+    with pytest.raises(ConfigError, match="encode = null"):
+        nlp(TEXT)
+
+
+# One bad Doc
+
+
+BAD = "this one is BAD"
+
+
+def break_on_marker(monkeypatch, pipe):
+    """Make a component's model fail on every batch that holds the bad Doc, after it has read its input."""
+    forward = pipe.model._func
+
+    def fail(model, docs, is_train):
+        output = forward(model, docs, is_train)
+        if any("BAD" in doc.text for doc in docs):
+            raise RuntimeError("a bad Doc")
+        return output
+
+    monkeypatch.setattr(pipe.model, "_func", fail)
+
+
+@pytest.mark.parametrize("broken", ["bloom_transformer", NAME])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 10])
+@pytest.mark.parametrize("second", [False, True])
+def test_one_bad_doc_never_loses_its_batch(make_nlp, make_examples, monkeypatch, broken, batch_size, second):
+    nlp = make_nlp(NAME, *(["tagger"] if second else []))
+    train(nlp, make_examples(nlp), 5)
+    texts = ["Ana", BAD, "in Lima", "", "Rio", BAD, "Cairo Ana"]
+    good = [text for text in texts if text != BAD]
+    expected = [[t.ent_iob_ for t in doc] for doc in nlp.pipe(good)]
+    break_on_marker(monkeypatch, nlp.get_pipe(broken))
+    seen = []
+    nlp.set_error_handler(lambda name, proc, docs, error: seen.append((name, [doc.text for doc in docs], str(error))))
+    docs = list(nlp.pipe(texts, batch_size=batch_size))
+    assert [doc.text for doc in docs] == good
+    assert [[t.ent_iob_ for t in doc] for doc in docs] == expected
+    assert seen == [(broken, [BAD], "a bad Doc")] * 2
+    assert all(doc._.trf_data is None for doc in docs if len(doc))
+
+
+@pytest.mark.parametrize("broken", ["bloom_transformer", NAME])
+def test_without_an_error_handler_a_bad_doc_is_an_error(make, monkeypatch, broken):
+    nlp = make()
+    break_on_marker(monkeypatch, nlp.get_pipe(broken))
+    with pytest.raises(RuntimeError, match="a bad Doc"):
+        list(nlp.pipe(["Ana", BAD, "Rio"]))
+    with pytest.raises(RuntimeError, match="a bad Doc"):
+        nlp(BAD)
+    assert isinstance(nlp.get_pipe(NAME), BloomTokenClassifier) and len(nlp("Ana"))
+
+
+def test_text_that_is_not_unicode_is_one_bad_doc(make_nlp):
+    """Half a surrogate pair has no bytes to encode; spaCy lets it into a Doc or says so itself."""
+    nlp = make_nlp(initialize=False)
+    seen = []
+    nlp.set_error_handler(lambda name, proc, docs, error: seen.append(name))
+    try:
+        nlp.make_doc("a \ud800 b")
+    except UnicodeEncodeError:
+        return  # spaCy refuses to make such a Doc at all
+    assert [doc.text for doc in nlp.pipe(["x", "a \ud800 b", "y"])] == ["x", "y"] and seen == ["bloom_transformer"]
