@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from ..config import BloomConfig
 from .attention import BloomAttention
 from .batch import BatchView
+from .gelu import gelu
 
 
 class BloomMLP(nn.Module):
@@ -22,7 +23,7 @@ class BloomMLP(nn.Module):
         hidden, residual (Tensor): Shape (*leading, hidden_size).
         RETURNS (Tensor): Shape (*leading, hidden_size).
         """
-        inner = F.gelu(self.dense_h_to_4h(hidden), approximate="tanh")  # (*leading, 4 * hidden_size)
+        inner = gelu(self.dense_h_to_4h(hidden))  # (*leading, 4 * hidden_size)
         return residual + F.dropout(self.dense_4h_to_h(inner), self.hidden_dropout, self.training)
 
 

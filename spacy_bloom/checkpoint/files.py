@@ -209,16 +209,21 @@ def save_weights(
 def taking_names(path: Path) -> Iterator[Callable[[str], Path]]:
     """Hand out temporary files that take their names, in order, once all of them are written."""
     taken: list[tuple[Path, Path]] = []
+    modes: list[int] = []  # as the user's umask has it; safetensors makes files that only their owner can read
 
     def take(name: str) -> Path:
-        taken.append((path / f".{name}.partial", path / name))
-        return taken[-1][0]
+        partial = path / f".{name}.partial"
+        partial.touch()
+        modes.append(partial.stat().st_mode)
+        taken.append((partial, path / name))
+        return partial
 
     try:
         yield take
         if any(final.exists() for _, final in taken[:-1]):
             (path / SAFETENSORS_INDEX).unlink(missing_ok=True)
-        for partial, final in taken:
+        for (partial, final), mode in zip(taken, modes, strict=True):
+            partial.chmod(mode)
             os.replace(partial, final)
     finally:
         for partial, _ in taken:

@@ -53,4 +53,6 @@ def listeners_in(pipe: Any, upstream_name: str) -> list[TransformerListener]:
     """RETURNS (list[TransformerListener]): The listeners in a component's model that listen to a transformer."""
     model = getattr(pipe, "model", None)
     nodes = model.walk() if isinstance(model, Model) else []
-    return [n for n in nodes if isinstance(n, TransformerListener) and n.upstream_name in ("*", upstream_name)]
+    return [
+        n for n in nodes if isinstance(n, TransformerListener) and n.upstream_name in ("*", upstream_name)
+    ]

@@ -45,7 +45,9 @@ class TagScheme:
             for j, following in enumerate(self.parsed):
                 self.follows[i, j] = self._may_follow(previous, following, starting)
         outside = (OUTSIDE, "")
-        self.starts = numpy.array([self._may_follow(outside, tag, starting) for tag in self.parsed], dtype=bool)
+        self.starts = numpy.array(
+            [self._may_follow(outside, tag, starting) for tag in self.parsed], dtype=bool
+        )
         self.ends = numpy.array([not self._must_go_on(tag) for tag in self.parsed], dtype=bool)
 
     def _must_go_on(self, tag: tuple[str, str]) -> bool:

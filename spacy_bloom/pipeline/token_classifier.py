@@ -45,7 +45,9 @@ upstream = "*"
 pooling = {"@layers": "reduce_mean.v1"}
 """
 
-Prediction = tuple[NDArray[numpy.int64], NDArray[numpy.float32]]  # tag indices (tokens,), probabilities (tokens, tags)
+Prediction = tuple[
+    NDArray[numpy.int64], NDArray[numpy.float32]
+]  # tag indices (tokens,), probabilities (tokens, tags)
 
 
 @Language.factory(
@@ -245,12 +247,19 @@ class BloomTokenClassifier(TrainablePipe):
         scheme = TagScheme(self.tags) if self.cfg["target"] in ("ents", "spans") else None
         # Layers below cannot run on a batch without any token; in other batches empty Docs do no harm.
         logits = self.model.predict(docs) if any(len(doc) for doc in docs) else [None] * len(docs)
-        return [_decode(self.model.ops.to_numpy(x) if len(doc) else None, scheme, len(self.tags))
-                for doc, x in zip(docs, logits, strict=True)]
+        return [
+            _decode(self.model.ops.to_numpy(x) if len(doc) else None, scheme, len(self.tags))
+            for doc, x in zip(docs, logits, strict=True)
+        ]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write what was predicted, as the target says."""
-        write = {"ents": self._write_ents, "spans": self._write_spans, "tag": self._write_attr, "pos": self._write_attr}
+        write = {
+            "ents": self._write_ents,
+            "spans": self._write_spans,
+            "tag": self._write_attr,
+            "pos": self._write_attr,
+        }
         for doc, (tags, probabilities) in zip(docs, predictions, strict=True):
             write[self.cfg["target"]](doc, tags, probabilities)
             if self.cfg["scores_attr"] is not None:

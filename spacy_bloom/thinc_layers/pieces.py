@@ -50,12 +50,16 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
     RETURNS (list[DocPieces]): One per Doc, without pieces for Docs without tokens.
     """
     texts = [doc.text for doc in docs]
-    encodings = tokenizer.encode_batch(texts, split_special_tokens=True, add_special_tokens=False, parallel=False)
+    encodings = tokenizer.encode_batch(
+        texts, split_special_tokens=True, add_special_tokens=False, parallel=False
+    )
     result = []
     for doc, encoding in zip(docs, encodings, strict=True):
         offsets = numpy.array(encoding.offsets, dtype=numpy.int64).reshape(-1, 2)
         ids = numpy.array(encoding.ids, dtype=numpy.int64)
-        result.append(DocPieces(ids, encoding.tokens, align(*token_offsets(doc), offsets[:, 0], offsets[:, 1])))
+        result.append(
+            DocPieces(ids, encoding.tokens, align(*token_offsets(doc), offsets[:, 0], offsets[:, 1]))
+        )
     return result
 
 

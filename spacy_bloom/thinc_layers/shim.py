@@ -196,9 +196,13 @@ class BloomShim(PyTorchShim):
                 parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"])
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"Expected the bytes of a BLOOM model, got something else: {error!r}.") from error
+            raise CheckpointError(
+                f"Expected the bytes of a BLOOM model, got something else: {error!r}."
+            ) from error
         device = get_torch_default_device()
-        model = load_model(BloomModel, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False)
+        model = load_model(
+            BloomModel, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False
+        )
         self._set(model, tokenizer)
         return self
 
@@ -216,5 +220,3 @@ class BloomShim(PyTorchShim):
             model.gradient_checkpointing_enable()
         self._model, self._tokenizer = model, tokenizer
         self._masters = {}
-
-

@@ -84,7 +84,9 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
         )
     expected = (len(config.id2label), config.hidden_size)
     if weights.shapes[WEIGHT] != expected:
-        raise CheckpointError(f"Expected {WEIGHT} of shape {expected}, got {weights.shapes[WEIGHT]} in {path}.")
+        raise CheckpointError(
+            f"Expected {WEIGHT} of shape {expected}, got {weights.shapes[WEIGHT]} in {path}."
+        )
     output_layer = model.get_ref("output_layer")
     for dim, value in zip(("nO", "nI"), expected, strict=True):
         output_layer.set_dim(dim, value, force=True)

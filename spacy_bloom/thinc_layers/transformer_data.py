@@ -107,7 +107,9 @@ class BloomTransformerBatch(FullTransformerBatch):
         gradients = iter(arrays)
         doc_data = []
         for data in self.doc_data:
-            output = ModelOutput(last_hidden_state=next(gradients)[0]) if len(data.wordpieces) else ModelOutput()
+            output = (
+                ModelOutput(last_hidden_state=next(gradients)[0]) if len(data.wordpieces) else ModelOutput()
+            )
             doc_data.append(TransformerData(data.wordpieces, output, data.align))
         return BloomTransformerBatch(self.docs, doc_data)
 

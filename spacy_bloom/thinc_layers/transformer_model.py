@@ -29,7 +29,9 @@ def bloom_transformer_model(
     RAISES (ConfigError): A window without room for new pieces.
     """
     if not 0 <= context < window:
-        raise ConfigError(f"Expected 0 <= context < window, in pieces; got context={context} and window={window}.")
+        raise ConfigError(
+            f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
+        )
     return Model(
         "bloom-transformer",
         forward,
@@ -98,7 +100,9 @@ def _predict(
     return _join(model, len(pieces), windows, parts), _no_backprop
 
 
-def _update(model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]) -> tuple[list[Floats2d], Callable]:
+def _update(
+    model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]
+) -> tuple[list[Floats2d], Callable]:
     """As `_predict`, in one packed batch whose graph is kept for the backward pass."""
     if not windows:
         return _join(model, len(pieces), windows, {}), _no_backprop
@@ -112,7 +116,9 @@ def _update(model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]
         for window, part in zip(windows, d_hidden.split(lengths), strict=True):
             d_doc = d_vectors[window.doc]
             if d_doc is not None:
-                part[window.keep - window.start :] = xp2torch(d_doc[window.keep : window.end], device=part.device)
+                part[window.keep - window.start :] = xp2torch(
+                    d_doc[window.keep : window.end], device=part.device
+                )
         backprop_hidden(d_hidden)
 
     return _join(model, len(pieces), windows, parts), backprop

@@ -220,3 +220,10 @@ def test_shards_that_hold_the_same_weight(tmp_path):
 def test_where_weights_are_from(tmp_path):
     save_weights(draw(), tmp_path)
     assert str(WeightFiles(tmp_path)) == str(tmp_path)
+
+
+def test_files_have_the_mode_of_files_that_the_user_makes(tmp_path):
+    (tmp_path / "other").touch()
+    save_weights({"weight": torch.ones(2)}, tmp_path / "new")
+    expected = (tmp_path / "other").stat().st_mode
+    assert all(file.stat().st_mode == expected for file in (tmp_path / "new").iterdir())

