@@ -33,10 +33,10 @@ class Readers:
         self._connected.discard(listener)
 
     def expected(self, transformer: Transformer) -> list[TransformerListener] | None:
-        """The listeners of enabled components after the transformer; all connected ones if no pipeline is known.
+        """The listeners of enabled components after the transformer; all connected ones without a pipeline.
 
-        RETURNS (list[TransformerListener] | None): None if it cannot be told, because another pipeline shares the
-            transformer.
+        RETURNS (list[TransformerListener] | None): None if it cannot be told, because another pipeline
+            shares the transformer.
         """
         nlp = None if self._nlp is None else self._nlp()
         enabled = [] if nlp is None else [pipe for _, pipe in nlp.pipeline]
@@ -50,7 +50,7 @@ class Readers:
 
 
 def listeners_in(pipe: Any, upstream_name: str) -> list[TransformerListener]:
-    """RETURNS (list[TransformerListener]): The listeners in a component's model that listen to a transformer."""
+    """RETURNS (list[TransformerListener]): The layers of a component that listen to a transformer."""
     model = getattr(pipe, "model", None)
     nodes = model.walk() if isinstance(model, Model) else []
     return [

@@ -9,8 +9,9 @@ from thinc.types import Floats3d
 class SharedGradient:
     """Adds up the gradients that listeners give for one batch, and sends them back with the last of them.
 
-    spacy-transformers leaves the backward pass to the listener that is connected last. Where that one is frozen,
-    or has no annotation in the batch, the gradients of all others are lost; here they are kept for `send`.
+    spacy-transformers leaves the backward pass to the listener that is connected last. Where that one is
+    frozen, or has no annotation in the batch, the gradients of all others are lost; here they are kept for
+    `send`.
 
     output (FullTransformerBatch): The transformer's output.
     backprop (Callable): Takes the gradient of it.
@@ -32,7 +33,7 @@ class SharedGradient:
         gradients (Sequence[TransformerData]): By Doc, without Docs that have no tokens.
         RETURNS (float): Sum of its squares, which spaCy shows as the transformer's loss.
         """
-        arrays = [data.tensors[0] for data in gradients]
+        arrays: list[Floats3d] = [data.model_output["last_hidden_state"] for data in gradients]
         if self._sums:
             for total, array in zip(self._sums, arrays, strict=True):
                 total += array
@@ -40,7 +41,7 @@ class SharedGradient:
             self._sums = [array.copy() for array in arrays]
         self.started = True
         self._missing -= 1
-        squares = sum(float((array**2).sum()) for array in arrays)
+        squares = sum((float((array**2).sum()) for array in arrays), 0.0)
         if self._missing == 0:
             self.send()
         return squares

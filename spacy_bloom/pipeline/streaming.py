@@ -9,8 +9,8 @@ from spacy.util import minibatch
 
 
 def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
-    """Predict and annotate batch by batch. A batch that fails is taken Doc by Doc, so that only the Docs that fail
-    by themselves reach the component's error handler, and the rest goes on.
+    """Predict and annotate batch by batch. A batch that fails is taken Doc by Doc, so that only the Docs
+    that fail by themselves reach the component's error handler, and the rest goes on.
 
     YIELDS (Doc): The Docs in order, without those that failed.
     """

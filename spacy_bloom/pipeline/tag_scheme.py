@@ -1,6 +1,6 @@
-"""Tagging schemes of spans (BIO, BILUO, BIOES, IO): which tag may follow which, and the best legal sequence."""
+"""Tagging schemes of spans (BIO, BILUO, BIOES, IO): what may follow what, and the best legal sequence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ FORBIDDEN = -numpy.inf
 
 
 def parse_tag(tag: str) -> tuple[str, str]:
-    """RETURNS (tuple[str, str]): Prefix and label of a tag. A tag without a prefix is a label that goes on for as
-    long as it is repeated (IO).
+    """RETURNS (tuple[str, str]): Prefix and label of a tag. A tag without a prefix is a label that goes on
+    for as long as it is repeated (IO).
     """
     if tag == OUTSIDE:
         return OUTSIDE, ""
@@ -87,7 +87,7 @@ class TagScheme:
     def _is_legal(self, tags: NDArray[numpy.int64]) -> bool:
         return bool(self.starts[tags[0]] and self.ends[tags[-1]] and self.follows[tags[:-1], tags[1:]].all())
 
-    def spans(self, tags: Sequence[int]) -> list[tuple[int, int, str]]:
+    def spans(self, tags: Iterable[int]) -> list[tuple[int, int, str]]:
         """RETURNS (list[tuple[int, int, str]]): Start, end and label of each span of a legal sequence."""
         spans: list[tuple[int, int, str]] = []
         open_label = None

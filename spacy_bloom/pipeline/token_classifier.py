@@ -116,11 +116,12 @@ class BloomTokenClassifier(TrainablePipe):
         Entities and spans are decoded under the constraints of their tagging scheme.
     spans_key (str): Where spans are read and written with target "spans"; their probabilities stand in the
         group's attrs["scores"].
-    checkpoint (str | None): A Hugging Face token-classification checkpoint to take labels and classifier from;
-        use the same checkpoint for the transformer.
-    scores_attr (str | None): Name of a token extension to write probabilities to: token._.NAME is a dict of them
-        by tag.
-    overwrite (bool): Whether earlier annotation is replaced. Otherwise it stays, and what overlaps it is left out.
+    checkpoint (str | None): A Hugging Face token-classification checkpoint to take labels and classifier
+        from; use the same checkpoint for the transformer.
+    scores_attr (str | None): Name of a token extension to write probabilities to: token._.NAME is a dict of
+        them by tag.
+    overwrite (bool): Whether earlier annotation is replaced. Otherwise it stays, and what overlaps it is
+        left out.
     scorer (Callable | None): Scores Examples.
     RAISES (ConfigError): An unknown target.
     """
@@ -199,7 +200,7 @@ class BloomTokenClassifier(TrainablePipe):
     def _set_labels(self, labels: list[str]) -> None:
         if not labels:
             raise ConfigError(
-                f"{self.name!r} got no labels: the examples have no annotation for target {self.cfg['target']!r}"
+                f"{self.name!r} got no labels: the examples have no annotation for {self.cfg['target']!r}"
                 + (f" under doc.spans[{self.cfg['spans_key']!r}]" if self.cfg["target"] == "spans" else "")
                 + ". Give labels in [initialize.components], or check the corpus."
             )
@@ -228,8 +229,8 @@ class BloomTokenClassifier(TrainablePipe):
         self._load_checkpoint()
         if not self.cfg["tags"]:
             raise NotTrainedError(
-                f"{self.name!r} has no labels and no weights yet. Train it with `spacy train`, load a trained "
-                "pipeline, or name a Hugging Face token-classification checkpoint in its config."
+                f"{self.name!r} has no labels and no weights yet. Train it with `spacy train`, load a "
+                "trained pipeline, or name a Hugging Face token-classification checkpoint in its config."
             )
 
     @property
@@ -237,7 +238,7 @@ class BloomTokenClassifier(TrainablePipe):
         return {"target": self.cfg["target"], "spans_key": self.cfg["spans_key"]}
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone, without its batch."""
+        """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
         yield from pipe_batches(self, stream, batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:

@@ -76,8 +76,8 @@ class BloomTransformer(Transformer):
     set_extra_annotations (Callable): Called with the Docs and the output after the output is set.
     name (str): Name of the component.
     max_batch_items (int): Budget of a packed batch in prediction, in pieces.
-    keep_activations (bool): Whether `doc._.trf_data` stays when all listeners have read it. It always stays when
-        nothing listens, or when one of spacy-transformers' own listeners does.
+    keep_activations (bool): Whether `doc._.trf_data` stays when all listeners have read it. It always stays
+        when nothing listens, or when one of spacy-transformers' own listeners does.
     nlp (Language | None): The pipeline, to know which listeners are going to read.
     RAISES (ConfigError): The model is another architecture's, or the budget is below 1.
     """
@@ -126,7 +126,8 @@ class BloomTransformer(Transformer):
         """Run on a stream.
 
         stream (Iterable[Doc]): The Docs.
-        batch_size (int): Docs to buffer; what is buffered is sorted by length and packed under max_batch_items.
+        batch_size (int): Docs to buffer; what is buffered is sorted by length and packed under
+            max_batch_items.
         YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone, without its batch.
         """
         install_extensions()
@@ -151,7 +152,7 @@ class BloomTransformer(Transformer):
         super().set_annotations(docs, predictions)
 
     def _expected_readers(self) -> set[int] | None:
-        """RETURNS (set[int] | None): Ids of the listeners that are going to read; None if the output must stay."""
+        """RETURNS (set[int] | None): Ids of the listeners to come; None if the output must stay."""
         listeners = self._readers.expected(self)
         ours = all(isinstance(listener, BloomTransformerListener) for listener in listeners or [])
         if self.cfg["keep_activations"] or not listeners or not ours:
@@ -166,7 +167,8 @@ class BloomTransformer(Transformer):
         sgd: Optimizer | None = None,
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
-        """Run on a batch and hand the vectors to the listeners; the weights learn from the sum of their gradients.
+        """Run on a batch and hand the vectors to the listeners; the weights learn from the sum of their
+        gradients.
 
         RETURNS (dict[str, float]): The losses; the listeners add the sum of their squared gradients later.
         """
@@ -195,7 +197,10 @@ class BloomTransformer(Transformer):
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Change the weights. `nlp.update` asks for it before the listeners have learnt; it waits for them then."""
+        """Change the weights, once the listeners have learnt: `nlp.update` asks for it before they have.
+
+        sgd (Optimizer): What changes them.
+        """
         gradient = self._gradient
         if gradient is not None and not gradient.sent and not gradient.started:
             gradient.then = lambda: self.model.finish_update(sgd)

@@ -10,8 +10,8 @@ Ints = NDArray[numpy.int64]
 
 
 def token_offsets(doc: Doc) -> tuple[Ints, Ints]:
-    """RETURNS (tuple[Ints, Ints]): Where each token starts and ends in the Doc's text, in Unicode code points.
-    Shapes (tokens,). The space after a token belongs to no token.
+    """RETURNS (tuple[Ints, Ints]): Where each token starts and ends in the Doc's text, in Unicode code
+    points. Shapes (tokens,). The space after a token belongs to no token.
     """
     array = doc.to_array([IDX, LENGTH]).astype(numpy.int64).reshape(-1, 2)  # (tokens, 2)
     return array[:, 0], array[:, 0] + array[:, 1]
@@ -25,8 +25,10 @@ def align(token_starts: Ints, token_ends: Ints, piece_starts: Ints, piece_ends: 
     piece: a token without characters takes the nearest.
 
     token_starts, token_ends (Ints): Shape (tokens,).
-    piece_starts, piece_ends (Ints): In the order of the text. Shape (pieces,), at least one if there are tokens.
-    RETURNS (Ragged): Piece indices of all tokens, int32, and their number per token. Shapes (n,) and (tokens,).
+    piece_starts, piece_ends (Ints): In the order of the text. Shape (pieces,), at least one if there are
+        tokens.
+    RETURNS (Ragged): Piece indices of all tokens, int32, and their number per token. Shapes (n,) and
+        (tokens,).
     """
     first = numpy.searchsorted(piece_ends, token_starts, side="right")
     last = numpy.searchsorted(piece_starts, token_ends, side="left")

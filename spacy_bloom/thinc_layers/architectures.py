@@ -49,7 +49,8 @@ def create_transformer_model(
 def create_transformer_listener(
     pooling: Model[Ragged, Floats2d], grad_factor: float = 1.0, upstream: str = "*"
 ) -> Model[List[Doc], List[Floats2d]]:
-    """Token vectors from a transformer earlier in the pipeline, whose output leaves the Doc when all have read it.
+    """Token vectors from a transformer earlier in the pipeline, whose output leaves the Doc when all have
+    read it.
 
     pooling (Model[Ragged, Floats2d]): From a token's pieces to its vector: reduce_mean, reduce_last, ...
     grad_factor (float): Weight of this component's gradient on its way to the transformer.
@@ -74,7 +75,8 @@ def create_tok2vec_transformer(
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's place.
+    """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
+    place.
 
     Arguments as for the listener and the transformer model.
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).

@@ -36,7 +36,7 @@ class BloomTransformerListener(TransformerListener):
 
 
 def init(model: BloomTransformerListener, X: Any = None, Y: Any = None) -> None:
-    """Remember the sample that shapes are inferred from: it alone may be read before the transformer has run."""
+    """Remember the sample to infer shapes from: it alone may be read before the transformer has run."""
     model._samples = list(X) if X is not None else []
 
 
@@ -63,8 +63,9 @@ def _read(model: BloomTransformerListener, doc: Doc) -> TransformerData:
     source = data.source if isinstance(data, BloomTransformerData) else None
     if source is not None and model.upstream_name not in ("*", source):
         raise ListenerError(
-            f"Expected the output of {model.upstream_name!r} on the Doc {doc.text[:40]!r}, got that of {source!r}. "
-            "A Doc holds one at a time: put each transformer right before the components that listen to it."
+            f"Expected the output of {model.upstream_name!r} on the Doc {doc.text[:40]!r}, "
+            f"got that of {source!r}. A Doc holds one at a time: put each transformer right before the "
+            "components that listen to it."
         )
     return data
 
@@ -84,8 +85,8 @@ def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerDat
         return TransformerData.zeros(len(doc), width, xp=model.ops.xp)
     upstream = "a transformer" if model.upstream_name == "*" else repr(model.upstream_name)
     raise ListenerError(
-        f"Expected the output of {upstream} on the Doc {doc.text[:40]!r}, got none. Add the transformer before "
-        "this component and keep it enabled; in training, list a frozen transformer under "
+        f"Expected the output of {upstream} on the Doc {doc.text[:40]!r}, got none. Add the transformer "
+        "before this component and keep it enabled; in training, list a frozen transformer under "
         "training.annotating_components. If something runs this component a second time, set "
         "keep_activations = true on the transformer: its output leaves the Doc with the last reader."
     )

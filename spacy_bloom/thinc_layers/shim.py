@@ -16,7 +16,8 @@ from ..checkpoint.load import TensorSource, load_model
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
-from ..pretrained import BloomModel, BloomTokenizerFast, to_dtype
+from ..pretrained import BloomModel, to_dtype
+from ..tokenizer import BloomTokenizerFast
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
@@ -117,8 +118,8 @@ class BloomShim(PyTorchShim):
         return hidden, backprop
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Change the weights by their gradients. The optimizer works in float32: where weights have fewer bits,
-        they are rounded from a copy that does not lose small changes.
+        """Change the weights by their gradients. The optimizer works in float32: where weights have fewer
+        bits, they are rounded from a copy that does not lose small changes.
         """
         if not self.loaded:
             return
@@ -137,7 +138,7 @@ class BloomShim(PyTorchShim):
             weight.grad.zero_()
 
     def copy(self) -> "BloomShim":
-        """RETURNS (BloomShim): A copy with weights of its own, and an id of its own: optimizers know weights by it."""
+        """RETURNS (BloomShim): A copy with weights of its own, and an id, by which optimizers know them."""
         copied = super().copy()
         with Shim.global_id_lock:
             Shim.global_id += 1
@@ -213,8 +214,8 @@ class BloomShim(PyTorchShim):
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
         if len(tokenizer) > model.config.vocab_size:
             raise CheckpointError(
-                f"Got a tokenizer of {len(tokenizer)} pieces and a model of {model.config.vocab_size} embedding rows. "
-                "Expected both from one checkpoint."
+                f"Got a tokenizer of {len(tokenizer)} pieces and a model of {model.config.vocab_size} "
+                "embedding rows. Expected both from one checkpoint."
             )
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()

@@ -26,8 +26,9 @@ def create_token_classifier(
     """Dropout and a linear layer on each token's vector, as in BloomForTokenClassification.
 
     tok2vec (Model): Token vectors, usually from a listener.
-    encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own width.
-        A causal transformer has not seen what follows a token: a window over its neighbours gives that back.
+    encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own
+        width. A causal transformer has not seen what follows a token: a window over its neighbours gives
+        that back.
     nO (Optional[int]): Number of tags; set from the labels if None.
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
     """
@@ -71,16 +72,17 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
     """
     if model.has_ref("encode"):
         raise ConfigError(
-            f"Got layers between the transformer and the classifier, which the checkpoint {checkpoint!r} has not. "
+            f"Got layers between the transformer and the classifier; the checkpoint {checkpoint!r} has none. "
             "Set encode = null to use the checkpoint's classifier, or checkpoint = null to train a new one."
         )
     path = find_checkpoint(checkpoint)
     config = BloomConfig.from_json_file(path / CONFIG_FILE)
     weights = WeightFiles(path)
     if not {WEIGHT, BIAS} <= set(weights.shapes) or config.id2label is None:
+        heads = sorted(n for n in weights.shapes if n.split(".")[0] in ("lm_head", "score", "qa_outputs"))
         raise CheckpointError(
             f"Expected a token-classification checkpoint in {path}, with {WEIGHT}, {BIAS} and id2label; "
-            f"got heads {sorted(n for n in weights.shapes if n.split('.')[0] in ('lm_head', 'score', 'qa_outputs'))}."
+            f"got heads {heads}."
         )
     expected = (len(config.id2label), config.hidden_size)
     if weights.shapes[WEIGHT] != expected:

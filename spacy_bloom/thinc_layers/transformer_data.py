@@ -119,7 +119,7 @@ class BloomTransformerBatch(FullTransformerBatch):
 
 
 def _pad_rows(rows: list) -> numpy.ndarray:
-    """RETURNS (ndarray): Rows of different length in one array, zeros on the right. Shape (rows, longest, ...)."""
+    """RETURNS (ndarray): Rows in one array, zeros on the right. Shape (rows, longest, ...)."""
     if not rows:
         return numpy.zeros((0, 0), dtype="int64")
     xp = get_array_module(rows[0])

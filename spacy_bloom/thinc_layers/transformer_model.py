@@ -132,8 +132,8 @@ def _packed(pieces: Sequence[DocPieces], windows: Sequence[Window]) -> tuple[tor
 def _join(
     model: Model, n_docs: int, windows: Sequence[Window], parts: dict[tuple[int, int], torch.Tensor]
 ) -> list[Floats2d]:
-    """Put the windows of each Doc together, in an array of its own: a view would keep the whole batch in memory
-    for as long as one of its Docs lives.
+    """Put the windows of each Doc together, in an array of its own: a view would keep the whole batch in
+    memory for as long as one of its Docs lives.
     """
     by_doc: list[list[torch.Tensor]] = [[] for _ in range(n_docs)]
     for window in windows:

@@ -13,7 +13,9 @@ OURS, STOCK = "spacy-bloom.TransformerListener.v1", "spacy-transformers.Transfor
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize) -> str:
-    """A directory with a random language model of 32 hidden numbers and 2 layers. Read it; copy it to change it."""
+    """A directory with a random language model of 32 hidden numbers and 2 layers. Read it; copy it to change
+    it.
+    """
     path = tmp_path_factory.mktemp("bloom") / "random-bloom"
     tokenizer = BloomTokenizerFast(Tokenizer.from_str(tiny_tokenizer_json))
     config = BloomConfig(vocab_size=len(tokenizer) + 8, hidden_size=32, n_layer=2, n_head=4, pad_token_id=3)
@@ -137,7 +139,9 @@ def annotate(doc):
 
 @pytest.fixture
 def make_examples():
-    """A function that makes Examples with annotation for all components, one of a Doc without tokens among them."""
+    """A function that makes Examples with annotation for all components, one of a Doc without tokens among
+    them.
+    """
 
     def make(nlp, texts=(*TEXTS, "")):
         return [Example(nlp.make_doc(text), annotate(nlp.make_doc(text))) for text in texts]

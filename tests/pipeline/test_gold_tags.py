@@ -97,7 +97,7 @@ def test_predicted_tokens_are_finer(target):
 
 @pytest.mark.parametrize("target", ["ents", "spans"])
 def test_predicted_tokens_are_wider(target):
-    """A token that holds an entity and more has no right answer, and is missing or outside, never an entity."""
+    """A token that holds an entity and more is missing or outside, never an entity."""
     predicted = Doc(NLP.vocab, words=["to", "NewYork!"], spaces=[True, False])
     reference = Doc(
         NLP.vocab,
@@ -120,7 +120,7 @@ def test_tags_of_tokens_that_do_not_align_are_missing():
 def test_unknown_labels_are_named(target):
     eg = example(["a"], entities=["U-Z"], tags=["Z"], pos=["NOUN"])
     eg.reference.spans["sc"] = list(eg.reference.ents)
-    with pytest.raises(ConfigError, match="'classifier' got the gold label '(Z|NOUN)'"):
+    with pytest.raises(ConfigError, match=r"'classifier' got the gold label '(Z|NOUN)'"):
         gold(eg, ["O", "B-X", "I-X"], target)
 
 

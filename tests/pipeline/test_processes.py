@@ -13,7 +13,7 @@ def compare(alone, docs):
     for one, two in zip(alone, docs):
         assert one.text == two.text
         assert [t.tag_ for t in one] == [t.tag_ for t in two]
-        assert [(e.start, e.end, e.label_) for e in one.ents] == [(e.start, e.end, e.label_) for e in two.ents]
+        assert [t.ent_iob_ + t.ent_type_ for t in one] == [t.ent_iob_ + t.ent_type_ for t in two]
         assert (one._.trf_data is None) == (two._.trf_data is None)
         if one._.trf_data is not None and len(one):
             assert abs(one._.trf_data.tensors[0] - two._.trf_data.tensors[0]).max() < 1e-5
@@ -26,7 +26,7 @@ if __name__ == "__main__":
     for path in sys.argv[1:]:
         nlp = spacy.load(path)
         first = list(nlp.pipe(texts, n_process=2, batch_size=3))
-        alone = list(nlp.pipe(texts, batch_size=3))  # from here on, the parent has threads that its forks lack
+        alone = list(nlp.pipe(texts, batch_size=3))  # now the parent has threads that its forks lack
         compare(alone, first)
         compare(alone, list(nlp.pipe(texts, n_process=2, batch_size=3)))
     print("done")

@@ -56,7 +56,9 @@ def rename_checkpoint(path, name):
 
 @pytest.mark.parametrize("offline", [True, False])
 def test_loading_asks_no_network(trained, saved, predictions, no_network, monkeypatch, offline):
-    """Even where the config names a checkpoint on the Hub, and whether or not the Hub client is told to be offline."""
+    """Even where the config names a checkpoint on the Hub, and whether or not the Hub client is told to be
+    offline.
+    """
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     rename_checkpoint(saved, "nobody/has-this-checkpoint")
     assert predictions(spacy.load(saved)) == predictions(trained)

@@ -122,7 +122,7 @@ def test_frozen_in_a_fresh_config(make_nlp, make_examples, factory, kind):
 
 def test_a_component_that_learns_and_annotates(make_nlp, make_examples):
     """With a frozen transformer it reads the vectors twice, to learn and then to annotate."""
-    nlp = make_nlp("tagger", "ner")
+    nlp = make_nlp("ner", "tagger")  # the tagger is the last reader
     annotating = ["bloom_transformer", "tagger"]
     losses = train(nlp, make_examples(nlp), 15, exclude=["bloom_transformer"], annotates=annotating)
     assert losses[-1]["tagger"] < losses[0]["tagger"] and losses[-1]["ner"] < losses[0]["ner"]

@@ -382,7 +382,7 @@ def test_a_hugging_face_classifier_learns_on(hf_checkpoint, listener, make_examp
 
 
 def test_a_checkpoint_without_a_classifier(checkpoint, listener, hf_checkpoint):
-    with pytest.raises(CheckpointError, match="classifier.weight"):
+    with pytest.raises(CheckpointError, match=r"classifier\.weight"):
         hf_nlp(checkpoint, listener)(TEXT)
 
 
@@ -451,17 +451,3 @@ def test_without_an_error_handler_a_bad_doc_is_an_error(make, monkeypatch, broke
     with pytest.raises(RuntimeError, match="a bad Doc"):
         nlp(BAD)
     assert isinstance(nlp.get_pipe(NAME), BloomTokenClassifier) and len(nlp("Ana"))
-
-
-def test_text_that_is_not_unicode_is_one_bad_doc(make_nlp):
-    """Half a surrogate pair has no bytes to encode; spaCy lets it into a Doc or says so itself."""
-    nlp = make_nlp(initialize=False)
-    seen = []
-    nlp.set_error_handler(lambda name, proc, docs, error: seen.append(name))
-    try:
-        nlp.make_doc("a \ud800 b")
-    except UnicodeEncodeError:
-        return  # spaCy refuses to make such a Doc at all
-    assert [doc.text for doc in nlp.pipe(["x", "a \ud800 b", "y"])] == ["x", "y"] and seen == [
-        "bloom_transformer"
-    ]

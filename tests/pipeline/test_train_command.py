@@ -26,7 +26,9 @@ TEXTS = [
 
 @pytest.fixture
 def corpus(tmp_path):
-    """Two .spacy files with Docs without tokens and of whitespace among the others, and one without annotation."""
+    """Two .spacy files with Docs without tokens and of whitespace among the others, and one without
+    annotation.
+    """
     nlp = spacy.util.load_model_from_config(
         {"nlp": spacy.util.load_config(CONFIG)["nlp"] | {"pipeline": []}}, auto_fill=True
     )

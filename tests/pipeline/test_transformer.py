@@ -193,7 +193,7 @@ def test_windows_without_room_are_refused(make_nlp, window, context):
 
 def test_another_architecture_is_refused(make_nlp):
     nlp = spacy.blank("xx")
-    with pytest.raises(ConfigError, match="spacy-bloom.TransformerModel.v1"):
+    with pytest.raises(ConfigError, match=r"spacy-bloom\.TransformerModel\.v1"):
         BloomTransformer(nlp.vocab, TransformerListener("*"))
 
 
@@ -264,7 +264,9 @@ def test_a_frozen_listener_does_not_stop_the_others(make_nlp, make_examples, wei
 
 
 def test_one_update_changes_the_weights(make_nlp, make_examples, weights):
-    """nlp.update finishes the transformer's update before the listeners have learnt; the gradient still counts."""
+    """nlp.update finishes the transformer's update before the listeners have learnt; the gradient still
+    counts.
+    """
     nlp = make_nlp("tagger")
     examples = make_examples(nlp)
     train_output_layers(nlp, examples)
@@ -290,7 +292,7 @@ def test_accumulated_gradients(make_nlp, make_examples):
 
 
 def test_a_component_without_annotation_in_the_batch(make_nlp, make_examples, weights):
-    """ner sits such a batch out; the tagger's gradient still reaches the weights, and the next batch works."""
+    """ner sits such a batch out; the tagger's gradient reaches the weights, and the next batch works."""
     nlp = make_nlp("tagger", "ner")
     examples = make_examples(nlp)
     train_output_layers(nlp, examples)

@@ -17,7 +17,8 @@ from spacy_bloom.thinc_layers.transformer_data import BloomTransformerBatch
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim
 
 VOCAB = Vocab()
-WORDS = ["The", "river", "was", "high", "今天天气很好", "القطار", "किताब", "café", "👩🏽\u200d🚀", "</s>", "\n", "3.5%", "pão"]
+WORDS = ["The", "river", "was", "high", "今天天气很好", "القطار", "किताब", "café", "👩🏽\u200d🚀"]
+WORDS += ["</s>", "\n", "3.5%", "pão"]
 
 
 def make_docs(lengths, seed=0):
@@ -193,11 +194,12 @@ def test_a_batch_of_empty_docs_has_no_gradient(model):
 
 
 def test_one_doc_does_not_keep_the_batch_in_memory(model):
-    data = model.predict(make_docs([3, 200])).doc_data[0]
-    array = data.model_output.last_hidden_state
-    while array.base is not None and isinstance(array.base, numpy.ndarray):
-        array = array.base
-    assert array.size == len(data.wordpieces.strings[0]) * 32
+    data = model.predict(make_docs([1, 200])).doc_data[0]
+    owner = data.model_output.last_hidden_state
+    while isinstance(owner, numpy.ndarray) and owner.base is not None:
+        owner = owner.base
+    n_bytes = owner.untyped_storage().nbytes() if isinstance(owner, torch.Tensor) else owner.nbytes
+    assert n_bytes == len(data.wordpieces.strings[0]) * 32 * 4
 
 
 def test_the_batch_looks_like_spacy_transformers(model):
