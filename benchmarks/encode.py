@@ -31,7 +31,9 @@ TOLERANCE = 1e-4
 WARM_UP = 64  # Docs
 
 
-def measure(system: str, checkpoint: str, texts: list[str], options: Namespace, n_sample: int) -> dict[str, Any]:
+def measure(
+    system: str, checkpoint: str, texts: list[str], options: Namespace, n_sample: int
+) -> dict[str, Any]:
     """One turn of one system, to be run in a process of its own.
 
     n_sample (int): How many Docs' vectors to return as well.
@@ -76,8 +78,12 @@ def options_from_command_line() -> Namespace:
     parser.add_argument("--n-layer", type=int, default=8, help="geometry")
     parser.add_argument("--n-head", type=int, default=8, help="geometry")
     parser.add_argument("--vocab-size", type=int, default=8000, help="geometry")
-    parser.add_argument("--text", type=Path, help="directory of .txt files to draw lines from (None: made-up words)")
-    parser.add_argument("--strided", action="store_true", help="also spacy-transformers with its default spans")
+    parser.add_argument(
+        "--text", type=Path, help="directory of .txt files to draw lines from (None: made-up words)"
+    )
+    parser.add_argument(
+        "--strided", action="store_true", help="also spacy-transformers with its default spans"
+    )
     return parser.parse_args()
 
 

@@ -128,7 +128,9 @@ def median(values: Sequence[float]) -> float:
 
 def new_parser(description: str | None) -> argparse.ArgumentParser:
     """RETURNS (ArgumentParser): With the options that all benchmarks have."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
     parser.add_argument("--work", type=Path, help="where temporary files go (None: the system's place)")
     parser.add_argument("--json", type=Path, help="file to write the results to")
@@ -151,7 +153,9 @@ def report(title: str, rows: Sequence[dict[str, Any]], notes: dict[str, Any], fi
     for name, value in notes.items():
         print(f"{name}: {_cell(value)}")
     if file is not None:
-        file.write_text(json.dumps({"title": title, "rows": list(rows), **notes}, indent=2) + "\n", encoding="utf8")
+        file.write_text(
+            json.dumps({"title": title, "rows": list(rows), **notes}, indent=2) + "\n", encoding="utf8"
+        )
 
 
 def _cell(value: Any) -> str:

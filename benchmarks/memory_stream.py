@@ -26,7 +26,11 @@ from spacy_bloom import BloomTokenizerFast
 
 DOCS, OURS, STOCK = "Docs alone", "our listener", "stock listener"
 POOLING = {"@layers": "reduce_mean.v1"}
-STOCK_LISTENER = {"@architectures": "spacy-transformers.TransformerListener.v1", "grad_factor": 1.0, "pooling": POOLING}
+STOCK_LISTENER = {
+    "@architectures": "spacy-transformers.TransformerListener.v1",
+    "grad_factor": 1.0,
+    "pooling": POOLING,
+}
 TINY = Geometry(hidden_size=64, n_layer=2, n_head=4, vocab_size=4000)
 FLAT = 0.05
 
@@ -46,7 +50,9 @@ def pipeline(listener: str, checkpoint: str) -> Language:
     return nlp
 
 
-def stream(listener: str, checkpoint: str, tokenizer_path: str, n_docs: int, options: Namespace) -> dict[str, Any]:
+def stream(
+    listener: str, checkpoint: str, tokenizer_path: str, n_docs: int, options: Namespace
+) -> dict[str, Any]:
     """Stream and keep Docs, in a process of its own.
 
     RETURNS (dict[str, Any]): Bytes of memory at the start and after every `--every` Docs; seconds; what is left
@@ -74,7 +80,9 @@ def options_from_command_line() -> Namespace:
     """RETURNS (Namespace): What to measure."""
     parser = new_parser(__doc__)
     parser.add_argument("--docs", type=int, default=20_000, help="Docs to stream and keep")
-    parser.add_argument("--stock-docs", type=int, default=2000, help="Docs for the contrast with the stock listener")
+    parser.add_argument(
+        "--stock-docs", type=int, default=2000, help="Docs for the contrast with the stock listener"
+    )
     parser.add_argument("--early", type=int, default=2000, help="Docs after which growth counts")
     parser.add_argument("--every", type=int, default=1000, help="Docs between samples")
     parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
@@ -109,7 +117,9 @@ def main() -> int:
         }
         for i in range(last + 1)
     ]
-    stock = (samples[STOCK][-1] - samples[STOCK][0]) - (samples[DOCS][len(samples[STOCK]) - 1] - samples[DOCS][0])
+    stock = (samples[STOCK][-1] - samples[STOCK][0]) - (
+        samples[DOCS][len(samples[STOCK]) - 1] - samples[DOCS][0]
+    )
     notes = {
         f"MB of growth beyond the Docs' own from {options.early} Docs to {options.docs}": growth / MEGA,
         f"as a part of all memory at {options.early} Docs (flat is at most {FLAT})": relative,

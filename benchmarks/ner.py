@@ -35,12 +35,18 @@ def main() -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("corpus", type=Path, help="folder with train.spacy, dev.spacy and test.LANG.spacy")
     parser.add_argument("work", type=Path, help="folder for the trained pipelines")
-    parser.add_argument("--checkpoint", default="tiny-bloom", help="the pre-trained model (default: tiny-bloom)")
+    parser.add_argument(
+        "--checkpoint", default="tiny-bloom", help="the pre-trained model (default: tiny-bloom)"
+    )
     parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default: 3)")
-    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="which to train (default: all)")
+    parser.add_argument(
+        "--systems", nargs="+", choices=SYSTEMS, default=SYSTEMS, help="which to train (default: all)"
+    )
     parser.add_argument("--json", type=Path, help="write the scores to this file")
     return parser.parse_args()
 

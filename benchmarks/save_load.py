@@ -49,7 +49,10 @@ def import_everything(system: str) -> int:
     """
     spacy.blank("xx").add_pipe(FACTORIES[system])
     if system == THEIRS:
-        _ = transformers.BloomModel, transformers.BloomTokenizerFast  # lazy modules, loaded when they are named
+        _ = (
+            transformers.BloomModel,
+            transformers.BloomTokenizerFast,
+        )  # lazy modules, loaded when they are named
     return memory()
 
 
@@ -97,7 +100,9 @@ def load(system: str, path: str, options: Namespace) -> dict[str, Any]:
 def options_from_command_line() -> Namespace:
     """RETURNS (Namespace): What to measure."""
     parser = new_parser(__doc__)
-    parser.add_argument("--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small")
+    parser.add_argument(
+        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
     parser.add_argument("--ours-only", action="store_true", help="leave spacy-transformers out")
     return parser.parse_args()
@@ -108,7 +113,9 @@ def main() -> int:
     options = options_from_command_line()
     geometry = GEOMETRIES[options.geometry]
     systems = [OURS] if options.ours_only else [OURS, THEIRS]
-    turns: dict[tuple[str, str], list[dict[str, Any]]] = {(a, s): [] for a in ("save", "load") for s in systems}
+    turns: dict[tuple[str, str], list[dict[str, Any]]] = {
+        (a, s): [] for a in ("save", "load") for s in systems
+    }
     with TemporaryDirectory(dir=options.work) as directory:
         checkpoint = str(Path(directory) / "checkpoint")
         tokenizer = new_tokenizer(pseudo_lines(20_000), 8000)
@@ -136,7 +143,8 @@ def main() -> int:
         ratios = time_ratios(rows)
         notes |= {f"our time / {THEIRS}', {name} (bound {TIME})": value for name, value in ratios.items()}
         good = good and max(ratios["save"], ratios["load"]) <= TIME
-    title = f"Geometry {options.geometry}, {geometry.n_bytes / MEGA:,.0f} MB of weights; medians of {options.rounds} rounds"
+    size = f"{geometry.n_bytes / MEGA:,.0f} MB of weights"
+    title = f"Geometry {options.geometry}, {size}; medians of {options.rounds} rounds"
     report(title, rows, notes, options.json)
     return int(not good)
 

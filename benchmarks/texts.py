@@ -44,7 +44,13 @@ def text_lines(directory: Path, n_lines: int, *, seed: int = 0) -> list[str]:
 
 
 def documents(
-    lines: Sequence[str], tokenizer: BloomTokenizerFast, n_docs: int, *, median: int, longest: int, seed: int = 0
+    lines: Sequence[str],
+    tokenizer: BloomTokenizerFast,
+    n_docs: int,
+    *,
+    median: int,
+    longest: int,
+    seed: int = 0,
 ) -> Iterator[str]:
     """Texts whose lengths in pieces are log-normal, made by joining lines and cutting the end off.
 

@@ -64,7 +64,7 @@ def contract_portuguese(words: list[str], tags: list[str]) -> tuple[list[str], l
     new_words: list[str] = []
     new_tags: list[str] = []
     mergeable = False
-    for word, tag in zip(words, tags):
+    for word, tag in zip(words, tags, strict=True):
         pair = (new_words[-1].lower(), word.lower()) if mergeable else None
         same_entity = bool(new_tags) and (tag[0] == "I") == (new_tags[-1][0] in "BI") and tag[0] != "B"
         if pair in PORTUGUESE_CONTRACTIONS and same_entity:
@@ -184,7 +184,7 @@ def running_text(words: list[str], tags: list[str], lang: str) -> tuple[str, lis
     if lang == "ur":  # this corpus writes compounds with an underscore
         words = [word if word.isascii() else word.strip("_").replace("_", " ") or word for word in words]
     text, starts, ends = "", [], []
-    for word, gap in zip(words, [*gaps(words, lang), ""]):
+    for word, gap in zip(words, [*gaps(words, lang), ""], strict=True):
         starts.append(len(text))
         ends.append(len(text) + len(word))
         text += word + gap

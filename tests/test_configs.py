@@ -40,6 +40,12 @@ def test_project_is_valid_and_names_files_that_exist():
     project = load_project_config(ROOT)
     assert set(project["workflows"]["all"]) <= {command["name"] for command in project["commands"]}
     assert (ROOT / project["vars"]["config"]).is_file()
-    scripts = [word for c in project["commands"] for line in c["script"] for word in line.split() if "scripts/" in word]
+    scripts = [
+        word
+        for c in project["commands"]
+        for line in c["script"]
+        for word in line.split()
+        if "scripts/" in word
+    ]
     assert scripts
     assert all((ROOT / script).is_file() for script in scripts)

@@ -209,7 +209,9 @@ def save_weights(
 def taking_names(path: Path) -> Iterator[Callable[[str], Path]]:
     """Hand out temporary files that take their names, in order, once all of them are written."""
     taken: list[tuple[Path, Path]] = []
-    modes: list[int] = []  # as the user's umask has it; safetensors makes files that only their owner can read
+    modes: list[
+        int
+    ] = []  # as the user's umask has it; safetensors makes files that only their owner can read
 
     def take(name: str) -> Path:
         partial = path / f".{name}.partial"

@@ -34,9 +34,16 @@ PAGE_TITLE = "spacy_bloom: entities in many languages"
 
 def demo_cli(
     # fmt: off
-    texts: Optional[List[str]] = Arg(None, help="Your own sentences, in any language; by default ones that come with the demo"),
+    texts: Optional[List[str]] = Arg(
+        None, help="Your own sentences, in any language; by default ones that come with the demo"
+    ),
     output: Path = Opt(Path("demo.html"), "--output", "-o", help="Where to write the page", dir_okay=False),
-    pipeline: str = Opt("xx_bloom_tiny_demo", "--pipeline", "-p", help="Bundled pipeline, or a directory or package that spacy.load takes"),
+    pipeline: str = Opt(
+        "xx_bloom_tiny_demo",
+        "--pipeline",
+        "-p",
+        help="Bundled pipeline, or a directory or package that spacy.load takes",
+    ),
     # fmt: on
 ) -> None:
     """
@@ -44,8 +51,8 @@ def demo_cli(
     page beside them. Runs offline on the CPU.
     """
     nlp = spacy.load(bundled_path(pipeline) or pipeline)
-    headings = list(SENTENCES) if not texts else [f"Text {i + 1}" for i in range(len(texts))]
-    docs = list(nlp.pipe(list(SENTENCES.values()) if not texts else texts))
+    named = {f"Text {i + 1}": text for i, text in enumerate(texts)} if texts else SENTENCES
+    headings, docs = list(named), list(nlp.pipe(named.values()))
     for heading, doc in zip(headings, docs, strict=True):
         print(f"{color(heading, bold=True)}  {doc.text}")
         found = [f"{ent.text} ({ent.label_})" for ent in doc.ents]

@@ -28,7 +28,7 @@ from .streaming import pipe_batches
 
 DEFAULT_CONFIG = """
 [bloom_transformer]
-max_batch_items = 4096
+max_batch_items = 2048
 keep_activations = false
 
 [bloom_transformer.set_extra_annotations]
@@ -89,7 +89,7 @@ class BloomTransformer(Transformer):
         set_extra_annotations: Callable = null_annotation_setter,
         *,
         name: str = "bloom_transformer",
-        max_batch_items: int = 4096,
+        max_batch_items: int = 2048,
         keep_activations: bool = False,
         nlp: Language | None = None,
     ) -> None:
@@ -248,5 +248,5 @@ class BloomTransformer(Transformer):
             "cfg": lambda p: self.cfg.update(deserialize_config(p)),
             "model": read_model,
         }
-        util.from_disk(path, deserialize, exclude)
+        util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
         return self

@@ -90,7 +90,7 @@ class BloomTransformerBatch(FullTransformerBatch):
         return ModelOutput(last_hidden_state=_pad_rows(rows)) if rows else ModelOutput()
 
     @property
-    def align(self) -> Ragged:  # type: ignore[override]
+    def align(self) -> Ragged:
         """RETURNS (Ragged): The pieces of all tokens, as indices into the padded batch."""
         longest = max((data.wordpieces.lengths[0] for data in self._filled), default=0)
         indices = [data.align.dataXd + i * longest for i, data in enumerate(self._filled)]

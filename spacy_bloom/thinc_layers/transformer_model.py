@@ -17,7 +17,7 @@ from .transformer_data import BloomTransformerBatch, doc_output
 
 
 def bloom_transformer_model(
-    shim: BloomShim, *, window: int, context: int, max_batch_pieces: int = 4096
+    shim: BloomShim, *, window: int, context: int, max_batch_pieces: int = 2048
 ) -> Model[list[Doc], BloomTransformerBatch]:
     """A model that runs BLOOM on Docs in packed batches.
 
@@ -153,5 +153,7 @@ def replace_listener(model: Model) -> Model:
 
 def replace_listener_cfg(transformer_cfg: dict[str, Any], listener_cfg: dict[str, Any]) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): The config of what `replace_listener` makes."""
-    kept = {key: listener_cfg[key] for key in ("pooling", "grad_factor") if key in listener_cfg}
+    kept: dict[str, Any] = {
+        key: listener_cfg[key] for key in ("pooling", "grad_factor") if key in listener_cfg
+    }
     return {**transformer_cfg, **kept, "@architectures": "spacy-bloom.Tok2VecTransformer.v1"}

@@ -88,7 +88,7 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
     progress = read_progress(path)
     parameters = dict(model.named_parameters())
     with safe_open(path, framework="pt") as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
         different = _differences(shapes, parameters)
         if different:
             raise CheckpointError(f"{path} is another model's state; these differ: {', '.join(different)}.")
@@ -111,7 +111,7 @@ def _differences(shapes: dict[str, tuple[int, ...]], parameters: dict[str, nn.Pa
         full_name
         for full_name, shape in shapes.items()
         for kind, _, name in [full_name.partition("/")]
-        if name not in parameters or shape != tuple(parameters[name].shape) and (shape or kind == WEIGHT)
+        if name not in parameters or (shape != tuple(parameters[name].shape) and (shape or kind == WEIGHT))
     }
     return sorted(missing | wrong)
 

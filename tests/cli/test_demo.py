@@ -40,7 +40,8 @@ def test_sentences_are_in_many_scripts():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("Anna", "ltr"), ("1950 باريس", "rtl"), ("עברית", "rtl"), ("12!", "ltr"), ("", "ltr")]
+    ("text", "expected"),
+    [("Anna", "ltr"), ("1950 باريس", "rtl"), ("עברית", "rtl"), ("12!", "ltr"), ("", "ltr")],
 )
 def test_direction(text, expected):
     assert direction(text) == expected

@@ -24,7 +24,23 @@ from spacy_bloom.training.lm_data import (
 from spacy_bloom.training.lm_state import state_path
 from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
 
-WORDS = "der die das ein kleines Haus steht am Ufer und wartet auf Regen 雨 नदी".split()
+WORDS = [
+    "der",
+    "die",
+    "das",
+    "ein",
+    "kleines",
+    "Haus",
+    "steht",
+    "am",
+    "Ufer",
+    "und",
+    "wartet",
+    "auf",
+    "Regen",
+    "雨",
+    "नदी",
+]
 DATA = DataConfig(max_length=16, batch_pieces=64, held_back_every=5, max_eval_lines=10)
 EOS = 2
 
@@ -133,7 +149,7 @@ def test_nothing_is_dropped_and_every_sequence_starts_a_line_if_it_can(texts, fi
         assert file.pieces.dtype == numpy.int32
         lengths = numpy.diff(file.bounds)
         assert file.bounds[0] == 0 and file.bounds[-1] == len(file.pieces) - 1
-        assert 0 < lengths.min() and lengths.max() <= DATA.max_length
+        assert lengths.min() > 0 and lengths.max() <= DATA.max_length
         cut = [i for i in file.bounds[:-1] if file.pieces[i] != EOS]
         long = sum((len(ids) + 1) // DATA.max_length for ids in lines)
         assert len(cut) <= long
