@@ -11,7 +11,7 @@ export TEXT
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
-	@$(BIN)/python -m spacy bloom demo $${TEXT:+"$$TEXT"}
+	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin TEXT)),-- "$$TEXT")
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest

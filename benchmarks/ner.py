@@ -1,5 +1,6 @@
 """Does pre-training pay? Entity F by language of three pipelines trained on the same data for the same epochs:
-tiny-bloom, the same architecture with random weights, and spaCy's own CNN.
+tiny-bloom, the same architecture with random weights, and spaCy's own CNN, each with its own batching and learning
+rate.
 
     python benchmarks/ner.py CORPUS WORK --json ner.json
 
@@ -13,7 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import spacy
 import torch
+from spacy.tokens import DocBin
+from spacy.util import load_config
 
 from spacy_bloom import BloomModel, BloomTokenizerFast
 
@@ -56,13 +60,21 @@ def train(system: str, args: argparse.Namespace) -> None:
     if (output / "model-last").is_dir():
         return
     config = CNN_CONFIG if system == "cnn" else BLOOM_CONFIG
-    options = [f"--training.max_epochs={args.epochs}", "--training.max_steps=0"]
+    options = [f"--training.max_epochs={args.epochs}"]
     if system != "cnn":
+        options.append(f"--training.max_steps={steps(args)}")  # the learning rate reaches 0 there
         checkpoint = args.checkpoint if system == "tiny-bloom" else random_twin(args.checkpoint, args.work)
         options.append(f"--paths.checkpoint={checkpoint}")
     data = [f"--paths.train={args.corpus / 'train.spacy'}", f"--paths.dev={args.corpus / 'dev.spacy'}"]
     command = [sys.executable, "-m", "spacy", "train", str(config), "--output", str(output), *data, *options]
     subprocess.run(command, check=True)
+
+
+def steps(args: argparse.Namespace) -> int:
+    """RETURNS (int): Batches of the BLOOM config's size in all epochs, and a few more: the epochs shall end first."""
+    words_per_batch = load_config(BLOOM_CONFIG)["training"]["batcher"]["size"]
+    docs = DocBin().from_disk(args.corpus / "train.spacy").get_docs(spacy.blank("xx").vocab)
+    return round(1.05 * args.epochs * sum(len(doc) for doc in docs) / words_per_batch)
 
 
 def random_twin(checkpoint: str, work: Path) -> Path:

@@ -18,8 +18,8 @@ def wheel(tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("dist")
     source = tmp_path_factory.mktemp("source")
     # From the files that git knows, so that nothing that lies around gets into it.
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout
-    for name in listed.decode("utf8").split("\0"):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in listed.stdout.split("\0"):
         if name and (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((ROOT / name).read_bytes())
@@ -48,4 +48,4 @@ def test_quick_start_runs_from_the_wheel(wheel, tmp_path):
     result = subprocess.run(
         [python, "-c", quick_start], cwd=tmp_path, check=True, capture_output=True, text=True, encoding="utf8"
     )
-    assert "('Angela Miller', 'PER')" in result.stdout
+    assert "('Clara Mendes', 'PER')" in result.stdout

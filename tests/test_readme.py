@@ -24,8 +24,8 @@ def test_python_block_runs(code, capsys):
 
 def test_quick_start_finds_the_entities_it_shows(capsys):
     exec(compile(blocks("python")[0], "README.md", "exec"), {})
-    english, chinese = capsys.readouterr().out.splitlines()
-    assert "('Angela Miller', 'PER')" in english
+    portuguese, chinese = capsys.readouterr().out.splitlines()
+    assert "('Clara Mendes', 'PER')" in portuguese
     assert "('张伟', 'PER')" in chinese
 
 

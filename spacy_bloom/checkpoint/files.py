@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -63,6 +64,7 @@ class WeightFiles:
         self.path = path
         self.weights: dict[str, Weight] = {}
         self._bins: dict[Path, dict[str, Tensor]] = {}
+        self._opened: dict[Path, Any] = {}  # one map for all weights of a file
         for file in _weight_files(path):
             found = self._open_bin(file) if file.suffix == ".bin" else _safetensors_header(file)
             again = sorted(set(found) & set(self.weights))
@@ -75,8 +77,9 @@ class WeightFiles:
         file = self.weights[name].path
         if file in self._bins:
             return self._bins[file][name]
-        with safe_open(file, framework="pt") as opened:
-            return opened.get_tensor(name)
+        if file not in self._opened:
+            self._opened[file] = safe_open(file, framework="pt")
+        return self._opened[file].get_tensor(name)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

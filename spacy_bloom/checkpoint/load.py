@@ -73,7 +73,7 @@ def load_model(
     _check_dtypes(state, str(source))
     if missing_head:
         head_dtype = next(iter(state.values())).dtype
-        state.update(_random_head(make, config, missing_head, head_dtype, device))
+        state.update(_random_head({n: expected[n] for n in missing_head}, config, head_dtype, device))
         warnings.warn(
             f"{source} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
             BloomWarning,
@@ -143,15 +143,11 @@ def _check(
 
 
 def _random_head(
-    make: Callable[[BloomConfig], ModelT],
-    config: BloomConfig,
-    names: set[str],
-    dtype: torch.dtype,
-    device: str | torch.device,
+    expected: Mapping[str, Tensor], config: BloomConfig, dtype: torch.dtype, device: str | torch.device
 ) -> dict[str, Tensor]:
-    """The weights a fresh model of no layers has for a head; drawn under the caller's seed."""
-    fresh = make(
-        config.replace(n_layer=1, vocab_size=1) if TIED_HEAD not in names else config.replace(n_layer=1)
-    )
-    state = fresh.state_dict()
-    return {name: state[name].detach().to(device=device, dtype=dtype) for name in names}
+    """A head's weights as a new model has them, normal matrices and zero biases, drawn under the caller's seed."""
+    weights = {name: torch.zeros(value.shape) for name, value in expected.items()}
+    for value in weights.values():
+        if value.dim() > 1:
+            value.normal_(std=config.initializer_range)
+    return {name: value.to(device=device, dtype=dtype) for name, value in weights.items()}

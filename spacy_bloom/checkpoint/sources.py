@@ -37,11 +37,12 @@ def find_checkpoint(
     RETURNS (Path): The directory.
     RAISES (CheckpointError): No such checkpoint, with what was tried.
     """
+    # Bundled names first: they mean the same weights in every working directory ("./tiny-bloom" is a folder).
+    if str(name) in BUNDLED_NAMES:
+        return BUNDLED / str(name)
     path = Path(name)
     if str(name) and path.is_dir():
         return path
-    if str(name) in BUNDLED_NAMES:
-        return BUNDLED / str(name)
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
         raise CheckpointError(
             f"No directory {str(name)!r}. Expected a checkpoint in the Hugging Face layout there."
@@ -52,11 +53,6 @@ def find_checkpoint(
 def bundled_path(name: str) -> Path | None:
     """RETURNS (Path | None): Where a bundled checkpoint or pipeline lies; None for other names."""
     return BUNDLED / name if name in BUNDLED_NAMES + BUNDLED_PIPELINES else None
-
-
-def is_local(name: str | os.PathLike) -> bool:
-    """RETURNS (bool): Whether a checkpoint can be found without the network."""
-    return (str(name) != "" and Path(name).is_dir()) or str(name) in BUNDLED_NAMES
 
 
 def _fetch(name: str, revision: str | None, local_files_only: bool, weights: bool) -> Path:

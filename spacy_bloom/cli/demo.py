@@ -1,5 +1,6 @@
 """`python -m spacy bloom demo`: entities in many languages, in the terminal and on a page."""
 
+import html
 import unicodedata
 from pathlib import Path
 from typing import List, Optional
@@ -7,7 +8,6 @@ from typing import List, Optional
 import spacy
 from spacy import displacy
 from spacy.cli._util import Arg, Opt
-from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import color, msg
 
@@ -29,7 +29,23 @@ SENTENCES = {
     "Urdu": "عمران خان نے لاہور میں پاکستان کرکٹ بورڈ کے اجلاس میں شرکت کی۔",
 }
 COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff"}
-PAGE_TITLE = "spacy_bloom: entities in many languages"
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>spacy_bloom: entities in many languages</title>
+<style>
+body {{ font-family: system-ui, sans-serif; font-size: 17px; max-width: 52rem; margin: 2rem auto; padding: 0 1rem }}
+h2 {{ font-size: 0.85rem; font-weight: 600; color: #666; margin: 1.2rem 0 0 }}
+.entities {{ line-height: 2.2 !important }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
 
 
 def demo_cli(
@@ -57,22 +73,24 @@ def demo_cli(
         print(f"{color(heading, bold=True)}  {doc.text}")
         found = [f"{ent.text} ({ent.label_})" for ent in doc.ents]
         print("    " + (", ".join(found) or "no entities") + "\n")
-    output.write_text(render_page(nlp, headings, docs), encoding="utf8")
+    output.write_text(render_page(headings, docs), encoding="utf8")
     msg.good("Page written", output.resolve())
 
 
-def render_page(nlp: Language, headings: List[str], docs: List[Doc]) -> str:
-    """RETURNS (str): An HTML page with the entities of each Doc, in the Doc's own direction of writing."""
-    parsed = []
+def render_page(headings: List[str], docs: List[Doc]) -> str:
+    """RETURNS (str): An HTML page with the entities of each Doc, in the Doc's own direction of writing.
+
+    displaCy gives a whole page the direction of its first Doc, so each is rendered by itself.
+    """
+    sections = []
     for heading, doc in zip(headings, docs, strict=True):
         entities = displacy.parse_ents(doc)
-        entities["title"] = heading
         entities["settings"] = {"lang": doc.lang_, "direction": direction(doc.text)}
-        parsed.append(entities)
-    html = displacy.render(
-        parsed, style="ent", manual=True, page=True, jupyter=False, options={"colors": COLORS}
-    )
-    return html.replace("<title>displaCy</title>", f"<title>{PAGE_TITLE}</title>")
+        marked = displacy.render(
+            entities, style="ent", manual=True, jupyter=False, options={"colors": COLORS}
+        )
+        sections.append(f"<section>\n<h2>{html.escape(heading)}</h2>\n{marked}\n</section>")
+    return PAGE.format(body="\n".join(sections))
 
 
 def direction(text: str) -> str:

@@ -37,12 +37,13 @@ def gold_tags(
     RAISES (ConfigError): A gold label that is not in the index.
     """
     if target in ("tag", "pos"):
-        tags = [tag or None for tag in example.get_aligned(target.upper(), as_string=True)]
-    elif target == "ents":
+        labels = [label or None for label in example.get_aligned(target.upper(), as_string=True)]
+        return numpy.array([_find((label,), index, name) for label in labels], dtype=numpy.int64)
+    if target == "ents":
         tags = [None if tag in (None, "-", "") else tag for tag in example.get_aligned_ner()]
     else:
         tags = _span_tags(example, spans_key)
-    return numpy.array([_find(tag, index, name) for tag in tags], dtype=numpy.int64)
+    return numpy.array([_find(_spellings(tag), index, name) for tag in tags], dtype=numpy.int64)
 
 
 def _span_tags(example: Example, spans_key: str) -> list[str | None]:
@@ -57,16 +58,23 @@ def _span_tags(example: Example, spans_key: str) -> list[str | None]:
     return tags
 
 
-def _find(tag: str | None, index: Mapping[str, int], name: str) -> int:
-    """spaCy's tag (BILUO) in the scheme of the model: BILUO, BIOES, BIO or IO, whichever it has."""
+def _spellings(tag: str | None) -> tuple[str | None, ...]:
+    """RETURNS (tuple[str | None, ...]): spaCy's tag (BILUO) as BILUO, BIOES, BIO and IO write it."""
     if tag is None:
-        return MISSING
+        return (None,)
     prefix, _, label = tag.partition("-")
     other = {"U": ("S", "B"), "L": ("E", "I")}.get(prefix, ())
-    for candidate in (tag, *(f"{p}-{label}" for p in other), f"I-{label}", label):
-        if candidate in index:
-            return index[candidate]
+    return (tag, *(f"{p}-{label}" for p in other), f"I-{label}", label)
+
+
+def _find(spellings: tuple[str | None, ...], index: Mapping[str, int], name: str) -> int:
+    """RETURNS (int): The model's output for a gold tag under the first spelling that it knows."""
+    if spellings[0] is None:
+        return MISSING
+    for spelling in spellings:
+        if spelling in index:
+            return index[spelling]
     raise ConfigError(
-        f"{name!r} got the gold label {label or tag!r}, which it does not know. Known: {sorted(index)[:20]}. "
-        "Initialise it with all labels of the corpus."
+        f"{name!r} got the gold label {spellings[-1] or spellings[0]!r}, which it does not know. "
+        f"Known: {sorted(index)[:20]}. Initialise it with all labels of the corpus."
     )

@@ -54,7 +54,8 @@ Prediction = tuple[
     "bloom_token_classifier",
     assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
     default_config=Config().from_str(DEFAULT_CONFIG)["bloom_token_classifier"],
-    default_score_weights={"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0, "ents_per_type": None},
+    # One of these is there, as the target says; spaCy counts a score that is not as 0.
+    default_score_weights={"ents_f": 1.0, "tag_acc": 1.0, "pos_acc": 1.0, "spans_sc_f": 1.0},
 )
 def make_bloom_token_classifier(
     nlp: Language,
@@ -115,7 +116,7 @@ class BloomTokenClassifier(TrainablePipe):
     target (str): "ents" (doc.ents), "spans" (doc.spans[spans_key]), "tag" (token.tag_) or "pos" (token.pos_).
         Entities and spans are decoded under the constraints of their tagging scheme.
     spans_key (str): Where spans are read and written with target "spans"; their probabilities stand in the
-        group's attrs["scores"].
+        group's attrs["scores"], NaN for spans that stood there before.
     checkpoint (str | None): A Hugging Face token-classification checkpoint to take labels and classifier
         from; use the same checkpoint for the transformer.
     scores_attr (str | None): Name of a token extension to write probabilities to: token._.NAME is a dict of
@@ -268,16 +269,22 @@ class BloomTokenClassifier(TrainablePipe):
 
     def _write_ents(self, doc: Doc, tags: NDArray, probabilities: NDArray) -> None:
         kept = [] if self.cfg["overwrite"] else list(doc.ents)
-        taken = {token.i for ent in kept for token in ent}
-        spans = [Span(doc, *span) for span in TagScheme(self.tags).spans(tags)]
-        doc.set_ents(kept + [span for span in spans if taken.isdisjoint(range(span.start, span.end))])
+        doc.set_ents(kept + self._free_spans(doc, tags, kept))
+
+    def _free_spans(self, doc: Doc, tags: NDArray, kept: list[Span]) -> list[Span]:
+        """RETURNS (list[Span]): The predicted spans that overlap none of the kept ones."""
+        taken = {i for span in kept for i in range(span.start, span.end)}
+        found = TagScheme(self.tags).spans(tags)
+        return [Span(doc, *span) for span in found if not taken or taken.isdisjoint(range(span[0], span[1]))]
 
     def _write_spans(self, doc: Doc, tags: NDArray, probabilities: NDArray) -> None:
         key = self.cfg["spans_key"]
-        spans = [Span(doc, *span) for span in TagScheme(self.tags).spans(tags)]
+        kept = [] if self.cfg["overwrite"] else list(doc.spans.get(key, []))
+        spans = self._free_spans(doc, tags, kept)
         best = probabilities[numpy.arange(len(tags)), tags]
-        scores = numpy.array([best[span.start : span.end].mean() for span in spans], dtype="float32")
-        doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs={"scores": scores})
+        scores = [numpy.nan] * len(kept) + [best[span.start : span.end].mean() for span in spans]
+        attrs = {"scores": numpy.array(scores, dtype="float32")}
+        doc.spans[key] = SpanGroup(doc, name=key, spans=kept + spans, attrs=attrs)
 
     def _write_attr(self, doc: Doc, tags: NDArray, probabilities: NDArray) -> None:
         attr = self.cfg["target"] + "_"

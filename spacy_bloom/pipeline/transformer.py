@@ -222,6 +222,7 @@ class BloomTransformer(Transformer):
         path (str | Path): Directory.
         exclude (Iterable[str]): Of "cfg", "vocab", "model".
         """
+        self._send_rest()  # of a last batch in which not all listeners have learnt
         serialize = {
             "cfg": lambda p: srsly.write_json(p, self.cfg),
             "vocab": lambda p: self.vocab.to_disk(p),

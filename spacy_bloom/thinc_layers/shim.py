@@ -172,7 +172,8 @@ class BloomShim(PyTorchShim):
         if size > MAX_BYTES:
             raise CheckpointError(
                 f"Got a model of {size / 2**30:.1f} GiB; bytes can hold at most 4 GiB (a limit of msgpack). "
-                "Use to_disk, which has no limit, or storage_dtype = 'bfloat16'."
+                "nlp.to_disk has no limit for a bloom_transformer component; a component with a transformer of "
+                "its own is written as bytes even then. Share a bloom_transformer, or set storage_dtype = 'bfloat16'."
             )
         tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
         weights = {name: value.to(dtype).contiguous() for name, value in self.module.state_dict().items()}

@@ -247,14 +247,21 @@ class LMTrainer:
         """Remove evaluations after the saved state: they will be done again."""
         self.history_path.parent.mkdir(parents=True, exist_ok=True)
         rows = self.history_path.read_text("utf8").splitlines() if self.history_path.exists() else []
-        step = self.progress.step
-        kept = [row for row in rows if step and json.loads(row)["step"] <= step]
+        kept = [row for row in rows if _step_of(row) <= self.progress.step] if self.progress.step else []
         temporary = self.history_path.with_name("history.jsonl.tmp")
         temporary.write_text("".join(row + "\n" for row in kept), encoding="utf8")
         os.replace(temporary, self.history_path)
 
     def _report(self, loss: float | None, evaluation: Evaluation | None) -> StepReport:
         return StepReport(self.progress.step, loss, self.progress.n_pieces, self.fraction, evaluation)
+
+
+def _step_of(row: str) -> float:
+    """RETURNS (float): The step of a row of the history; infinity for a row that a kill has left half written."""
+    try:
+        return float(json.loads(row)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from spacy_bloom import BloomForCausalLM
-from spacy_bloom.checkpoint.sources import BUNDLED, BUNDLED_NAMES, find_checkpoint, is_local
+from spacy_bloom.checkpoint.sources import BUNDLED, BUNDLED_NAMES, find_checkpoint
 from spacy_bloom.errors import CheckpointError
 
 FIRST, SECOND = "a" * 40, "b" * 40  # commits
@@ -244,18 +244,20 @@ def test_names_that_nobody_knows(hub, ask, files):
     assert "config.json" in ask(code)[0]
 
 
-def test_a_directory_comes_first(tmp_path, monkeypatch):
+def test_a_directory_comes_before_the_hub(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("owner/model", "tiny-bloom", "plain"):
+    for name in ("owner/model", "plain"):
         (tmp_path / name).mkdir(parents=True)
-        assert find_checkpoint(name).resolve() == tmp_path / name and is_local(name)
+        assert find_checkpoint(name).resolve() == tmp_path / name
     assert find_checkpoint(tmp_path / "plain") == tmp_path / "plain"
 
 
-def test_bundled_names():
+def test_bundled_names_mean_the_same_in_every_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in BUNDLED_NAMES:
-        assert find_checkpoint(name) == BUNDLED / name and is_local(name)
-    assert not is_local("owner/model") and not is_local("")
+        (tmp_path / name).mkdir()
+        assert find_checkpoint(name) == BUNDLED / name
+        assert find_checkpoint(f"./{name}").resolve() == tmp_path / name
 
 
 @pytest.mark.parametrize("name", ["./missing", "../missing", "~/missing", "/no/such/folder", "a/b/c"])
