@@ -18,6 +18,8 @@ from .cache import KeyValueCache
 
 # Sequences are attended together while at least this part of the padded square is pieces.
 LEAST_FILL = 0.75
+# Longer ones are attended alone, as they stand: padding costs more than a call.
+LONGEST_PADDED = 32
 # Padded rows of attention computed at once; bounds the memory of scores at any batch size.
 ROWS_AT_ONCE = 16384
 
@@ -97,29 +99,43 @@ def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> tuple[T
 
 @dataclass
 class _Group:
-    """Sequences of similar length, padded to the longest for attention.
+    """Sequences of similar length that stand one after the other, attended together.
 
-    rows (Tensor): Where each piece stands in the packed batch; padding points at its sequence's last piece.
-        Shape (sequences * length,).
-    places (Tensor): The rows that are pieces. Shape (pieces,).
-    real (Tensor | None): Indices of pieces among rows; None if all are. Shape (pieces,).
+    sequences (int): How many.
+    length (int): Pieces of the longest.
+    pieces (int): Pieces of all.
+    rows (Tensor | None): Which piece of the group stands at each place of the padded square; padding repeats its
+        sequence's last piece. None if all are as long as the longest. Shape (sequences * length,).
+    real (Tensor | None): The places that are no padding. Shape (pieces,).
     """
 
     sequences: int
     length: int
-    rows: Tensor
-    places: Tensor
-    real: Tensor | None
+    pieces: int
+    rows: Tensor | None = None
+    real: Tensor | None = None
+
+    def pad(self, packed: Tensor) -> Tensor:
+        """(pieces, n_head, head_dim) to (sequences, n_head, length, head_dim)."""
+        # index_select, not indexing: its gradient is an addition by index instead of a sort.
+        square = packed if self.rows is None else packed.index_select(0, self.rows)
+        return square.unflatten(0, (self.sequences, self.length)).transpose(1, 2)
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """(sequences, n_head, length, head_dim) to (pieces, n_head * head_dim)."""
+        square = padded.transpose(1, 2).flatten(0, 1).flatten(1)
+        return square if self.real is None else square.index_select(0, self.real)
 
 
 class PackedView:
     """Sequences one after the other without padding.
 
-    Padding is on the right inside attention, where a causal mask hides it from every piece: one bias
-    serves all sequences, and no row needs a mask of its own.
+    Inside, they stand longest first: `arrange` brings a batch into that order before the first layer, `restore`
+    brings the result back after the last, and attention in between takes runs of alike sequences as they stand.
+    Short ones are padded to the longest of their run; padding is on the right there, where a causal mask hides it
+    from every piece, so that one bias serves all sequences and no row needs a mask of its own.
 
-    lengths (Sequence[int]): Pieces of each sequence, each at least 1. Batches whose sequences are sorted by
-        length pad least, any order is allowed.
+    lengths (Sequence[int]): Pieces of each sequence, each at least 1.
     slopes (Tensor): Shape (n_head,).
     RAISES (InputError): A length below 1.
     """
@@ -129,51 +145,67 @@ class PackedView:
             raise InputError(
                 f"Expected one or more sequences of at least one piece, got lengths {list(lengths)[:20]}."
             )
-        self.groups = _group(lengths, slopes.device)
-        self.bias = causal_alibi(slopes, max(lengths))  # (n_head, longest, longest)
-        # Where each piece of the batch stands among the pieces in the order of the groups.
-        self.order = torch.cat([group.places for group in self.groups]).argsort()
+        order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+        self.groups = [_make_group(group, slopes.device) for group in _group([lengths[i] for i in order])]
+        self.bias = causal_alibi(slopes, lengths[order[0]])  # (n_head, longest, longest)
+        self._places = None if order == sorted(order) else _places(lengths, order, slopes.device)
+
+    def arrange(self, packed: Tensor) -> Tensor:
+        """RETURNS (Tensor): The batch with its sequences longest first. Shape (pieces, ...)."""
+        return packed if self._places is None else packed.index_select(0, self._places)
+
+    def restore(self, arranged: Tensor) -> Tensor:
+        """RETURNS (Tensor): What `arrange` has arranged, as it was. Shape (pieces, ...)."""
+        return arranged if self._places is None else arranged.index_select(0, self._places.argsort())
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
-        """See BatchView. Leading dimensions (pieces,)."""
+        """See BatchView. Leading dimensions (pieces,), arranged."""
+        sizes = [group.pieces for group in self.groups]
+        parts = zip(self.groups, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
         contexts = []
-        for group in self.groups:
-            shape = (group.sequences, group.length, *query.shape[1:])
-            # index_select, not indexing: its gradient is an addition by index instead of a sort.
-            q, k, v = (x.index_select(0, group.rows).view(shape).transpose(1, 2) for x in (query, key, value))
+        for group, q, k, v in parts:
             bias = self.bias[None, :, : group.length, : group.length]
-            context = attend(q, k, v, bias, dropout)  # (sequences, n_head, length, head_dim)
-            context = context.transpose(1, 2).reshape(group.rows.shape[0], -1)
-            contexts.append(context if group.real is None else context.index_select(0, group.real))
-        return torch.cat(contexts).index_select(0, self.order)
+            contexts.append(group.unpad(attend(group.pad(q), group.pad(k), group.pad(v), bias, dropout)))
+        return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
 
 
-def _group(lengths: Sequence[int], device: torch.device) -> list[_Group]:
-    """Put sequences of similar length together, longest first."""
-    starts = [0]
-    for length in lengths:
-        starts.append(starts[-1] + length)
-    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+def _group(lengths: Sequence[int]) -> list[list[int]]:
+    """Cut sorted lengths into runs to attend together.
+
+    lengths (Sequence[int]): Longest first.
+    RETURNS (list[list[int]]): The lengths of each run.
+    """
     groups: list[list[int]] = []
-    pieces = longest = 0
-    for i in order:
-        padded = (len(groups[-1]) + 1) * longest if groups else 0
-        if not groups or pieces + lengths[i] < LEAST_FILL * padded or padded > ROWS_AT_ONCE:
+    for length in lengths:
+        if not groups or not _joins(groups[-1], length):
             groups.append([])
-            pieces, longest = 0, lengths[i]
-        groups[-1].append(i)
-        pieces += lengths[i]
-    return [_make_group([(starts[i], lengths[i]) for i in members], device) for members in groups]
+        groups[-1].append(length)
+    return groups
 
 
-def _make_group(members: list[tuple[int, int]], device: torch.device) -> _Group:
-    start = torch.tensor([s for s, _ in members], device=device)
-    length = torch.tensor([n for _, n in members], device=device)
-    longest = members[0][1]
-    steps = torch.arange(longest, device=device)
-    rows = start[:, None] + torch.minimum(steps[None, :], length[:, None] - 1)  # (sequences, longest)
-    real = steps[None, :] < length[:, None]
-    if all(n == longest for _, n in members):
-        return _Group(len(members), longest, rows.flatten(), rows.flatten(), None)
-    real = (steps[None, :] < length[:, None]).flatten().nonzero()[:, 0]
-    return _Group(len(members), longest, rows.flatten(), rows.flatten()[real], real)
+def _joins(group: Sequence[int], length: int) -> bool:
+    """Whether a sequence is attended with the ones before it: always if none needs padding, else if all are short
+    (a longer one is worth a call of its own) and enough of the square is pieces.
+    """
+    longest, padded = group[0], group[0] * (len(group) + 1)
+    if padded > ROWS_AT_ONCE:
+        return False
+    return length == longest or (longest <= LONGEST_PADDED and sum(group) + length >= LEAST_FILL * padded)
+
+
+def _make_group(lengths: Sequence[int], device: torch.device) -> _Group:
+    longest, pieces = lengths[0], sum(lengths)
+    if longest == lengths[-1]:
+        return _Group(len(lengths), longest, pieces)
+    length = torch.tensor(lengths, device=device)[:, None]
+    start = length.cumsum(dim=0) - length
+    steps = torch.arange(longest, device=device)[None, :]
+    rows = start + torch.minimum(steps, length - 1)  # (sequences, longest)
+    real = (steps < length).flatten().nonzero()[:, 0]
+    return _Group(len(lengths), longest, pieces, rows.flatten(), real)
+
+
+def _places(lengths: Sequence[int], order: Sequence[int], device: torch.device) -> Tensor:
+    """RETURNS (Tensor): The pieces of a batch in the given order of its sequences. Shape (pieces,)."""
+    pieces = torch.arange(sum(lengths), device=device).split(list(lengths))
+    return torch.cat([pieces[i] for i in order])

@@ -152,10 +152,11 @@ class BloomModel(BloomPreTrainedModel):
                 f"Expected packed ids of shape ({sum(lengths)},) for {len(lengths)} sequences, "
                 f"got {tuple(input_ids.shape)}."
             )
-        embeds = self._embed(input_ids, None)
         if not len(lengths):
-            return [embeds] * (len(self.h) + 1 if keep_all else 1)
-        return self._run(embeds, PackedView(lengths, self._slopes(embeds.device)), keep_all)
+            return [self._embed(input_ids, None)] * (len(self.h) + 1 if keep_all else 1)
+        view = PackedView(lengths, self._slopes(input_ids.device))
+        embeds = self._embed(view.arrange(input_ids), None)
+        return [view.restore(states) for states in self._run(embeds, view, keep_all)]
 
     def _run(self, embeds: Tensor, view: BatchView, keep_all: bool) -> list[Tensor]:
         """The blocks, on either view. RETURNS (list[Tensor]): All states, or only the last."""

@@ -72,7 +72,7 @@ def _find(spellings: tuple[str | None, ...], index: Mapping[str, int], name: str
     if spellings[0] is None:
         return MISSING
     for spelling in spellings:
-        if spelling in index:
+        if spelling is not None and spelling in index:
             return index[spelling]
     raise ConfigError(
         f"{name!r} got the gold label {spellings[-1] or spellings[0]!r}, which it does not know. "

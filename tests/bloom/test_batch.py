@@ -5,7 +5,7 @@ import torch
 
 from spacy_bloom import BloomConfig, BloomModel
 from spacy_bloom.bloom.alibi import alibi_slopes
-from spacy_bloom.bloom.batch import LEAST_FILL, ROWS_AT_ONCE, PackedView, PaddedView
+from spacy_bloom.bloom.batch import LEAST_FILL, LONGEST_PADDED, ROWS_AT_ONCE, PackedView, PaddedView
 from spacy_bloom.bloom.cache import KeyValueCache
 from spacy_bloom.errors import InputError
 
@@ -106,9 +106,10 @@ def test_sequences_do_not_attend_to_each_other(model):
     hook = model.word_embeddings.register_forward_hook(lambda module, ids, output: embeddings.append(output))
     states = model.encode_packed(torch.cat(rows), lengths).split(lengths)
     hook.remove()
+    view = PackedView(lengths, alibi_slopes(1))  # embeddings stand in its arrangement
     for i, state in enumerate(states):
         (grad,) = torch.autograd.grad(state.square().sum(), embeddings, retain_graph=True)
-        reached = [part.abs().sum().item() > 0 for part in grad.split(lengths)]
+        reached = [part.abs().sum().item() > 0 for part in view.restore(grad).split(lengths)]
         assert reached == [j == i for j in range(len(rows))]
 
 
@@ -140,16 +141,33 @@ def test_number_of_threads_does_not_matter(model, difference, threads):
 
 
 def test_groups_cover_every_piece_once_and_bound_the_padding():
-    lengths = [1, 50, 3, 49, 2, 48, *[400] * 60]
+    lengths = [1, 20, 3, 19, 2, 18, 50, 49, *[400] * 60]
     view = PackedView(lengths, alibi_slopes(2))
-    places = torch.cat([group.places for group in view.groups])
-    assert sorted(places.tolist()) == list(range(sum(lengths)))
+    assert sum(group.pieces for group in view.groups) == sum(lengths)
     assert sum(group.sequences for group in view.groups) == len(lengths)
     for group in view.groups:
-        assert group.rows.shape == (group.sequences * group.length,)
-        assert group.sequences * group.length <= ROWS_AT_ONCE + group.length
-        assert group.places.shape[0] >= LEAST_FILL * group.rows.shape[0]
+        square = group.sequences * group.length
+        assert square <= ROWS_AT_ONCE
+        assert group.pieces >= LEAST_FILL * square
+        if group.rows is None:
+            assert group.pieces == square
+        else:
+            assert group.length <= LONGEST_PADDED
+            assert group.rows[group.real].tolist() == list(range(group.pieces))
+    assert any(group.rows is not None for group in view.groups)
     assert view.bias.shape == (2, 400, 400)
+
+
+@pytest.mark.parametrize("lengths", [[3], [5, 4, 4, 1], [1, 4, 2, 4], [2, 2, 2]])
+def test_arranging_puts_the_longest_first_and_restoring_undoes_it(lengths):
+    view = PackedView(lengths, alibi_slopes(2))
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    arranged = view.arrange(owner)
+    runs = arranged.unique_consecutive().tolist()
+    assert sorted(runs) == list(range(len(lengths)))
+    assert [lengths[i] for i in runs] == sorted(lengths, reverse=True)
+    packed = torch.randn(sum(lengths), 3)
+    assert torch.equal(view.restore(view.arrange(packed)), packed)
 
 
 def test_shapes_of_a_packed_view():

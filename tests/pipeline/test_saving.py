@@ -145,7 +145,7 @@ def test_computing_in_half_precision(make_nlp, make_examples, predictions, tmp_p
 
 def test_bytes_over_the_limit(trained, monkeypatch, tmp_path):
     monkeypatch.setattr(shim_module, "MAX_BYTES", 1000)
-    with pytest.raises(CheckpointError, match="Use to_disk"):
+    with pytest.raises(CheckpointError, match="nlp.to_disk has no limit"):
         trained.to_bytes()
     trained.to_disk(tmp_path / "nlp")  # has no limit
 

@@ -173,7 +173,7 @@ def test_finishing_an_update_before_the_weights_are_loaded(checkpoint):
 
 def test_bytes_over_the_limit_say_what_to_do(shim, monkeypatch):
     monkeypatch.setattr(shim_module, "MAX_BYTES", 1000)
-    with pytest.raises(CheckpointError, match="Use to_disk"):
+    with pytest.raises(CheckpointError, match="nlp.to_disk has no limit"):
         shim.to_bytes()
 
 
