@@ -1,7 +1,7 @@
 # make demo   entities in many languages with the bundled model (TEXT="..." for your own sentence)
 # make test   install and run the tests
 # make lint   ruff and mypy
-# make bench  the measurements of docs/measurements.md (long)
+# make bench  speed, memory, saving and loading (long; benchmarks/ner.py has the entities)
 
 PYTHON ?= python3
 VENV := .venv
