@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 
@@ -118,7 +118,7 @@ class BloomTokenizerFast(tokenizer.BloomTokenizerFast):
         revision: str | None = None,
         local_files_only: bool = False,
         **config: Any,
-    ) -> "BloomTokenizerFast":
+    ) -> Self:
         """Load a checkpoint's tokenizer.
 
         name (str | PathLike): Bundled name, directory in the Hugging Face layout, or Hub name.
@@ -127,6 +127,4 @@ class BloomTokenizerFast(tokenizer.BloomTokenizerFast):
         RAISES (CheckpointError, ConfigError): No such checkpoint, or a damaged one.
         """
         path = find_checkpoint(name, revision=revision, local_files_only=local_files_only, weights=False)
-        loaded = cls.from_directory(path, **config)
-        assert isinstance(loaded, cls)
-        return loaded
+        return cls.from_directory(path, **config)

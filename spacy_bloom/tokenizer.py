@@ -5,7 +5,7 @@ import os
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy
 import torch
@@ -16,6 +16,7 @@ from .errors import ConfigError, InputError
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+# In the order of their ids in BLOOM, 0 to 3.
 SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
 DEFAULTS = {
     **SPECIAL_TOKENS,
@@ -259,7 +260,7 @@ class BloomTokenizerFast:
         return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
 
     @classmethod
-    def from_directory(cls, path: str | os.PathLike, **config: Any) -> "BloomTokenizerFast":
+    def from_directory(cls, path: str | os.PathLike, **config: Any) -> Self:
         """Read `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
 
         path (str | PathLike): Directory in the Hugging Face layout.
@@ -276,7 +277,7 @@ class BloomTokenizerFast:
         return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
 
     @classmethod
-    def from_strings(cls, tokenizer_json: bytes, config: dict[str, Any]) -> "BloomTokenizerFast":
+    def from_strings(cls, tokenizer_json: bytes, config: dict[str, Any]) -> Self:
         """RETURNS (BloomTokenizerFast): The tokenizer that the content of a tokenizer.json describes.
         RAISES (ConfigError): The content is not a tokenizer.
         """

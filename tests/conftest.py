@@ -116,3 +116,16 @@ def tiny_checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize):
     randomize(BloomForCausalLM(config)).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize) -> str:
+    """A directory with a random language model of 32 hidden numbers and 2 layers. Read it; copy it to change
+    it.
+    """
+    path = tmp_path_factory.mktemp("bloom") / "random-bloom"
+    tokenizer = BloomTokenizerFast(Tokenizer.from_str(tiny_tokenizer_json))
+    config = BloomConfig(vocab_size=len(tokenizer) + 8, hidden_size=32, n_layer=2, n_head=4, pad_token_id=3)
+    randomize(BloomForCausalLM(config)).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return str(path)

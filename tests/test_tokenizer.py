@@ -48,7 +48,7 @@ def our_tokenizer(tiny_tokenizer_json):
     return make
 
 
-def same(ours, theirs, names=("input_ids", "attention_mask")):
+def assert_same(ours, theirs, names=("input_ids", "attention_mask")):
     for name in names:
         assert ours[name] == theirs[name], name
 
@@ -61,7 +61,7 @@ OFFSETS = ("input_ids", "attention_mask", "offset_mapping")
 def test_ids_and_offsets_are_hugging_faces(our_tokenizer, hf_tokenizer, text, add_prefix_space):
     ours = our_tokenizer(add_prefix_space=add_prefix_space)
     theirs = hf_tokenizer(add_prefix_space=add_prefix_space)
-    same(ours(text, return_offsets_mapping=True), theirs(text, return_offsets_mapping=True), OFFSETS)
+    assert_same(ours(text, return_offsets_mapping=True), theirs(text, return_offsets_mapping=True), OFFSETS)
     assert ours.tokenize(text) == theirs.tokenize(text)
     assert ours.encode(text) == theirs.encode(text)
     ids = ours.encode(text)
@@ -74,7 +74,7 @@ def test_ids_and_offsets_are_hugging_faces(our_tokenizer, hf_tokenizer, text, ad
 def test_ids_and_offsets_on_any_text(tiny_tokenizer_json, text):
     ours = BloomTokenizerFast(Tokenizer.from_str(tiny_tokenizer_json))
     theirs = transformers.BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json))
-    same(ours(text, return_offsets_mapping=True), theirs(text, return_offsets_mapping=True), OFFSETS)
+    assert_same(ours(text, return_offsets_mapping=True), theirs(text, return_offsets_mapping=True), OFFSETS)
 
 
 @pytest.mark.skipif(not TEXT_FOLDER.is_dir(), reason=f"the text collection is not at {TEXT_FOLDER}")
@@ -110,9 +110,11 @@ def test_ids_and_offsets_on_texts_of_many_languages(tiny_tokenizer, hf_tokenizer
 def test_padding_and_truncation(our_tokenizer, hf_tokenizer, side, options):
     ours, theirs = our_tokenizer(padding_side=side), hf_tokenizer(padding_side=side)
     options = {**options, "return_offsets_mapping": True}
-    same(ours(TEXTS, **options), theirs(TEXTS, **options), OFFSETS)
+    assert_same(ours(TEXTS, **options), theirs(TEXTS, **options), OFFSETS)
     other = "left" if side == "right" else "right"
-    same(ours(TEXTS, padding_side=other, **options), theirs(TEXTS, padding_side=other, **options), OFFSETS)
+    assert_same(
+        ours(TEXTS, padding_side=other, **options), theirs(TEXTS, padding_side=other, **options), OFFSETS
+    )
 
 
 def test_one_text_is_a_batch_of_one(tiny_tokenizer):
@@ -137,7 +139,7 @@ def test_a_generator_is_read_once(tiny_tokenizer):
 def test_words(our_tokenizer, hf_tokenizer, words):
     ours, theirs = our_tokenizer(add_prefix_space=True), hf_tokenizer(add_prefix_space=True)
     options = dict(is_split_into_words=True, return_offsets_mapping=True)
-    same(ours(words, **options), theirs(words, **options), OFFSETS)
+    assert_same(ours(words, **options), theirs(words, **options), OFFSETS)
 
 
 @pytest.mark.parametrize("kind, array", [("pt", torch.Tensor), ("np", numpy.ndarray)])
@@ -239,7 +241,7 @@ def test_hugging_face_loads_ours(tmp_path, our_tokenizer, options):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
     assert type(theirs) is transformers.BloomTokenizerFast
     asked = dict(padding=True, return_offsets_mapping=True)
-    same(ours(TEXTS, **asked), theirs(TEXTS, **asked), OFFSETS)
+    assert_same(ours(TEXTS, **asked), theirs(TEXTS, **asked), OFFSETS)
     assert theirs.add_prefix_space == ours.add_prefix_space
 
 
@@ -254,7 +256,7 @@ def test_ours_loads_hugging_faces(tmp_path, hf_tokenizer, options):
     # A file that names no side means "left" here, as generation needs it, and "right" there.
     assert ours.padding_side == options.get("padding_side", "left")
     asked = dict(padding=True, padding_side=ours.padding_side, return_offsets_mapping=True)
-    same(ours(TEXTS, **asked), theirs(TEXTS, **asked), OFFSETS)
+    assert_same(ours(TEXTS, **asked), theirs(TEXTS, **asked), OFFSETS)
 
 
 def test_saving_keeps_everything(tmp_path, our_tokenizer):

@@ -31,9 +31,8 @@ def attend_with_weights(
         Shapes (batch, n_head, queries, head_dim) and (batch, n_head, queries, keys).
     """
     scale = 1.0 / math.sqrt(query.shape[-1])
-    scores = torch.matmul(
-        query.float() * scale, key.float().transpose(-1, -2)
-    )  # (batch, n_head, queries, keys)
+    # (batch, n_head, queries, keys)
+    scores = torch.matmul(query.float() * scale, key.float().transpose(-1, -2))
     weights = F.softmax(scores + bias, dim=-1).to(value.dtype)
     weights = F.dropout(weights, dropout, training=dropout > 0.0)
     return torch.matmul(weights, value), weights

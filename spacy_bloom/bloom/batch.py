@@ -63,9 +63,8 @@ class PaddedView:
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """See BatchView. Leading dimensions (batch, length)."""
-        query, key, value = (
-            x.transpose(1, 2) for x in (query, key, value)
-        )  # (batch, n_head, length, head_dim)
+        # 3 x (batch, n_head, length, head_dim)
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
         if self.cache is not None:
             key, value = self.cache.update(layer, key, value)
         if self.fused:

@@ -25,19 +25,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 # Shards bound what is held twice when weights are converted while they are written.
 MAX_SHARD_BYTES = 2 * 1024**3
 
-DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
-
 
 @dataclass(frozen=True)
 class Weight:
@@ -45,12 +32,10 @@ class Weight:
 
     path (Path): The file that holds it.
     shape (tuple[int, ...]): Its shape.
-    dtype (torch.dtype): Its dtype in the file.
     """
 
     path: Path
     shape: tuple[int, ...]
-    dtype: torch.dtype
 
 
 class WeightFiles:
@@ -66,7 +51,7 @@ class WeightFiles:
         self._bins: dict[Path, dict[str, Tensor]] = {}
         self._opened: dict[Path, Any] = {}  # one map for all weights of a file
         for file in _weight_files(path):
-            found = self._open_bin(file) if file.suffix == ".bin" else _safetensors_header(file)
+            found = self._open_bin(file) if file.suffix == ".bin" else self._open_safetensors(file)
             again = sorted(set(found) & set(self.weights))
             if again:
                 raise CheckpointError(f"{file} holds weights that another shard holds too: {again[:5]}.")
@@ -77,8 +62,6 @@ class WeightFiles:
         file = self.weights[name].path
         if file in self._bins:
             return self._bins[file][name]
-        if file not in self._opened:
-            self._opened[file] = safe_open(file, framework="pt")
         return self._opened[file].get_tensor(name)
 
     @property
@@ -88,6 +71,17 @@ class WeightFiles:
 
     def __str__(self) -> str:
         return str(self.path)
+
+    def _open_safetensors(self, file: Path) -> dict[str, Weight]:
+        """Read the header; the library checks that it adds up to the file's size."""
+        try:
+            opened = safe_open(file, framework="pt")
+            names = opened.keys()
+            found = {name: Weight(file, tuple(opened.get_slice(name).get_shape())) for name in names}
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{file} is not a safetensors file: {error}") from None
+        self._opened[file] = opened
+        return found
 
     def _open_bin(self, file: Path) -> dict[str, Weight]:
         try:
@@ -107,7 +101,7 @@ class WeightFiles:
                 f"Expected {file} to hold plain tensors only. These are not: {strange[:5]}."
             )
         self._bins[file] = dict(state)
-        return {name: Weight(file, tuple(value.shape), value.dtype) for name, value in state.items()}
+        return {name: Weight(file, tuple(value.shape)) for name, value in state.items()}
 
 
 def _first_line(error: Exception) -> str:
@@ -123,19 +117,6 @@ def _is_plain(value: object) -> bool:
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
     return not value.is_quantized and value.untyped_storage().nbytes() >= value.numel() * value.itemsize
-
-
-def _safetensors_header(file: Path) -> dict[str, Weight]:
-    """Names, shapes and dtypes; the library checks that they add up to the file's size."""
-    try:
-        with safe_open(file, framework="pt") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 (not a dict)
-            return {
-                name: Weight(file, tuple(part.get_shape()), DTYPES.get(part.get_dtype(), torch.uint8))
-                for name, part in slices.items()
-            }
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{file} is not a safetensors file: {error}") from None
 
 
 def _weight_files(path: Path) -> list[Path]:
@@ -212,9 +193,8 @@ def save_weights(
 def taking_names(path: Path) -> Iterator[Callable[[str], Path]]:
     """Hand out temporary files that take their names, in order, once all of them are written."""
     taken: list[tuple[Path, Path]] = []
-    modes: list[
-        int
-    ] = []  # as the user's umask has it; safetensors makes files that only their owner can read
+    # As the user's umask has them; safetensors makes files that only their owner can read.
+    modes: list[int] = []
 
     def take(name: str) -> Path:
         partial = path / f".{name}.partial"

@@ -20,7 +20,7 @@ from wasabi import msg
 from ..config import BloomConfig
 from ..errors import BloomError, CheckpointError, InputError
 from ..pretrained import BloomForCausalLM, BloomTokenizerFast
-from ..training.lm import DTYPES, LMTrainer
+from ..training.lm import LMTrainer
 from ..training.lm_data import EncodedFile, TextFile, encode_file, read_text_file
 from ..training.lm_state import Progress, read_progress, state_path
 from ..training.tokenizer_training import train_tokenizer
@@ -230,7 +230,7 @@ def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
 
 def _train(trainer: LMTrainer, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, output: Path) -> None:
     """Run the loop under a progress bar and save the checkpoints."""
-    dtype = DTYPES[trainer.config.save_dtype]
+    dtype = trainer.config.save_dtype
     with _stop_on_signal(trainer), LMDisplay(trainer.fraction) as display:
         for report in trainer.train():
             display.show(report)
@@ -241,9 +241,7 @@ def _train(trainer: LMTrainer, model: BloomForCausalLM, tokenizer: BloomTokenize
         msg.good("Saved the trained model", output / "model-last")
 
 
-def _save_checkpoint(
-    model: BloomForCausalLM, tokenizer: BloomTokenizerFast, path: Path, dtype: torch.dtype
-) -> None:
+def _save_checkpoint(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, path: Path, dtype: str) -> None:
     model.save_pretrained(path, dtype=dtype)
     tokenizer.save_pretrained(path)
 

@@ -1,6 +1,7 @@
 """Tagging schemes of spans (BIO, BILUO, BIOES, IO): what may follow what, and the best legal sequence."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy
 from numpy.typing import NDArray
@@ -26,6 +27,12 @@ def parse_tag(tag: str) -> tuple[str, str]:
 def bio_tags(labels: Sequence[str]) -> list[str]:
     """RETURNS (list[str]): The tags of span labels: O, B-X, I-X, B-Y, ..."""
     return [OUTSIDE] + [f"{prefix}-{label}" for label in labels for prefix in "BI"]
+
+
+@lru_cache(maxsize=64)
+def tag_scheme(tags: tuple[str, ...]) -> "TagScheme":
+    """RETURNS (TagScheme): Of a list of tags, made once."""
+    return TagScheme(tags)
 
 
 class TagScheme:

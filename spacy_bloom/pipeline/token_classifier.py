@@ -21,7 +21,7 @@ from ..errors import ConfigError, NotTrainedError
 from ..thinc_layers.token_classifier import keeping_output, load_classifier, set_output
 from .gold_tags import gold_labels, gold_tags
 from .streaming import pipe_batches
-from .tag_scheme import TagScheme, bio_tags, parse_tag
+from .tag_scheme import TagScheme, bio_tags, parse_tag, tag_scheme
 
 TARGETS = ("ents", "tag", "pos", "spans")
 
@@ -246,7 +246,7 @@ class BloomTokenClassifier(TrainablePipe):
         """RETURNS (list[Prediction]): Tags and probabilities of each Doc; nothing is written on the Docs."""
         docs = list(docs)
         self._get_ready()
-        scheme = TagScheme(self.tags) if self.cfg["target"] in ("ents", "spans") else None
+        scheme = tag_scheme(self.tags) if self.cfg["target"] in ("ents", "spans") else None
         # Layers below cannot run on a batch without any token; in other batches empty Docs do no harm.
         logits = self.model.predict(docs) if any(len(doc) for doc in docs) else [None] * len(docs)
         return [
@@ -274,7 +274,7 @@ class BloomTokenClassifier(TrainablePipe):
     def _free_spans(self, doc: Doc, tags: NDArray, kept: list[Span]) -> list[Span]:
         """RETURNS (list[Span]): The predicted spans that overlap none of the kept ones."""
         taken = {i for span in kept for i in range(span.start, span.end)}
-        found = TagScheme(self.tags).spans(tags)
+        found = tag_scheme(self.tags).spans(tags)
         return [Span(doc, *span) for span in found if not taken or taken.isdisjoint(range(span[0], span[1]))]
 
     def _write_spans(self, doc: Doc, tags: NDArray, probabilities: NDArray) -> None:

@@ -18,7 +18,7 @@ from .lm_data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
 from .lm_state import Progress, load_state, save_state, state_path
 from .losses import lm_loss, piece_nll
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+SAVE_DTYPES = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class TrainingConfig:
             raise ConfigError("training.accumulate_gradient is 0; it must be at least 1.")
         if self.learning_rate_floor > 1 or self.beta1 >= 1 or self.beta2 >= 1:
             raise ConfigError("In [training], learning_rate_floor must be <= 1, beta1 and beta2 < 1.")
-        if self.save_dtype not in DTYPES:
-            raise ConfigError(f"training.save_dtype is {self.save_dtype!r}; expected one of {list(DTYPES)}.")
+        if self.save_dtype not in SAVE_DTYPES:
+            raise ConfigError(f"training.save_dtype is {self.save_dtype!r}; expected one of {SAVE_DTYPES}.")
 
 
 @dataclass(frozen=True)

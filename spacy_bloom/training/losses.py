@@ -8,7 +8,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-IGNORED = -100  # the label that F.cross_entropy ignores too
+from ..bloom.heads import IGNORED_LABEL
 
 # Pieces per chunk. A chunk of logits is 12 MB with 12,288 embedding rows, 250 MB with BLOOM's 250,880.
 CHUNK_SIZE = 256
@@ -40,7 +40,7 @@ def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int
     RETURNS (Tensor): In nats. Shape (pieces,), float32 (float64 for float64 inputs).
     """
     losses = [
-        F.cross_entropy(_logits(h, weight), y, ignore_index=IGNORED, reduction="none")
+        F.cross_entropy(_logits(h, weight), y, ignore_index=IGNORED_LABEL, reduction="none")
         for h, y in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True)
     ]
     return torch.cat(losses)
@@ -54,7 +54,7 @@ class _ChunkedCrossEntropy(Function):
         d_hidden = torch.empty_like(hidden) if wants_hidden else None
         d_weight = torch.zeros_like(weight, dtype=sums) if wants_weight else None
         total = torch.zeros((), dtype=sums, device=hidden.device)
-        scale = 1.0 / max(int((labels != IGNORED).sum()), 1)
+        scale = 1.0 / max(int((labels != IGNORED_LABEL).sum()), 1)
         for start in range(0, len(labels), chunk_size):
             chunk = slice(start, start + chunk_size)
             loss, d_logits = _chunk_loss(_logits(hidden[chunk], weight), labels[chunk])
@@ -89,7 +89,7 @@ def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     labels (Tensor): Shape (chunk,).
     RETURNS (tuple[Tensor, Tensor]): Shapes () and (chunk, vocab).
     """
-    kept = (labels != IGNORED).unsqueeze(1)  # (chunk, 1)
+    kept = (labels != IGNORED_LABEL).unsqueeze(1)  # (chunk, 1)
     columns = labels.unsqueeze(1).clamp(min=0)  # (chunk, 1)
     normalizer = logits.logsumexp(dim=1, keepdim=True)  # (chunk, 1)
     loss = ((normalizer - logits.gather(1, columns)) * kept).sum()

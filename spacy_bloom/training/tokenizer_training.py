@@ -7,8 +7,7 @@ import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from ..errors import ConfigError
-
-SPECIAL_TOKENS = ("<unk>", "<s>", "</s>", "<pad>")  # ids 0 to 3, as in BLOOM
+from ..tokenizer import SPECIAL_TOKENS
 
 # SOURCE: tokenizer.json of the BLOOM checkpoints.
 WORDS = " ?[^(\\s|[.,!?…。，、।۔،])]+"
@@ -68,7 +67,9 @@ def train_tokenizer(files: Sequence[Sequence[str]], config: TokenizerConfig, *, 
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocab_size,
         min_frequency=config.min_frequency,
-        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
+        special_tokens=[
+            AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS.values()
+        ],
         # Sorted, because the alphabet comes as a set; it is complete, so that nothing is ever unknown.
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

@@ -22,9 +22,7 @@ def draw(seed=0, dtype=torch.float32):
 def same(path, weights):
     read = WeightFiles(path)
     assert read.shapes == {name: tuple(value.shape) for name, value in weights.items()}
-    assert {name: weight.dtype for name, weight in read.weights.items()} == {
-        n: w.dtype for n, w in weights.items()
-    }
+    assert {name: read[name].dtype for name in read.weights} == {n: w.dtype for n, w in weights.items()}
     return all(torch.equal(read[name], value) for name, value in weights.items())
 
 
