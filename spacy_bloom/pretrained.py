@@ -1,6 +1,7 @@
 """The public classes: the core's classes with `from_pretrained` and `save_pretrained`."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -8,12 +9,17 @@ import torch
 
 from . import tokenizer
 from .bloom import heads, model
-from .checkpoint.files import CONFIG_FILE, MAX_SHARD_BYTES, WeightFiles, save_weights, taking_names
-from .checkpoint.load import load_model
+from .checkpoint.files import CONFIG_FILE, WeightFiles
+from .checkpoint.load import first_blocks, load_model
 from .checkpoint.names import TIED_HEAD
 from .checkpoint.sources import find_checkpoint
+from .checkpoint.writing import MAX_SHARD_SIZE, describe, save_weights, taking_names
 from .config import BloomConfig
 from .errors import InputError
+from .generation.config import GenerationConfig
+from .generation.mixin import GenerationMixin
+
+GENERATION_CONFIG_FILE = "generation_config.json"
 
 PretrainedT = TypeVar("PretrainedT", bound="PretrainedMixin")
 
@@ -46,6 +52,7 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         revision: str | None = None,
         local_files_only: bool = False,
         config: BloomConfig | None = None,
+        num_layers: int | None = None,
         **changes: Any,
     ) -> PretrainedT:
         """Load a checkpoint, mapped into memory where its dtype already fits.
@@ -56,28 +63,35 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         revision (str | None): Branch, tag or commit on the Hub.
         local_files_only (bool): Make no network call.
         config (BloomConfig | None): Instead of the checkpoint's `config.json`.
+        num_layers (int | None): Load the first blocks only; the weights of the others are not read.
         **changes: Fields of the config to change, for example `num_labels=5` for a new head.
         RETURNS (PretrainedT): The model in evaluation mode.
         RAISES (CheckpointError): No such checkpoint, or weights that are not what the config says.
         RAISES (ConfigError): A damaged config.
+        RAISES (InputError): More num_layers than there are, or an unknown dtype.
         """
         path = find_checkpoint(name, revision=revision, local_files_only=local_files_only)
         config = BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config
         config = config.replace(**changes) if changes else config
-        return load_model(cls, config, WeightFiles(path), dtype=to_dtype(dtype), device=device)
+        config, is_kept = first_blocks(config, num_layers)
+        files = WeightFiles(path, wanted=is_kept)
+        loaded = load_model(cls, config, files, dtype=to_dtype(dtype), device=device)
+        loaded._read_more(path)
+        return loaded
 
     def save_pretrained(
         self,
         path: str | os.PathLike,
         *,
         dtype: torch.dtype | str | None = None,
-        max_shard_bytes: int = MAX_SHARD_BYTES,
+        max_shard_size: int | str = MAX_SHARD_SIZE,
     ) -> None:
         """Write config and weights in the Hugging Face layout, as safetensors.
 
         path (str | PathLike): Directory, made if it does not exist.
         dtype (torch.dtype | str | None): Of the files; None keeps the model's.
-        max_shard_bytes (int): Larger models are written as shards with an index.
+        max_shard_size (int | str): Bytes, or text such as "500MB" or "2GiB". Larger models are written as
+            shards with an index.
         """
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
@@ -85,22 +99,41 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         weights = dict(self.state_dict())
         if self.config.tie_word_embeddings:
             weights.pop(TIED_HEAD, None)
-        save_weights(weights, path, dtype=stored, max_shard_bytes=max_shard_bytes)
-        architecture = {
-            "architectures": [type(self).__name__],
-            "torch_dtype": str(stored).removeprefix("torch."),
-        }
-        config = self.config.replace(extra={**self.config.extra, **architecture})
+        save_weights(weights, path, dtype=stored, max_shard_size=max_shard_size)
+        config = describe(self.config, [type(self).__name__], stored)
         with taking_names(path) as take:
             take(CONFIG_FILE).write_text(config.to_json_string(), encoding="utf8")
+            self._write_more(take)
+
+    def _read_more(self, path: Path) -> None:
+        """Read what a class keeps in files of its own."""
+
+    def _write_more(self, take: Callable[[str], Path]) -> None:
+        """Write it; `take` hands out files that take their names together."""
 
 
 class BloomModel(PretrainedMixin, model.BloomModel):
     __doc__ = model.BloomModel.__doc__
 
 
-class BloomForCausalLM(PretrainedMixin, heads.BloomForCausalLM):
+class BloomForCausalLM(PretrainedMixin, GenerationMixin, heads.BloomForCausalLM):
     __doc__ = heads.BloomForCausalLM.__doc__
+
+    def _read_more(self, path: Path) -> None:
+        if (path / GENERATION_CONFIG_FILE).is_file():
+            self.generation_config = GenerationConfig.from_json_file(path / GENERATION_CONFIG_FILE)
+
+    def _write_more(self, take: Callable[[str], Path]) -> None:
+        if self.generation_config is not None:
+            take(GENERATION_CONFIG_FILE).write_text(self.generation_config.to_json_string(), encoding="utf8")
+
+
+class BloomForSequenceClassification(PretrainedMixin, heads.BloomForSequenceClassification):
+    __doc__ = heads.BloomForSequenceClassification.__doc__
+
+
+class BloomForQuestionAnswering(PretrainedMixin, heads.BloomForQuestionAnswering):
+    __doc__ = heads.BloomForQuestionAnswering.__doc__
 
 
 class BloomForTokenClassification(PretrainedMixin, heads.BloomForTokenClassification):

@@ -13,6 +13,7 @@ ROOT = Path(spacy_bloom.__file__).parent
 LEVELS = {
     "errors": 0,
     "config": 0.5,  # raises errors
+    "published": 0.7,  # makes configs
     "bloom": 1,
     "tokenizer": 1,
     "checkpoint": 2,

@@ -2,13 +2,19 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import BloomConfig
 from ..errors import InputError
 from .model import BloomModel, BloomPreTrainedModel, draw_normal
-from .outputs import CausalLMOutput, TokenClassifierOutput
+from .outputs import (
+    CausalLMOutput,
+    QuestionAnsweringOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
 
 IGNORED_LABEL = -100  # the label of pieces that no loss is taken of, as everywhere in PyTorch
 
@@ -80,6 +86,132 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         return TokenClassifierOutput(
             logits, loss, output.past_key_values, output.hidden_states, output.attentions
         )
+
+
+class BloomForSequenceClassification(BloomPreTrainedModel):
+    """BLOOM with a linear classifier on the last real piece of each row, which has seen all of it.
+
+    config (BloomConfig): The geometry; id2label names the labels, problem_type the loss: "regression",
+        "single_label_classification" or "multi_label_classification". Without one it is told from the labels,
+        as in Hugging Face: regression for one label, else single-label for integers, multi-label for floats.
+    """
+
+    def __init__(self, config: BloomConfig) -> None:
+        super().__init__(config)
+        self.transformer = BloomModel(config)
+        self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
+        draw_normal(self.score.weight, config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        **options: Any,
+    ) -> SequenceClassifierOutput:
+        """
+        attention_mask (Tensor | None): Says which pieces are real; without one, all but the config's pad_token_id.
+            Shape (batch, past + length).
+        labels (Tensor | None): Ids of shape (batch,), or for regression and multi-label floats of shape
+            (batch, num_labels); a single target may also be of shape (batch,).
+        **options: As for BloomModel.
+        RETURNS (SequenceClassifierOutput): Logits, and the loss if there are labels.
+        """
+        output = self.transformer(input_ids, attention_mask=attention_mask, **options)
+        hidden = output.last_hidden_state
+        rows = torch.arange(hidden.shape[0], device=hidden.device)
+        last = self._last_real(input_ids, attention_mask, hidden)
+        logits = self.score(hidden[rows, last])
+        loss = None if labels is None else self._loss(logits, labels.to(logits.device))
+        return SequenceClassifierOutput(
+            logits, loss, output.past_key_values, output.hidden_states, output.attentions
+        )
+
+    def _last_real(self, input_ids: Tensor | None, mask: Tensor | None, hidden: Tensor) -> Tensor:
+        """RETURNS (Tensor): Place of the last real piece of each row, 0 if there is none. Shape (batch,)."""
+        length = hidden.shape[1]
+        pad = self.config.pad_token_id
+        if mask is not None:
+            real = mask[:, -length:] != 0
+        elif input_ids is not None and pad is not None:
+            real = input_ids != pad
+        else:
+            real = torch.ones(hidden.shape[:2], dtype=torch.bool)
+        places = torch.arange(length, device=hidden.device)
+        return (places * real.to(hidden.device)).argmax(dim=-1)
+
+    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        batch, num_labels = logits.shape
+        problem = self.config.problem_type or _problem_type(num_labels, labels)
+        by_id = problem == "single_label_classification"
+        if by_id and labels.shape == (batch,) and not labels.is_floating_point():
+            return F.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORED_LABEL)
+        if not by_id and (labels.shape == logits.shape or (num_labels == 1 and labels.shape == (batch,))):
+            loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
+            return loss(logits.float(), labels.reshape(logits.shape).float())
+        expected = f"ids of shape ({batch},)" if by_id else f"numbers of shape {tuple(logits.shape)}"
+        raise InputError(
+            f"Expected labels for {problem} as {expected}, got {labels.dtype} of shape {tuple(labels.shape)}."
+        )
+
+
+class BloomForQuestionAnswering(BloomPreTrainedModel):
+    """BLOOM with two scores on every piece: that an answer starts with it, and that one ends with it.
+
+    config (BloomConfig): The geometry.
+    """
+
+    def __init__(self, config: BloomConfig) -> None:
+        super().__init__(config)
+        self.transformer = BloomModel(config)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        draw_normal(self.qa_outputs.weight, config.initializer_range)
+        nn.init.zeros_(self.qa_outputs.bias)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        *,
+        start_positions: Tensor | None = None,
+        end_positions: Tensor | None = None,
+        **options: Any,
+    ) -> QuestionAnsweringOutput:
+        """
+        start_positions, end_positions (Tensor | None): First and last piece of the answer; rows whose answer lies
+            beyond the pieces are left out of the loss. Shape (batch,) or (batch, 1).
+        **options: As for BloomModel.
+        RETURNS (QuestionAnsweringOutput): Logits, and the loss if there are positions.
+        """
+        if (start_positions is None) != (end_positions is None):
+            raise InputError("Expected start_positions and end_positions together, got one of them.")
+        output = self.transformer(input_ids, **options)
+        start, end = self.qa_outputs(output.last_hidden_state).unbind(dim=-1)  # 2 x (batch, length)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+        return QuestionAnsweringOutput(
+            start, end, loss, output.past_key_values, output.hidden_states, output.attentions
+        )
+
+
+def _problem_type(num_labels: int, labels: Tensor) -> str:
+    if num_labels == 1:
+        return "regression"
+    return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
+
+
+def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
+    """Cross entropy over the pieces of each row, in float32. Shapes (batch, length) and (batch,) or (batch, 1)."""
+    batch, length = logits.shape
+    if positions.shape not in ((batch,), (batch, 1)) or positions.is_floating_point():
+        raise InputError(
+            f"Expected positions as integers of shape ({batch},), got {positions.dtype} of shape "
+            f"{tuple(positions.shape)}."
+        )
+    beyond = length  # as in Hugging Face: what lies after the pieces is no target
+    positions = positions.reshape(batch).long().clamp(0, beyond).to(logits.device)
+    return F.cross_entropy(logits.float(), positions, ignore_index=beyond)
 
 
 def _check_labels(labels: Tensor, logits: Tensor) -> None:

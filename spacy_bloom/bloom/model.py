@@ -191,10 +191,10 @@ class BloomModel(BloomPreTrainedModel):
         return self.word_embeddings(input_ids)
 
     def _check_cache(self, cache: KeyValueCache, batch: int) -> None:
-        if len(cache) != len(self.h) or (cache.length and cache[0][0].shape[0] != batch):
+        if len(cache) != len(self.h) or (cache.length and cache.batch != batch):
             raise InputError(
                 f"Expected past_key_values of {len(self.h)} blocks and {batch} rows, got {len(cache)} blocks"
-                + (f" and {cache[0][0].shape[0]} rows." if cache.length else ".")
+                + (f" and {cache.batch} rows." if cache.length else ".")
             )
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             raise InputError(

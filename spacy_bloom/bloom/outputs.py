@@ -54,3 +54,36 @@ class TokenClassifierOutput:
     past_key_values: KeyValueCache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class SequenceClassifierOutput:
+    """Output of the sequence classifier.
+
+    logits (Tensor): Shape (batch, num_labels).
+    loss (Tensor | None): By the config's problem_type. Shape ().
+    past_key_values, hidden_states, attentions: As in BloomModelOutput.
+    """
+
+    logits: Tensor
+    loss: Tensor | None = None
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class QuestionAnsweringOutput:
+    """Output of the question answerer.
+
+    start_logits, end_logits (Tensor): Of an answer that starts, ends with a piece. Shape (batch, length).
+    loss (Tensor | None): Mean of the two cross entropies, in nats. Shape ().
+    past_key_values, hidden_states, attentions: As in BloomModelOutput.
+    """
+
+    start_logits: Tensor
+    end_logits: Tensor
+    loss: Tensor | None = None
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None

@@ -1,17 +1,15 @@
-"""Reading and writing weights: safetensors, shards with an index, and weights-only `.bin` files."""
+"""Reading weights: safetensors, shards with an index, and weights-only `.bin` files."""
 
 import json
-import os
+import math
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError
@@ -22,8 +20,10 @@ SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN = "pytorch_model.bin"
 BIN_INDEX = "pytorch_model.bin.index.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
-# Shards bound what is held twice when weights are converted while they are written.
-MAX_SHARD_BYTES = 2 * 1024**3
+
+
+# Dtypes in a safetensors header, as torch calls them.
+DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -32,26 +32,36 @@ class Weight:
 
     path (Path): The file that holds it.
     shape (tuple[int, ...]): Its shape.
+    dtype (str): "float32" and the like; for other dtypes than those of weights, the file's own word.
     """
 
     path: Path
     shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def numel(self) -> int:
+        """RETURNS (int): How many numbers it holds."""
+        return math.prod(self.shape)
 
 
 class WeightFiles:
     """The weights of a checkpoint directory, mapped into memory and read only when asked for.
 
     path (Path): Directory with `model.safetensors`, `pytorch_model.bin`, or shards of one and an index.
+    wanted (Callable | None): Whether a weight is wanted, given its name; None wants all. Others are as if they
+        were not there, and shards that hold nothing else are not opened.
     RAISES (CheckpointError): No weights, a damaged file, or an index that names a file outside the directory.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wanted: Callable[[str], bool] | None = None) -> None:
         self.path = path
         self.weights: dict[str, Weight] = {}
         self._bins: dict[Path, dict[str, Tensor]] = {}
         self._opened: dict[Path, Any] = {}  # one map for all weights of a file
-        for file in _weight_files(path):
+        for file in weight_files(path, wanted=wanted):
             found = self._open_bin(file) if file.suffix == ".bin" else self._open_safetensors(file)
+            found = {name: weight for name, weight in found.items() if wanted is None or wanted(name)}
             again = sorted(set(found) & set(self.weights))
             if again:
                 raise CheckpointError(f"{file} holds weights that another shard holds too: {again[:5]}.")
@@ -76,8 +86,7 @@ class WeightFiles:
         """Read the header; the library checks that it adds up to the file's size."""
         try:
             opened = safe_open(file, framework="pt")
-            names = opened.keys()
-            found = {name: Weight(file, tuple(opened.get_slice(name).get_shape())) for name in names}
+            found = {name: _in_header(file, opened.get_slice(name)) for name in opened.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{file} is not a safetensors file: {error}") from None
         self._opened[file] = opened
@@ -101,7 +110,14 @@ class WeightFiles:
                 f"Expected {file} to hold plain tensors only. These are not: {strange[:5]}."
             )
         self._bins[file] = dict(state)
-        return {name: Weight(file, tuple(value.shape)) for name, value in state.items()}
+        return {
+            name: Weight(file, tuple(value.shape), str(value.dtype).removeprefix("torch."))
+            for name, value in state.items()
+        }
+
+
+def _in_header(file: Path, part: Any) -> Weight:
+    return Weight(file, tuple(part.get_shape()), DTYPES.get(part.get_dtype(), part.get_dtype()))
 
 
 def _first_line(error: Exception) -> str:
@@ -119,22 +135,31 @@ def _is_plain(value: object) -> bool:
     return not value.is_quantized and value.untyped_storage().nbytes() >= value.numel() * value.itemsize
 
 
-def _weight_files(path: Path) -> list[Path]:
+def has_weights(path: Path) -> bool:
+    """RETURNS (bool): Whether a directory holds a file or an index of weights, readable or not."""
+    return any((path / name).is_file() for name in (SAFETENSORS, SAFETENSORS_INDEX, BIN, BIN_INDEX))
+
+
+def weight_files(path: Path, *, wanted: Callable[[str], bool] | None = None) -> list[Path]:
+    """RETURNS (list[Path]): The files that hold a checkpoint's weights, or those of an index that hold wanted ones.
+    RAISES (CheckpointError): There are none, or an index names others than plain files that are there.
+    """
     for index, suffix in ((SAFETENSORS_INDEX, ".safetensors"), (BIN_INDEX, ".bin")):
         single = path / (SAFETENSORS if suffix == ".safetensors" else BIN)
         if single.is_file():
             return [single]
         if (path / index).is_file():
-            return _indexed_files(path / index, suffix)
+            return _indexed_files(path / index, suffix, wanted)
     raise CheckpointError(
         f"No weights in {path}. Expected one of {SAFETENSORS}, {SAFETENSORS_INDEX}, {BIN}, {BIN_INDEX}."
     )
 
 
-def _indexed_files(index: Path, suffix: str) -> list[Path]:
+def _indexed_files(index: Path, suffix: str, wanted: Callable[[str], bool] | None) -> list[Path]:
     """The shards that an index names. File names in it are input: plain names in the same directory only."""
     try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf8"))["weight_map"].values()))
+        weight_map = json.loads(index.read_text(encoding="utf8"))["weight_map"]
+        names = sorted({file for name, file in weight_map.items() if wanted is None or wanted(name)})
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{index} is not an index of weights: {error!r}.") from None
     for name in names:
@@ -146,97 +171,3 @@ def _indexed_files(index: Path, suffix: str) -> list[Path]:
     if missing:
         raise CheckpointError(f"{index} names files that are not there: {missing[:5]}.")
     return [index.parent / name for name in names]
-
-
-def save_weights(
-    weights: Mapping[str, Tensor],
-    path: Path,
-    *,
-    dtype: torch.dtype | None = None,
-    max_shard_bytes: int = MAX_SHARD_BYTES,
-) -> None:
-    """Write weights as one safetensors file, or as shards with an index.
-
-    All files are complete before any takes its name: a process killed while it writes leaves the old
-    checkpoint. If shards replace shards of the same names, the old index goes first: a process killed among
-    the renames leaves no checkpoint rather than a mixed one. Equal weights make equal bytes.
-
-    weights (Mapping[str, Tensor]): By name. Floating point ones are converted if a dtype is given.
-    path (Path): Directory, made if it does not exist.
-    dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
-    max_shard_bytes (int): A weight larger than this has a shard of its own.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    sizes = {name: value.numel() * _stored_dtype(value, dtype).itemsize for name, value in weights.items()}
-    shards = _shards(sizes, max_shard_bytes)
-    if len(shards) == 1:
-        names = [SAFETENSORS]
-    else:
-        names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    with taking_names(path) as take:
-        for name, members in zip(names, shards, strict=True):
-            converted = {m: _to_store(weights[m], dtype) for m in members}
-            save_file(converted, take(name), metadata={"format": "pt"})
-            del converted
-        if len(shards) > 1:
-            weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
-            index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-            take(SAFETENSORS_INDEX).write_text(
-                json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf8"
-            )
-    written = {*names, SAFETENSORS_INDEX} if len(shards) > 1 else set(names)
-    for old in _old_files(path, written):
-        old.unlink()
-
-
-@contextmanager
-def taking_names(path: Path) -> Iterator[Callable[[str], Path]]:
-    """Hand out temporary files that take their names, in order, once all of them are written."""
-    taken: list[tuple[Path, Path]] = []
-    # As the user's umask has them; safetensors makes files that only their owner can read.
-    modes: list[int] = []
-
-    def take(name: str) -> Path:
-        partial = path / f".{name}.partial"
-        partial.touch()
-        modes.append(partial.stat().st_mode)
-        taken.append((partial, path / name))
-        return partial
-
-    try:
-        yield take
-        if any(final.exists() for _, final in taken[:-1]):
-            (path / SAFETENSORS_INDEX).unlink(missing_ok=True)
-        for (partial, final), mode in zip(taken, modes, strict=True):
-            partial.chmod(mode)
-            os.replace(partial, final)
-    finally:
-        for partial, _ in taken:
-            partial.unlink(missing_ok=True)
-
-
-def _old_files(path: Path, written: set[str]) -> list[Path]:
-    """Weights of a checkpoint that was here before: reading would prefer or mix them."""
-    names = r"(model|pytorch_model)([-_]\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?"
-    pattern = re.compile(rf"{names}|\.{names}\.partial")  # partial ones are left by a process that was killed
-    return [p for p in path.iterdir() if pattern.fullmatch(p.name) and p.name not in written]
-
-
-def _shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
-    shards: list[list[str]] = [[]]
-    total = 0
-    for name, size in sizes.items():
-        if shards[-1] and total + size > max_bytes:
-            shards.append([])
-            total = 0
-        shards[-1].append(name)
-        total += size
-    return shards
-
-
-def _stored_dtype(value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
-    return dtype if dtype is not None and value.is_floating_point() else value.dtype
-
-
-def _to_store(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return value.detach().to(device="cpu", dtype=_stored_dtype(value, dtype)).contiguous()

@@ -4,20 +4,73 @@ Our modules have the checkpoints' own names, so that the table is almost empty: 
 whether the decoder's weights carry a `transformer.` prefix, and which head they come with.
 """
 
+import re
 from collections.abc import Iterable
 
+from ..config import BloomConfig
 from ..errors import CheckpointError
 
 PREFIX = "transformer."
 TIED_HEAD = "lm_head.weight"
 # The heads of BLOOM's classes. A file may hold one that the model at hand does not have: it is left unread.
 # A model may have one that the file does not hold: it starts from random weights, with a warning.
-HEADS = ("lm_head.", "classifier.", "score.", "qa_outputs.")
+HEAD_CLASSES = {
+    "lm_head": "BloomForCausalLM",
+    "classifier": "BloomForTokenClassification",
+    "score": "BloomForSequenceClassification",
+    "qa_outputs": "BloomForQuestionAnswering",
+}
+HEADS = tuple(f"{head}." for head in HEAD_CLASSES)
+EMBEDDING = "word_embeddings.weight"
+BLOCK = re.compile(r"(?:transformer\.)?h\.(\d{1,9})\..+")
+
+
+def decoder_shapes(config: BloomConfig) -> dict[str, tuple[int, ...]]:
+    """The decoder's weights without a model around them.
+
+    config (BloomConfig): The geometry.
+    RETURNS (dict[str, tuple[int, ...]]): Shapes by name (without the prefix), in the order of use.
+    """
+    size = config.hidden_size
+    block = {
+        **_norm("input_layernorm", size),
+        **_linear("self_attention.query_key_value", 3 * size, size),
+        **_linear("self_attention.dense", size, size),
+        **_norm("post_attention_layernorm", size),
+        **_linear("mlp.dense_h_to_4h", 4 * size, size),
+        **_linear("mlp.dense_4h_to_h", size, 4 * size),
+    }
+    return {
+        EMBEDDING: (config.vocab_size, size),
+        **_norm("word_embeddings_layernorm", size),
+        **{f"h.{i}.{name}": shape for i in range(config.n_layer) for name, shape in block.items()},
+        **_norm("ln_f", size),
+    }
+
+
+def _norm(name: str, size: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+
+
+def _linear(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (rows, columns), f"{name}.bias": (rows,)}
+
+
+def block_of(name: str) -> int | None:
+    """RETURNS (int | None): Number of the block that a weight belongs to; None for all other weights."""
+    found = BLOCK.fullmatch(name)
+    return None if found is None else int(found.group(1))
 
 
 def is_head(name: str) -> bool:
     """RETURNS (bool): Whether a weight belongs to a head, not to the decoder."""
     return name.startswith(HEADS)
+
+
+def head_class(names: Iterable[str]) -> str:
+    """RETURNS (str): The class whose head is among weights; BloomModel's if there is none."""
+    heads = {name.split(".")[0] for name in names if is_head(name)}
+    return next((cls for head, cls in HEAD_CLASSES.items() if head in heads), "BloomModel")
 
 
 def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, str]:

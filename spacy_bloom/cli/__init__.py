@@ -3,7 +3,9 @@
 import typer
 from spacy.cli._util import app
 
+from .convert import convert_cli
 from .demo import demo_cli
+from .info import info_cli
 from .train_lm import train_lm_cli
 
 bloom_cli = typer.Typer(
@@ -17,5 +19,7 @@ bloom_cli = typer.Typer(
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(train_lm_cli)
 bloom_cli.command("demo")(demo_cli)
+bloom_cli.command("convert")(convert_cli)
+bloom_cli.command("info")(info_cli)
 
 app.add_typer(bloom_cli)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from ..bloom.heads import BloomForCausalLM
+from ..bloom.losses import lm_loss, piece_nll
 from ..errors import ConfigError, InputError
 from .lm_data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
 from .lm_state import Progress, load_state, save_state, state_path
-from .losses import lm_loss, piece_nll
 
 SAVE_DTYPES = ("float32", "float16", "bfloat16")
 

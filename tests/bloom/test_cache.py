@@ -1,27 +1,157 @@
 import pytest
 import torch
 
-from spacy_bloom.bloom.cache import KeyValueCache
+from spacy_bloom import BloomConfig, BloomForCausalLM
+from spacy_bloom.bloom.cache import ROOM, KeyValueCache
+
+CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3)
+
+
+def draw_steps(lengths, *, batch=2, n_layer=2, seed=0):
+    """For each step and block: keys and values of so many new pieces."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(batch, 3, new, 4) for new in lengths]  # (batch, n_head, new, head_dim)
+    return [
+        [tuple(torch.randn(shape, generator=generator) for _ in range(2)) for _ in range(n_layer)]
+        for shape in shapes
+    ]
+
+
+def fill(cache, steps):
+    for step in steps:
+        for layer, (keys, values) in enumerate(step):
+            returned = cache.update(layer, keys, values)
+            for ours, held in zip(returned, cache[layer], strict=True):
+                assert torch.equal(ours, held)
+    return cache
+
+
+def expected(steps, layer):
+    return tuple(torch.cat([step[layer][kind] for step in steps], dim=2) for kind in range(2))
+
+
+def assert_holds(cache, contents):
+    for layer, pair in enumerate(contents):
+        for ours, theirs in zip(cache[layer], pair, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@pytest.fixture(params=["gradients", "no gradients", "inference mode"])
+def mode(request):
+    modes = {
+        "gradients": torch.enable_grad,
+        "no gradients": torch.no_grad,
+        "inference mode": torch.inference_mode,
+    }
+    with modes[request.param]():
+        yield request.param
 
 
 def test_an_empty_cache():
     cache = KeyValueCache(3)
-    assert (len(cache), cache.length) == (3, 0)
+    assert (len(cache), cache.length, cache.batch, cache.n_bytes) == (3, 0, 0, 0)
     with pytest.raises(IndexError, match="block 1"):
         cache[1]
+    assert cache.fork(torch.tensor([0])).length == 0
+    cache.select(torch.tensor([0]))
+    cache.crop(0)
 
 
-def test_it_grows_block_by_block():
-    cache = KeyValueCache(2)
+@pytest.mark.parametrize("capacity", [0, 3, 7, 8, 200])
+@pytest.mark.parametrize("lengths", [(5, 1, 2), (1,) * 8, (8,), (3, ROOM + 5, 1)])
+def test_it_grows_block_by_block(mode, capacity, lengths):
+    steps = draw_steps(lengths)
+    cache = fill(KeyValueCache(2, capacity=capacity), steps)
+    assert cache.length == sum(lengths) and cache.batch == 2
+    assert_holds(cache, [expected(steps, layer) for layer in range(2)])
+
+
+def test_what_was_allocated_is_written_in_place(mode):
+    steps = draw_steps((2, 1, 1, 1))
+    cache = fill(KeyValueCache(2, capacity=5), steps[:2])
+    places = [tensor.data_ptr() for layer in range(2) for tensor in cache[layer]]
+    fill(cache, steps[2:])
+    same = places == [tensor.data_ptr() for layer in range(2) for tensor in cache[layer]]
+    assert same == (mode != "gradients")
+    # Blocks, keys and values, rows, heads, pieces, head_dim, bytes.
+    assert cache.n_bytes == 2 * 2 * 2 * 3 * 5 * 4 * 4
+
+
+def test_few_steps_copy_what_is_old():
+    with torch.no_grad():
+        cache = fill(KeyValueCache(1), draw_steps((10,), n_layer=1))
+        places = set()
+        for step in draw_steps((1,) * 2 * ROOM, n_layer=1):
+            fill(cache, [step])
+            places.add(cache[0][0].data_ptr())
+    assert cache.length == 10 + 2 * ROOM and len(places) <= 3
+
+
+def test_memory_made_in_inference_mode_serves_outside_it():
+    steps = draw_steps((2, 1))
+    with torch.inference_mode():
+        cache = fill(KeyValueCache(2, capacity=9), steps[:1])
+    with torch.no_grad():
+        fill(cache, steps[1:])
+    assert_holds(cache, [expected(steps, layer) for layer in range(2)])
+
+
+@pytest.mark.parametrize("rows", [[1, 0], [1], [0, 0, 1, 0], []])
+def test_select_and_fork(mode, rows):
+    steps, more = draw_steps((4, 1)), draw_steps((1, 2), batch=len(rows), seed=1)
+    for capacity in (0, 30):
+        cache = fill(KeyValueCache(2, capacity=capacity), steps)
+        before = [expected(steps, layer) for layer in range(2)]
+        selected = [tuple(x[rows] for x in pair) for pair in before]
+        fork = cache.fork(torch.tensor(rows, dtype=torch.long))
+        assert_holds(fork, selected)
+        fill(fork, more)
+        after = [
+            tuple(torch.cat(pair, dim=2) for pair in zip(selected[layer], expected(more, layer), strict=True))
+            for layer in range(2)
+        ]
+        assert_holds(fork, after)
+        assert_holds(cache, before)
+        cache.select(torch.tensor(rows, dtype=torch.long))
+        assert_holds(fill(cache, more), after)
+        assert cache.batch == len(rows)
+
+
+def test_crop(mode):
+    steps = draw_steps((4, 2))
+    cache = fill(KeyValueCache(2), steps)
+    cache.crop(3)
+    assert cache.length == 3
+    assert_holds(cache, [tuple(x[:, :, :3] for x in expected(steps, layer)) for layer in range(2)])
+    fill(cache, steps[1:])
+    kept = [tuple(x[:, :, [0, 1, 2, 4, 5]] for x in expected(steps, layer)) for layer in range(2)]
+    assert_holds(cache, kept)
+    with pytest.raises(ValueError, match="from 0 to the cache's 5, got 6"):
+        cache.crop(6)
+
+
+def test_a_prompt_computed_once_serves_many_continuations(randomize, difference):
+    model = randomize(BloomForCausalLM(CONFIG)).eval()
     generator = torch.Generator().manual_seed(0)
-    steps = [[torch.randn(2, 3, new, 4, generator=generator) for _ in range(4)] for new in (5, 1, 2)]
-    for step in steps:
-        for layer in range(2):
-            keys, values = cache.update(layer, step[2 * layer], step[2 * layer + 1])
-            assert keys is cache[layer][0] and values is cache[layer][1]
-    assert cache.length == 8
-    for layer in range(2):
-        keys, values = cache[layer]
-        assert keys.shape == values.shape == (2, 3, 8, 4)  # (batch, n_head, length, head_dim)
-        assert torch.equal(keys, torch.cat([step[2 * layer] for step in steps], dim=2))
-        assert torch.equal(values, torch.cat([step[2 * layer + 1] for step in steps], dim=2))
+    prompt = torch.randint(97, (1, 9), generator=generator)
+    rest = torch.randint(97, (4, 3), generator=generator)
+    with torch.inference_mode():
+        cache = model(prompt).past_key_values
+        for _ in range(2):  # the prompt's cache is not changed by what continues it
+            logits = model(rest, past_key_values=cache.fork(torch.zeros(4, dtype=torch.long))).logits
+            whole = model(torch.cat((prompt.expand(4, -1), rest), dim=1)).logits[:, 9:]
+            assert difference(logits, whole) < 1e-5
+
+
+def test_gradients_flow_through_the_cache(randomize, difference):
+    model = randomize(BloomForCausalLM(CONFIG)).eval()
+    ids = torch.randint(97, (2, 8), generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for parts in ((8,), (5, 2, 1)):
+        model.zero_grad()
+        cache, logits = KeyValueCache(2, capacity=20), []
+        for part in ids.split(parts, dim=1):
+            logits.append(model(part, past_key_values=cache).logits)
+        torch.cat(logits, dim=1).square().mean().backward()
+        gradients.append(model.transformer.h[0].self_attention.dense.weight.grad.clone())
+    assert difference(gradients[1], gradients[0]) < 1e-5

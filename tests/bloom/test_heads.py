@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification
+from spacy_bloom import (
+    BloomConfig,
+    BloomForCausalLM,
+    BloomForQuestionAnswering,
+    BloomForSequenceClassification,
+    BloomForTokenClassification,
+)
 from spacy_bloom.errors import InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3, num_labels=5)
@@ -22,7 +28,17 @@ def classifier(randomize):
     return randomize(BloomForTokenClassification(CONFIG)).eval()
 
 
-def test_shapes(language_model, classifier):
+@pytest.fixture(scope="module")
+def sequence_classifier(randomize):
+    return randomize(BloomForSequenceClassification(CONFIG)).eval()
+
+
+@pytest.fixture(scope="module")
+def answerer(randomize):
+    return randomize(BloomForQuestionAnswering(CONFIG)).eval()
+
+
+def test_shapes(language_model, classifier, sequence_classifier, answerer):
     ids = draw(97, 2, 7)
     output = language_model(ids, labels=ids, output_hidden_states=True, output_attentions=True)
     assert output.logits.shape == (2, 7, 97) and output.loss.shape == ()
@@ -32,6 +48,24 @@ def test_shapes(language_model, classifier):
     output = classifier(ids, labels=draw(5, 2, 7), output_hidden_states=True, output_attentions=True)
     assert output.logits.shape == (2, 7, 5) and output.loss.shape == ()
     assert len(output.hidden_states) == 3 and len(output.attentions) == 2
+    output = sequence_classifier(ids, labels=draw(5, 2), output_hidden_states=True, output_attentions=True)
+    assert output.logits.shape == (2, 5) and output.loss.shape == ()
+    assert len(output.hidden_states) == 3 and len(output.attentions) == 2
+    positions = dict(start_positions=draw(7, 2), end_positions=draw(7, 2, 1))
+    output = answerer(ids, **positions, output_hidden_states=True, output_attentions=True)
+    assert output.start_logits.shape == output.end_logits.shape == (2, 7) and output.loss.shape == ()
+    assert len(output.hidden_states) == 3 and len(output.attentions) == 2
+    assert output.past_key_values.length == 7
+
+
+def test_a_sequence_is_classified_by_its_last_real_piece(sequence_classifier):
+    ids = draw(97, 4, 7)
+    mask = torch.tensor([[1] * 7, [0] * 3 + [1] * 4, [1] * 4 + [0] * 3, [0] * 7])
+    logits = sequence_classifier(ids, attention_mask=mask).logits
+    alone = [ids[:1], ids[1:2, 3:], ids[2:3, :4]]
+    expected = torch.cat([sequence_classifier(row).logits for row in alone])
+    torch.testing.assert_close(logits[:3], expected)
+    assert torch.isfinite(logits[3]).all()
 
 
 def test_the_language_models_loss_is_of_the_next_piece(language_model):
@@ -51,6 +85,44 @@ def test_the_classifiers_loss_ignores_labels(classifier):
     output = classifier(draw(97, 2, 7), labels=labels)
     picked = F.log_softmax(output.logits, -1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
     torch.testing.assert_close(output.loss, -picked[labels != -100].mean())
+
+
+def test_a_sequence_in_two_calls(sequence_classifier):
+    ids = draw(97, 2, 7)
+    mask = torch.tensor([[1] * 7, [1] * 5 + [0] * 2])
+    cache = sequence_classifier(ids[:, :4], attention_mask=mask[:, :4]).past_key_values
+    logits = sequence_classifier(ids[:, 4:], attention_mask=mask, past_key_values=cache).logits
+    torch.testing.assert_close(logits, sequence_classifier(ids, attention_mask=mask).logits)
+
+
+@pytest.mark.parametrize("problem_type, labels, expected", [
+    (None, torch.tensor([[1, 2]]), r"single_label_classification as ids of shape \(2,\)"),
+    ("single_label_classification", torch.tensor([1.0, 2.0]), "got torch.float32"),
+    ("multi_label_classification", torch.zeros(2), r"numbers of shape \(2, 5\)"),
+    ("regression", torch.zeros(5, 2), r"numbers of shape \(2, 5\)"),
+])  # fmt: skip
+def test_labels_that_do_not_fit_a_sequence_classifier(problem_type, labels, expected):
+    model = BloomForSequenceClassification(CONFIG.replace(problem_type=problem_type))
+    with pytest.raises(InputError, match=expected):
+        model(draw(97, 2, 7), labels=labels)
+
+
+def test_answers_beyond_the_pieces_are_not_learned(answerer):
+    ids, start, end = draw(97, 2, 7), torch.tensor([2, 9]), torch.tensor([3, 7])
+    output = answerer(ids, start_positions=start, end_positions=end)
+    logits = torch.stack((output.start_logits, output.end_logits))[:, 0]  # (start and end, length)
+    torch.testing.assert_close(output.loss, F.cross_entropy(logits, torch.tensor([2, 3])))
+    assert answerer(ids).loss is None
+
+
+@pytest.mark.parametrize("positions", [
+    dict(start_positions=torch.tensor([1, 2])),
+    dict(start_positions=torch.tensor([1.0, 2.0]), end_positions=torch.tensor([1, 2])),
+    dict(start_positions=torch.tensor([1, 2]), end_positions=torch.tensor([[1, 2]])),
+])  # fmt: skip
+def test_positions_that_do_not_fit(answerer, positions):
+    with pytest.raises(InputError, match="positions"):
+        answerer(draw(97, 2, 7), **positions)
 
 
 def test_a_tied_head_is_the_embedding():

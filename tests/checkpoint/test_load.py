@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
 from spacy_bloom.checkpoint.files import WeightFiles
 from spacy_bloom.checkpoint.load import TensorSource, load_model
-from spacy_bloom.errors import BloomWarning, CheckpointError
+from spacy_bloom.errors import BloomWarning, CheckpointError, InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3, num_labels=4)
 IDS = torch.arange(12).view(2, 6)
@@ -200,7 +200,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, saved, randomize, mon
     def fail(*args, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("spacy_bloom.checkpoint.files.save_file", fail)
+    monkeypatch.setattr("spacy_bloom.checkpoint.writing.save_file", fail)
     with pytest.raises(OSError, match="No space"):
         randomize(BloomModel(CONFIG.replace(n_layer=1)), seed=1).save_pretrained(tmp_path)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
@@ -211,7 +211,7 @@ def test_a_failed_save_leaves_the_old_checkpoint(tmp_path, saved, randomize, mon
 
 def test_equal_models_are_equal_bytes(tmp_path, randomize):
     for folder in ("one", "other"):
-        randomize(BloomForCausalLM(CONFIG)).save_pretrained(tmp_path / folder, max_shard_bytes=20_000)
+        randomize(BloomForCausalLM(CONFIG)).save_pretrained(tmp_path / folder, max_shard_size=20_000)
     one, other = ({f.name: f.read_bytes() for f in (tmp_path / n).iterdir()} for n in ("one", "other"))
     assert one == other and len(one) > 3
 
@@ -238,3 +238,49 @@ def test_the_tiny_checkpoint_can_be_copied(tmp_path, tiny_checkpoint):
     shutil.copytree(tiny_checkpoint, tmp_path / "copy")
     one, other = (BloomForCausalLM.from_pretrained(path) for path in (tiny_checkpoint, tmp_path / "copy"))
     assert torch.equal(one(IDS).logits, other(IDS).logits)
+
+
+@pytest.mark.parametrize("cls", [BloomModel, BloomForCausalLM, BloomForTokenClassification])
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+def test_the_first_blocks(tmp_path, saved, cls, num_layers):
+    whole = saved(cls, CONFIG.replace(n_layer=3))
+    part = cls.from_pretrained(tmp_path, num_layers=num_layers)
+    assert part.config == whole.config.replace(n_layer=num_layers, extra=part.config.extra)
+    decoder = whole if cls is BloomModel else whole.transformer
+    decoder.h = decoder.h[:num_layers]
+    name = "last_hidden_state" if cls is BloomModel else "logits"
+    options = dict(use_cache=False)
+    assert torch.equal(getattr(part(IDS, **options), name), getattr(whole(IDS, **options), name))
+    part.save_pretrained(tmp_path / "part")
+    again = cls.from_pretrained(tmp_path / "part")
+    assert torch.equal(getattr(again(IDS), name), getattr(part(IDS), name))
+
+
+def test_blocks_that_are_left_out_are_not_read(tmp_path, randomize):
+    randomize(BloomModel(CONFIG.replace(n_layer=4))).save_pretrained(tmp_path, max_shard_size=1)
+    whole = BloomModel.from_pretrained(tmp_path)
+    removed = 0
+    for name, weight in WeightFiles(tmp_path).weights.items():
+        if name.startswith(("h.2.", "h.3.")):
+            weight.path.unlink()
+            removed += 1
+    assert removed == 24
+    part = BloomModel.from_pretrained(tmp_path, num_layers=2)
+    assert len(part.h) == 2 and torch.equal(
+        part.h[1].mlp.dense_h_to_4h.bias, whole.h[1].mlp.dense_h_to_4h.bias
+    )
+    with pytest.raises(CheckpointError, match="not there"):
+        BloomModel.from_pretrained(tmp_path, num_layers=3)
+
+
+@pytest.mark.parametrize("num_layers", [0, -1, 3, True, 1.0, "1"])
+def test_blocks_that_there_are_not(tmp_path, saved, num_layers):
+    saved()
+    with pytest.raises(InputError, match=r"num_layers from 1 to 2 \(all blocks\), got"):
+        BloomModel.from_pretrained(tmp_path, num_layers=num_layers)
+
+
+def test_blocks_beyond_the_config_are_errors_as_before(tmp_path, saved):
+    saved(**{"h.2.input_layernorm.weight": torch.zeros(24)})
+    with pytest.raises(CheckpointError, match="unexpected: h.2.input_layernorm.weight"):
+        BloomModel.from_pretrained(tmp_path, num_layers=1)

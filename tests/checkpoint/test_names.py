@@ -2,7 +2,7 @@ import pytest
 import transformers
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
-from spacy_bloom.checkpoint.names import is_head, match_names
+from spacy_bloom.checkpoint.names import block_of, decoder_shapes, head_class, is_head, match_names
 from spacy_bloom.errors import CheckpointError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3, tie_word_embeddings=False)
@@ -53,3 +53,25 @@ def test_heads():
     heads = ["lm_head.weight", "classifier.weight", "classifier.bias", "score.weight", "qa_outputs.bias"]
     assert all(map(is_head, heads))
     assert not any(map(is_head, ["transformer.ln_f.weight", "h.0.mlp.dense_h_to_4h.weight", "scores"]))
+
+
+@pytest.mark.parametrize("size, layers, heads, vocab", [(24, 2, 3, 97), (8, 1, 1, 3), (40, 5, 5, 50)])
+def test_shapes_without_a_model(size, layers, heads, vocab):
+    config = BloomConfig(vocab_size=vocab, hidden_size=size, n_layer=layers, n_head=heads)
+    model = {name: tuple(value.shape) for name, value in BloomModel(config).state_dict().items()}
+    assert list(decoder_shapes(config).items()) == list(model.items())  # in the order of use, too
+
+
+def test_the_block_of_a_weight():
+    assert block_of("h.0.mlp.dense_h_to_4h.bias") == 0
+    assert block_of("transformer.h.69.input_layernorm.weight") == 69
+    others = ["ln_f.weight", "h.weight", "h.x.bias", "h.-1.bias", "lm_head.h.0.bias", "h.1", "score.weight"]
+    assert [block_of(name) for name in others] == [None] * len(others)
+
+
+def test_the_class_of_a_head():
+    decoder = ["transformer.ln_f.weight", "h.0.mlp.dense_h_to_4h.bias"]
+    assert head_class(decoder) == "BloomModel"
+    assert head_class([*decoder, "score.weight"]) == "BloomForSequenceClassification"
+    for cls in CLASSES:
+        assert head_class(cls(CONFIG).state_dict()) == cls.__name__

@@ -207,7 +207,7 @@ def test_a_revision_is_respected(hub, ask, files, tmp_path, tiny_checkpoint):
 
 def test_shards_are_fetched(hub, ask, files, tmp_path, tiny_checkpoint):
     BloomForCausalLM.from_pretrained(tiny_checkpoint).save_pretrained(
-        tmp_path / "shards", max_shard_bytes=20_000
+        tmp_path / "shards", max_shard_size=20_000
     )
     shards = {file.name: file.read_bytes() for file in (tmp_path / "shards").iterdir()}
     assert len(shards) > 3

@@ -40,7 +40,7 @@ def bin_checkpoint(checkpoint):
 
 @pytest.fixture
 def sharded_checkpoint(checkpoint):
-    BloomForCausalLM.from_pretrained(checkpoint).save_pretrained(checkpoint, max_shard_bytes=20_000)
+    BloomForCausalLM.from_pretrained(checkpoint).save_pretrained(checkpoint, max_shard_size=20_000)
     return checkpoint
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spacy_bloom.training.losses import lm_loss, piece_nll
+from spacy_bloom.bloom.losses import lm_loss, piece_nll
 
 IGNORED = -100
 

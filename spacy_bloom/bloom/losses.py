@@ -8,7 +8,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from ..bloom.heads import IGNORED_LABEL
+from .heads import IGNORED_LABEL
 
 # Pieces per chunk. A chunk of logits is 12 MB with 12,288 embedding rows, 250 MB with BLOOM's 250,880.
 CHUNK_SIZE = 256

@@ -1,0 +1,164 @@
+"""From any checkpoint that can be read to safetensors, shard by shard, without a model."""
+
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..config import BloomConfig
+from ..errors import CheckpointError, InputError
+from .files import CONFIG_FILE, WeightFiles
+from .load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
+from .names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
+from .sizes import format_size, parse_size
+from .sources import SMALL_FILES
+from .writing import MAX_SHARD_SIZE, describe, remove_old_weights, taking_names, write_shards
+
+# The config is written anew; what the tokenizer and generation need is copied as it is.
+COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
+# What a process leaves that was killed while it wrote.
+PARTIAL = re.compile(r"\..+\.partial")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a conversion will read and write, known before any weight is read.
+
+    source (Path): Directory of the checkpoint.
+    config (BloomConfig): Of the result.
+    dtype (torch.dtype): Of the result.
+    sizes (Mapping[str, int]): Bytes of each weight in the result, under the names that the source has.
+    n_bytes (int): Of the same weights in the source.
+    """
+
+    source: Path
+    config: BloomConfig
+    dtype: torch.dtype
+    sizes: Mapping[str, int]
+    n_bytes: int
+
+    @property
+    def new_n_bytes(self) -> int:
+        """RETURNS (int): Bytes of the weights in the result."""
+        return sum(self.sizes.values())
+
+
+def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layers: int | None = None) -> Plan:
+    """Check a checkpoint's names, shapes and dtypes against its config.
+
+    source (Path): Directory in the Hugging Face layout.
+    dtype (torch.dtype | None): Of the result; None keeps the files'.
+    num_layers (int | None): How many of the first blocks to keep; None keeps all.
+    RETURNS (Plan): What to read and write.
+    RAISES (BloomError): The checkpoint is damaged, or the options do not fit it.
+    """
+    config, is_kept = first_blocks(BloomConfig.from_json_file(source / CONFIG_FILE), num_layers)
+    files = WeightFiles(source, wanted=is_kept)
+    expected, names = decoder_shapes(config), match_decoder(config, files)
+    _check_readable({names[name]: files.weights[names[name]].dtype for name in names})
+    architectures = config.extra.get("architectures")
+    if not (isinstance(architectures, list) and architectures):
+        architectures = [head_class(names)]
+    if config.tie_word_embeddings and TIED_HEAD in names:
+        check_tied_head(files, names.pop(TIED_HEAD), names[EMBEDDING])  # equal: stored once
+    heads = sorted(name for name in names if name not in expected)
+    kept = {names[name]: files.weights[names[name]] for name in (*expected, *heads)}
+    old = {name: getattr(torch, weight.dtype) for name, weight in kept.items()}
+    if dtype is None:
+        dtype = getattr(torch, one_dtype((weight.dtype for weight in kept.values()), str(files)))
+    return Plan(
+        source,
+        describe(config, architectures, dtype),
+        dtype,
+        {name: weight.numel * dtype.itemsize for name, weight in kept.items()},
+        sum(weight.numel * old[name].itemsize for name, weight in kept.items()),
+    )
+
+
+def convert_checkpoint(
+    plan: Plan,
+    output: Path,
+    *,
+    max_shard_size: int | str = MAX_SHARD_SIZE,
+    force: bool = False,
+    progress: Callable[[int], object] = lambda n_bytes: None,
+) -> list[Path]:
+    """Write the result of a plan. The memory it takes is that of the largest shard.
+
+    A process killed while it writes leaves what was in the output. When all files are written, the old
+    config goes first and the new one takes its name last: a process killed between the two leaves no
+    checkpoint rather than a mixed one.
+
+    plan (Plan): What to convert.
+    output (Path): Directory, made if it does not exist; may be the source's own, with force.
+    max_shard_size (int | str): Bytes, or text such as "2GB". A weight larger than this has a shard of its own.
+    force (bool): Replace a checkpoint that is in the output; other files stay.
+    progress (Callable): Called with the bytes of each weight when it is converted.
+    RETURNS (list[Path]): The files of the result.
+    RAISES (InputError): The output is not empty, or the disk has too little room.
+    """
+    max_bytes = parse_size(max_shard_size)
+    _check_output(output, plan.new_n_bytes, force)
+    output.mkdir(parents=True, exist_ok=True)
+
+    def read(names: Sequence[str]) -> dict[str, Tensor]:
+        # Opened for each shard: when the map is closed, the pages that were read are free again.
+        files = WeightFiles(plan.source, wanted=set(names).__contains__)
+        weights = {}
+        for name in names:
+            weights[name] = _converted(name, files[name], plan.dtype)
+            progress(plan.sizes[name])
+        return weights
+
+    with taking_names(output) as take_config:
+        take_config(CONFIG_FILE).write_text(plan.config.to_json_string(), encoding="utf8")
+        with taking_names(output, goes_first=CONFIG_FILE) as take:
+            weights = write_shards(plan.sizes, read, take, max_bytes)
+            copied = [name for name in COPIED if (plan.source / name).is_file()]
+            for name in copied:
+                shutil.copyfile(plan.source / name, take(name))
+        remove_old_weights(output, weights)
+        for name in set(COPIED) - set(copied):
+            (output / name).unlink(missing_ok=True)  # of the checkpoint that was here
+    return [output / name for name in (CONFIG_FILE, *copied, *weights)]
+
+
+def _check_readable(dtypes: Mapping[str, str]) -> None:
+    readable = [str(dtype).removeprefix("torch.") for dtype in READABLE]
+    strange = {name: dtype for name, dtype in dtypes.items() if dtype not in readable}
+    if strange:
+        name, dtype = next(iter(strange.items()))
+        raise CheckpointError(
+            f"Expected weights in one of {readable}, got {dtype} for {name} and {len(strange) - 1} more."
+        )
+
+
+def _check_output(output: Path, n_bytes: int, force: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise InputError(f"Expected {output} to be a directory or a new name, got a file.")
+    if not force and output.is_dir() and not all(PARTIAL.fullmatch(file.name) for file in output.iterdir()):
+        raise InputError(
+            f"{output} is not empty. Use another directory, or --force (force=True) to replace the checkpoint there."
+        )
+    disk = next(path for path in (output, *output.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(disk).free
+    if n_bytes > free:
+        raise InputError(
+            f"The converted weights take {format_size(n_bytes)}, but {output} has {format_size(free)} left."
+        )
+
+
+def _converted(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    """RETURNS (Tensor): A copy in memory of its own."""
+    if value.numel() and torch.finfo(dtype).max < torch.finfo(value.dtype).max:
+        largest = max(abs(end.item()) for end in value.aminmax())  # what is infinite or NaN stays as it is
+        if torch.finfo(dtype).max < largest < float("inf"):
+            raise CheckpointError(
+                f"The weight {name} holds {largest:.3g}, too large for {str(dtype).removeprefix('torch.')}. "
+                "Convert to bfloat16 or float32."
+            )
+    return value.to(dtype=dtype, copy=True, memory_format=torch.contiguous_format)

@@ -1,0 +1,151 @@
+"""Writing weights as safetensors, so that a directory never holds half of a checkpoint or two mixed ones."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..config import BloomConfig
+from .files import SAFETENSORS, SAFETENSORS_INDEX
+from .sizes import parse_size
+
+# Shards bound what is held twice when weights are converted while they are written.
+MAX_SHARD_SIZE = "2GB"
+
+
+def save_weights(
+    weights: Mapping[str, Tensor],
+    path: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    max_shard_size: int | str = MAX_SHARD_SIZE,
+) -> None:
+    """Write weights as one safetensors file, or as shards with an index.
+
+    All files are complete before any takes its name: a process killed while it writes leaves the old
+    checkpoint. If shards replace shards of the same names, the old index goes first: a process killed among
+    the renames leaves no checkpoint rather than a mixed one. Equal weights make equal bytes.
+
+    weights (Mapping[str, Tensor]): By name. Floating point ones are converted if a dtype is given.
+    path (Path): Directory, made if it does not exist.
+    dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
+    max_shard_size (int | str): Bytes, or text such as "2GB". A weight larger than this has a shard of its own.
+    """
+    max_bytes = parse_size(max_shard_size)
+    path.mkdir(parents=True, exist_ok=True)
+    sizes = {name: value.numel() * _stored_dtype(value, dtype).itemsize for name, value in weights.items()}
+
+    def read(names: Sequence[str]) -> dict[str, Tensor]:
+        return {name: _to_store(weights[name], dtype) for name in names}
+
+    with taking_names(path) as take:
+        written = write_shards(sizes, read, take, max_bytes)
+    remove_old_weights(path, written)
+
+
+def describe(config: BloomConfig, architectures: Sequence[str], dtype: torch.dtype) -> BloomConfig:
+    """RETURNS (BloomConfig): The config of a checkpoint that holds these classes' weights in this dtype."""
+    name = str(dtype).removeprefix("torch.")
+    newer = {"dtype": name} if "dtype" in config.extra else {}  # how transformers 5 spells it; both are read
+    extra = {**config.extra, **newer, "architectures": list(architectures), "torch_dtype": name}
+    return config.replace(extra=extra)
+
+
+def write_shards(
+    sizes: Mapping[str, int],
+    read: Callable[[Sequence[str]], dict[str, Tensor]],
+    take: Callable[[str], Path],
+    max_bytes: int,
+) -> list[str]:
+    """Write one safetensors file, or shards and then their index, with one shard in memory at a time.
+
+    sizes (Mapping[str, int]): Bytes of each weight in the files, in the order of the files.
+    read (Callable): Given names of one shard, returns its weights as they are stored.
+    take (Callable): Given a file's name, returns the path to write to (see `taking_names`).
+    max_bytes (int): Of a shard with more than one weight.
+    RETURNS (list[str]): Names of the files.
+    """
+    shards = _shards(sizes, max_bytes)
+    names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
+    if len(shards) == 1:
+        names = [SAFETENSORS]
+    for name, members in zip(names, shards, strict=True):
+        save_file(read(members), take(name), metadata={"format": "pt"})
+    if len(shards) == 1:
+        return names
+    weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
+    index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
+    take(SAFETENSORS_INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf8")
+    return [*names, SAFETENSORS_INDEX]
+
+
+@contextmanager
+def taking_names(path: Path, *, goes_first: str | None = None) -> Iterator[Callable[[str], Path]]:
+    """Hand out temporary files that take their names, in order, once all of them are written.
+
+    path (Path): The directory.
+    goes_first (str | None): A file without which there is no checkpoint. It is removed before any file takes
+        its name, for the caller to write anew when all of them have.
+    """
+    taken: list[tuple[Path, Path]] = []
+    # As the user's umask has them; safetensors makes files that only their owner can read.
+    modes: list[int] = []
+
+    def take(name: str) -> Path:
+        partial = path / f".{name}.partial"
+        partial.touch()
+        modes.append(partial.stat().st_mode)
+        taken.append((partial, path / name))
+        return partial
+
+    try:
+        yield take
+        if goes_first is not None:
+            (path / goes_first).unlink(missing_ok=True)
+        if any(final.exists() for _, final in taken[:-1]):
+            (path / SAFETENSORS_INDEX).unlink(missing_ok=True)
+        for (partial, final), mode in zip(taken, modes, strict=True):
+            partial.chmod(mode)
+            os.replace(partial, final)
+    finally:
+        for partial, _ in taken:
+            partial.unlink(missing_ok=True)
+
+
+def remove_old_weights(path: Path, written: Sequence[str]) -> None:
+    """Remove weights of a checkpoint that was here before: reading would prefer or mix them.
+
+    path (Path): The directory.
+    written (Sequence[str]): Names of the files that stay.
+    """
+    names = r"(model|pytorch_model)([-_]\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?"
+    pattern = re.compile(rf"{names}|\.{names}\.partial")  # partial ones are left by a process that was killed
+    for file in path.iterdir():
+        if pattern.fullmatch(file.name) and file.name not in written:
+            file.unlink()
+
+
+def _shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
+    shards: list[list[str]] = [[]]
+    total = 0
+    for name, size in sizes.items():
+        if shards[-1] and total + size > max_bytes:
+            shards.append([])
+            total = 0
+        shards[-1].append(name)
+        total += size
+    return shards
+
+
+def _stored_dtype(value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    return dtype if dtype is not None and value.is_floating_point() else value.dtype
+
+
+def _to_store(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return value.detach().to(device="cpu", dtype=_stored_dtype(value, dtype)).contiguous()

@@ -1,0 +1,62 @@
+"""`python -m spacy bloom convert`: any checkpoint to safetensors, in another dtype, shard size or depth."""
+
+from pathlib import Path
+from typing import Optional
+
+from spacy.cli._util import Arg, Opt
+from tqdm import tqdm
+from wasabi import msg
+
+from ..checkpoint.convert import Plan, convert_checkpoint, plan_conversion
+from ..checkpoint.sizes import format_size, parse_size
+from ..checkpoint.sources import find_checkpoint
+from ..checkpoint.writing import MAX_SHARD_SIZE
+from ..errors import BloomError
+from ..pretrained import to_dtype
+
+
+def convert_cli(
+    # fmt: off
+    source: str = Arg(..., help="Directory in the Hugging Face layout, Hub name or bundled name"),
+    output_path: Path = Arg(..., help="Directory for the converted checkpoint"),
+    dtype: str = Opt("auto", "--dtype", "-d", help="float32, bfloat16 or float16; auto keeps the files' own"),
+    max_shard_size: str = Opt(
+        MAX_SHARD_SIZE,
+        "--max-shard-size",
+        "-s",
+        help="Size of a file, as 500MB, 2GB or 2GiB; also about the memory that is needed",
+    ),
+    num_layers: Optional[int] = Opt(None, "--num-layers", "-n", help="Keep the first blocks only, so many"),
+    revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
+    force: bool = Opt(False, "--force", "-F", help="Replace the checkpoint in the output directory"),
+    # fmt: on
+) -> None:
+    """
+    Convert a checkpoint to safetensors, weight by weight, in memory of about
+    one shard. Reads safetensors, shards and weights-only .bin files; keeps
+    the head, the config and the tokenizer's files. The result is loaded by
+    spacy_bloom and by Hugging Face.
+
+    The files take their names when all of them are written: an interruption
+    leaves an older checkpoint in the output directory as it was.
+    """
+    try:
+        max_bytes = parse_size(max_shard_size)
+        to = to_dtype(dtype)
+        plan = plan_conversion(find_checkpoint(source, revision=revision), dtype=to, num_layers=num_layers)
+        files = _convert(plan, output_path, max_bytes, force)
+    except BloomError as error:
+        msg.fail(str(error), exits=1)
+    n_files = sum(file.suffix == ".safetensors" for file in files)
+    what = f"{plan.config.n_layer} blocks, {str(plan.dtype).removeprefix('torch.')}"
+    msg.good(
+        f"{format_size(plan.n_bytes)} of weights before, {format_size(plan.new_n_bytes)} now "
+        f"({what}, {n_files} {'file' if n_files == 1 else 'files'})",
+        output_path.resolve(),
+    )
+
+
+def _convert(plan: Plan, output: Path, max_bytes: int, force: bool) -> list[Path]:
+    bar = tqdm(total=plan.new_n_bytes, unit="B", unit_scale=True, disable=None, leave=False)
+    with bar:
+        return convert_checkpoint(plan, output, max_shard_size=max_bytes, force=force, progress=bar.update)

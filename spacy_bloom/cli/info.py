@@ -1,0 +1,204 @@
+"""`python -m spacy bloom info`: what a checkpoint is, what it needs, and whether it fits here."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, Optional
+
+import torch
+from spacy.cli._util import Arg, Opt
+from wasabi import msg, table
+
+from ..checkpoint.description import CACHED_PIECES, Description, describe_directory, describe_published
+from ..checkpoint.sizes import format_size
+from ..checkpoint.sources import find_checkpoint
+from ..errors import BloomError, CheckpointError
+from ..published import GEOMETRIES, published_config
+
+CACHE = f"cache of {CACHED_PIECES:,} pieces"
+# Rows of the memory's table; the second dtype of a row needs as much as the first.
+DTYPE_ROWS = {"float32": "float32", "bfloat16": "bfloat16, float16", "int8": "int8"}
+PUBLISHED_HEADER = (
+    "size", "hidden size", "blocks", "heads", "parameters", "without embeddings",
+    *DTYPE_ROWS.values(), f"{CACHE} (bfloat16)",
+)  # fmt: skip
+MOST_FILES = 8
+MOST_LABELS = 12
+CGROUP = Path("/sys/fs/cgroup")
+Align = Literal["l", "r", "c"]
+
+
+def info_cli(
+    # fmt: off
+    name: Optional[str] = Arg(
+        None,
+        help="Directory in the Hugging Face layout, Hub name, bundled name or published size (bloom-560m, ...); all published sizes if left out",
+    ),
+    revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
+    as_json: bool = Opt(False, "--json", "-j", help="Print JSON, sizes in bytes"),
+    # fmt: on
+) -> None:
+    """
+    Show what a checkpoint is and needs: geometry, parameters, head, tokenizer,
+    files, memory of its weights in each dtype, memory of the keys and values
+    of 1,000 pieces, and what fits into this machine's memory. Reads config,
+    tokenizer and the headers of files, never the weights; a Hub name is
+    fetched without them. The published sizes are known without a network.
+    """
+    try:
+        described = describe_sizes() if name is None else [describe(name, revision)]
+    except BloomError as error:
+        msg.fail(str(error), exits=1)
+    memory = memory_here()
+    if as_json:
+        results = [to_json(description, memory) for description in described]
+        print(json.dumps(results if name is None else results[0], indent=2, ensure_ascii=False))
+    elif name is None:
+        print(
+            table(
+                published_rows(),
+                header=_upper(PUBLISHED_HEADER),
+                divider=True,
+                aligns=_right(PUBLISHED_HEADER),
+            )
+        )
+    else:
+        show(described[0], memory)
+
+
+def describe(name: str, revision: Optional[str] = None) -> Description:
+    """name (str): Bundled name, directory, published size or Hub name.
+    revision (str | None): Branch, tag or commit on the Hub.
+    RETURNS (Description): What is known without reading weights.
+    RAISES (BloomError): No such checkpoint, or a damaged one.
+    """
+    config = published_config(name)
+    if config is None or Path(name).is_dir():
+        return describe_directory(name, find_checkpoint(name, revision=revision, weights=False))
+    # What has been fetched says more than the table. Names without an owner are never asked for on the Hub.
+    if "/" in name:
+        try:
+            path = find_checkpoint(name, revision=revision, local_files_only=True, weights=False)
+            return describe_directory(name, path)
+        except CheckpointError:
+            pass
+    return describe_published(name, config)
+
+
+def describe_sizes() -> list[Description]:
+    """RETURNS (list[Description]): The sizes in which BLOOM was published, smallest first."""
+    configs = {name: published_config(name) for name in GEOMETRIES}
+    return [describe_published(name, config) for name, config in configs.items() if config is not None]
+
+
+def published_rows() -> list[tuple[str, ...]]:
+    """RETURNS (list[tuple[str, ...]]): Cells of a table under PUBLISHED_HEADER."""
+    return [
+        (
+            d.name, f"{d.hidden_size:,}", f"{d.n_layer}", f"{d.n_head}",
+            f"{d.parameters:,}", f"{d.parameters_without_embeddings:,}",
+            *(format_size(d.weights[dtype]) for dtype in DTYPE_ROWS), format_size(d.cache["bfloat16"]),
+        )
+        for d in describe_sizes()
+    ]  # fmt: skip
+
+
+def show(description: Description, memory: dict[str, int]) -> None:
+    """Print tables. memory (dict[str, int]): As `memory_here` returns it."""
+    d = description
+    rows = [
+        ("Architecture", d.architecture),
+        ("Hidden size", f"{d.hidden_size:,}"),
+        ("Blocks", f"{d.n_layer}"),
+        ("Heads", f"{d.n_head} of {d.hidden_size // d.n_head}"),
+        ("Vocabulary", f"{d.vocab_size:,} rows"),
+        ("Tokenizer", "none here" if d.n_pieces is None else f"{d.n_pieces:,} pieces"),
+        ("Parameters", f"{d.parameters:,}"),
+        ("Without embeddings", f"{d.parameters_without_embeddings:,}"),
+        *(("Head", f"{name} {shape}") for name, shape in d.head.items()),
+        *([] if d.labels is None else [("Labels", _labels(d.labels))]),
+        (
+            "Dtype of the files",
+            ", ".join(f"{dtype} ({n:,} weights)" for dtype, n in d.dtypes.items()) or "no weights here",
+        ),
+        *(("File", cell) for cell in _files(d.files)),
+        *([] if d.path is None else [("Directory", d.path)]),
+    ]
+    msg.table(rows, title=d.name)
+    header = ("memory", "weights", CACHE, *(f"{place} ({format_size(n)})" for place, n in memory.items()))
+    needs = [
+        (
+            row,
+            format_size(d.weights[dtype]),
+            format_size(d.cache[dtype]),
+            *_fits(d.memory(dtype), memory.values()),
+        )
+        for dtype, row in DTYPE_ROWS.items()
+    ]
+    print(table(needs, header=_upper(header), divider=True, aligns=_right(header)))
+    if d.problem is not None:
+        msg.warn("The weights cannot be loaded", d.problem)
+
+
+def to_json(description: Description, memory: dict[str, int]) -> dict:
+    """RETURNS (dict): The description in JSON, and where its weights and the cache of 1,000 pieces fit."""
+    d = description
+    fits = {dtype: {place: d.memory(dtype) <= n for place, n in memory.items()} for dtype in d.weights}
+    return {**asdict(d), "cached_pieces": CACHED_PIECES, "memory_here": memory, "fits_here": fits}
+
+
+def memory_here() -> dict[str, int]:
+    """RETURNS (dict[str, int]): Bytes that are free on the CPU, as far as this is known, and that each GPU has."""
+    memory = {}
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+        memory["CPU"] = min([kilobytes["MemAvailable"] * 1024, *_cgroup_memory()])
+    except (OSError, KeyError, ValueError):  # no Linux: all there is
+        if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+            memory["CPU"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for i in range(torch.cuda.device_count()):
+        memory[f"GPU {i}"] = torch.cuda.get_device_properties(i).total_memory
+    return memory
+
+
+def _cgroup_memory() -> list[int]:
+    """RETURNS (list[int]): Bytes that a container's limit leaves; nothing where there is no limit."""
+    try:
+        limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
+        used = int((CGROUP / "memory.current").read_text(encoding="ascii"))
+        stat = (CGROUP / "memory.stat").read_text(encoding="ascii").split()
+    except (OSError, ValueError):  # no container, or "max"
+        return []
+    cached = int(stat[stat.index("inactive_file") + 1]) if "inactive_file" in stat else 0
+    return [max(limit - used + cached, 0)]
+
+
+def _fits(n_bytes: int, places: Iterable[int]) -> list[str]:
+    return ["fits" if n_bytes <= n else f"{format_size(n_bytes - n)} short" for n in places]
+
+
+def _files(files: Mapping[str, int]) -> list[str]:
+    cells = [f"{name} ({format_size(size)})" for name, size in files.items()]
+    if len(cells) <= MOST_FILES:
+        return cells
+    rest = sum(list(files.values())[MOST_FILES - 1 :])
+    return [*cells[: MOST_FILES - 1], f"and {len(files) - MOST_FILES + 1} more ({format_size(rest)})"]
+
+
+def _labels(labels: list[str]) -> str:
+    shown = ", ".join(labels[:MOST_LABELS])
+    rest = len(labels) - MOST_LABELS
+    return shown if rest <= 0 else f"{shown} and {rest:,} more"
+
+
+def _upper(header: Iterable[str]) -> list[str]:
+    return [cell.upper() for cell in header]
+
+
+def _right(header: Sequence[str]) -> list[Align]:
+    aligns: list[Align] = ["r"] * len(header)
+    aligns[0] = "l"
+    return aligns

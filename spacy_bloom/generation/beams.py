@@ -1,0 +1,176 @@
+"""Beam search: the best sequences instead of the best next pieces."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..bloom.heads import BloomForCausalLM
+from .config import GenerationConfig
+from .rows import LogitsProcessor, Row
+from .running import RunningRows
+from .sampling import RowSampler, row_samplers, sample_distinct
+from .stopping import Stopping
+
+
+@dataclass(frozen=True)
+class Beam:
+    """A finished sequence.
+
+    pieces (list[int]): What was added to the prompt.
+    score (float): Its log-probability, after the processors, divided by its length to the power of length_penalty.
+    finished (str): Why it ends.
+    """
+
+    pieces: list[int]
+    score: float
+    finished: str
+
+
+@dataclass(eq=False)  # told apart by identity
+class _Search:
+    """The beams of one prompt.
+
+    rows (list[Row]): Sequences that go on, the best first.
+    scores (list[float]): Their log-probabilities.
+    finished (list[Beam]): The best finished sequences, the best first.
+    """
+
+    prompt: int
+    limit: int
+    sampler: RowSampler | None
+    rows: list[Row]
+    scores: list[float]
+    finished: list[Beam] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A beam with one piece more."""
+
+    beam: int
+    row: Row
+    score: float
+    finished: str | None
+
+
+def beam_search(
+    model: BloomForCausalLM,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    chain: Sequence[LogitsProcessor],
+    stopping: Stopping,
+) -> Iterator[tuple[int, list[Beam]]]:
+    """Follow num_beams sequences of every prompt. Each prompt's search ends by itself (Hugging Face goes on with
+    all until the last one ends).
+
+    YIELDS (tuple[int, list[Beam]]): The number of a prompt and its num_beams best sequences, the best first.
+    SOURCE: transformers' `_beam_search`, in ids.
+    """
+    return _BeamSearch(model, prompts, config, chain, stopping).run(prompts)
+
+
+class _BeamSearch:
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        chain: Sequence[LogitsProcessor],
+        stopping: Stopping,
+    ) -> None:
+        self.config, self.chain, self.stopping = config, chain, stopping
+        # Enough for num_beams that go on, should all others end.
+        self.n_candidates = max(2, 1 + len(config.eos_token_ids)) * config.num_beams
+        self.running = RunningRows(model)
+        samplers = row_samplers(config.seed, len(prompts)) if config.do_sample else [None] * len(prompts)
+        self.live = [
+            _Search(p, config.most_new_tokens(len(prompt)), samplers[p], [Row(prompt)], [0.0])
+            for p, prompt in enumerate(prompts)
+        ]
+
+    def run(self, prompts: Sequence[Sequence[int]]) -> Iterator[tuple[int, list[Beam]]]:
+        hidden = self.running.start(prompts)  # (rows, hidden_size)
+        while True:
+            kept = self._advance(self._log_probabilities(hidden))
+            done = [search for search, beams in zip(self.live, kept, strict=True) if beams is None]
+            for search in done:
+                yield search.prompt, search.finished
+            starts = self._row_starts
+            order = [s + b for s, beams in zip(starts, kept, strict=True) for b in beams or ()]
+            self.live = [search for search in self.live if search not in done]
+            if not self.live:
+                return
+            self.running.select(torch.tensor(order))
+            hidden = self.running.feed([[r.generated[-1]] for s in self.live for r in s.rows])[:, -1]
+
+    def _log_probabilities(self, hidden: Tensor) -> Tensor:
+        """RETURNS (Tensor): Of the next piece, as processed. Shape (rows, vocab_size)."""
+        scores = F.log_softmax(self.running.logits(hidden), dim=-1)
+        rows = [row for search in self.live for row in search.rows]
+        for processor in self.chain:
+            scores = processor(rows, scores)
+        return scores
+
+    def _advance(self, scores: Tensor) -> list[list[int] | None]:
+        """RETURNS (list[list[int] | None]): Of each search, which beams its new ones continue; None if it ended."""
+        sizes = [len(search.rows) for search in self.live]
+        self._row_starts = [sum(sizes[:i]) for i in range(len(sizes))]
+        return [self._step(s, part) for s, part in zip(self.live, scores.split(sizes), strict=True)]
+
+    def _step(self, search: _Search, scores: Tensor) -> list[int] | None:
+        candidates = self._candidates(search, scores)
+        n = len(search.rows[0].generated) + 1
+        self._finish(search, candidates[: self.config.num_beams], n)
+        going_on = [c for c in candidates if c.finished is None][: self.config.num_beams]
+        search.rows = [c.row for c in going_on]
+        search.scores = [c.score for c in going_on]
+        return [c.beam for c in going_on] if going_on and self._can_improve(search, n) else None
+
+    def _candidates(self, search: _Search, scores: Tensor) -> list[_Candidate]:
+        """RETURNS (list[_Candidate]): The best continuations of all beams, the best first, or those drawn."""
+        vocab_size = scores.shape[-1]
+        total = scores + torch.tensor(search.scores, device=scores.device)[:, None]  # (beams, vocab_size)
+        flat = total.flatten()
+        if search.sampler is None:
+            best, places = flat.topk(min(self.n_candidates, len(flat)))
+        else:
+            step = len(search.rows[0].generated)
+            places = sample_distinct(flat[None], [search.sampler], [step], self.n_candidates)[0]
+            places = places[places >= 0]
+            best = flat[places]
+        found = []
+        for score, place in zip(best.tolist(), places.tolist(), strict=True):
+            if score == -torch.inf:
+                break
+            old = search.rows[place // vocab_size]
+            row = Row(old.prompt, [*old.generated, place % vocab_size])
+            found.append(_Candidate(place // vocab_size, row, score, self.stopping.reason(row, search.limit)))
+        return found
+
+    def _finish(self, search: _Search, candidates: Sequence[_Candidate], n: int) -> None:
+        """Put finished candidates among the best ones."""
+        num_beams, early = self.config.num_beams, self.config.early_stopping
+        if early is True and len(search.finished) == num_beams:
+            return
+        divisor = n**self.config.length_penalty
+        search.finished += [
+            Beam(c.row.generated, c.score / divisor, c.finished) for c in candidates if c.finished is not None
+        ]
+        search.finished.sort(key=lambda beam: -beam.score)
+        del search.finished[num_beams:]
+
+    def _can_improve(self, search: _Search, n: int) -> bool:
+        """Whether a sequence that goes on may get better than a finished one; a guess unless early_stopping is
+        "never", as in Hugging Face.
+        """
+        config = self.config
+        if len(search.finished) < config.num_beams:
+            return True
+        if config.early_stopping is True:
+            return False
+        longest = config.early_stopping == "never" and config.length_penalty > 0
+        best = search.scores[0] / (search.limit if longest else n) ** config.length_penalty
+        return best > search.finished[-1].score

@@ -1,0 +1,194 @@
+"""Rows of pieces from a language model: streaming is the primitive, a finished text is a stream's end."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..bloom.heads import BloomForCausalLM
+from ..errors import InputError
+from .beams import beam_search
+from .chain import logits_processors
+from .config import GenerationConfig
+from .drafting import NgramLookup
+from .rows import LogitsProcessor, Row
+from .running import RunningRows
+from .sampling import RowSampler, row_samplers, sample
+from .stopping import Stopping
+
+# Pieces per row for which memory is taken at once; limits far beyond what is generated shall cost nothing.
+LARGEST_CAPACITY = 2048
+
+
+@dataclass(frozen=True)
+class GeneratedPieces:
+    """What a step of generation adds to one sequence.
+
+    prompt (int): Number of the prompt.
+    sequence (int): Which of the sequences returned for it.
+    pieces (tuple[int, ...]): The new pieces; one, or several where a draft was right, or all of a beam at its end.
+    finished (str | None): Why the sequence ends with them: "eos", "stop_string", "length" or "time".
+    score (float | None): Of a beam: its log-probability divided by its length to the power of length_penalty.
+    text (str | None): What the new pieces add to the text, in whole characters, if a tokenizer was given. The
+        texts of all steps, joined, are the sequence's text.
+    """
+
+    prompt: int
+    sequence: int
+    pieces: tuple[int, ...]
+    finished: str | None = None
+    score: float | None = None
+    text: str | None = None
+
+
+@torch.inference_mode()
+def generate_stream(
+    model: BloomForCausalLM,
+    prompts: Sequence[Sequence[int]],
+    config: GenerationConfig,
+    *,
+    vocabulary: int | None = None,
+    processors: Sequence[LogitsProcessor] = (),
+    stopping: Stopping | None = None,
+) -> Iterator[GeneratedPieces]:
+    """Continue prompts, all at once; a prompt's sequences do not depend on the others. Finished ones leave the
+    batch. What the prompts begin with in common is computed once.
+
+    model (BloomForCausalLM): In evaluation mode.
+    prompts (Sequence[Sequence[int]]): Ids of each, at least one.
+    config (GenerationConfig): The options.
+    vocabulary (int | None): Pieces that may be generated; None for all rows of the embedding.
+    processors (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
+    stopping (Stopping | None): Where sequences end; by default as the config says, which needs a tokenizer's
+        bytes for stop strings.
+    YIELDS (GeneratedPieces): Step by step; of beams, each sequence once it is final.
+    RAISES (InputError): An empty prompt, an id outside the vocabulary, or a row that nothing may follow.
+    """
+    rows = [[int(piece) for piece in prompt] for prompt in prompts]
+    vocabulary = model.config.vocab_size if vocabulary is None else vocabulary
+    chain = logits_processors(config, vocabulary, custom=processors)
+    stopping = Stopping(config) if stopping is None else stopping
+    if model.training:
+        raise InputError("Expected the model in evaluation mode: call model.eval() before generation.")
+    if config.num_beams > 1:
+        for p, beams in beam_search(model, rows, config, chain, stopping):
+            for s, beam in enumerate(beams[: config.num_return_sequences]):
+                yield GeneratedPieces(p, s, tuple(beam.pieces), beam.finished, beam.score)
+        return
+    yield from _Stream(model, rows, config, chain, stopping).run()
+
+
+@dataclass
+class _Sequence:
+    """A row with what belongs to it."""
+
+    prompt: int
+    number: int
+    row: Row
+    sampler: RowSampler
+    lookup: NgramLookup | None = None
+    draft: list[int] = field(default_factory=list)
+
+
+class _Stream:
+    """Greedy decoding and sampling.
+
+    Every step feeds each row its last piece and, where there is a draft, the drafted ones after it. The scores
+    after each of them say what would have been chosen: the draft is right as far as it is that.
+    """
+
+    def __init__(
+        self,
+        model: BloomForCausalLM,
+        prompts: list[list[int]],
+        config: GenerationConfig,
+        chain: Sequence[LogitsProcessor],
+        stopping: Stopping,
+    ) -> None:
+        self.config, self.chain, self.stopping = config, chain, stopping
+        self.most_drafted = config.prompt_lookup_num_tokens or 0
+        n = config.num_return_sequences
+        samplers = row_samplers(config.seed, len(prompts), n) if config.do_sample else []
+        self.limits = [config.most_new_tokens(len(prompt)) for prompt in prompts]
+        room = max((len(p) + limit for p, limit in zip(prompts, self.limits, strict=True)), default=0)
+        self.rows = RunningRows(model, capacity=min(room, LARGEST_CAPACITY) + self.most_drafted)
+        self.prompts = prompts
+        self.live = [
+            _Sequence(p, s, Row(prompts[p]), samplers[p * n + s] if samplers else RowSampler(0))
+            for p in range(len(prompts))
+            for s in range(n)
+        ]
+        for sequence in self.live if self.most_drafted else ():
+            sequence.lookup = NgramLookup(config.max_matching_ngram_size)
+            sequence.lookup.add(sequence.row.prompt)
+
+    def run(self) -> Iterator[GeneratedPieces]:
+        """YIELDS (GeneratedPieces): See `generate_stream`."""
+        hidden = self.rows.start(self.prompts)[:, None]  # (prompts, 1, hidden_size)
+        n = self.config.num_return_sequences
+        if n > 1:
+            copies = torch.arange(len(self.prompts)).repeat_interleave(n)
+            self.rows.select(copies)
+            hidden = hidden[copies.to(hidden.device)]
+        while True:
+            yield from self._choose(hidden)
+            if not self.live:
+                return
+            hidden = self.rows.feed([[s.row.generated[-1], *s.draft] for s in self.live])
+
+    def _choose(self, hidden: Tensor) -> Iterator[GeneratedPieces]:
+        """Take the pieces that follow, and drop rows that are finished.
+
+        hidden (Tensor): After the last piece and each drafted one. Shape (rows, 1 + most drafted, hidden_size).
+        """
+        added: list[list[int]] = [[] for _ in self.live]
+        finished: list[str | None] = [None] * len(self.live)
+        open_rows = list(range(len(self.live)))
+        for place in range(hidden.shape[1]):
+            chosen = self._next_pieces(hidden[:, place], open_rows)
+            still_open = []
+            for i, piece in zip(open_rows, chosen, strict=True):
+                sequence = self.live[i]
+                sequence.row.generated.append(piece)
+                added[i].append(piece)
+                finished[i] = self.stopping.reason(sequence.row, self.limits[sequence.prompt])
+                drafted = place < len(sequence.draft) and sequence.draft[place] == piece
+                if drafted and finished[i] is None:
+                    still_open.append(i)
+            open_rows = still_open
+            if not open_rows:
+                break
+        # What was fed and not chosen is taken back; the last chosen piece is not fed yet.
+        self.rows.take_back([1 + len(s.draft) - len(new) for s, new in zip(self.live, added, strict=True)])
+        for sequence, new, why in zip(self.live, added, finished, strict=True):
+            yield GeneratedPieces(sequence.prompt, sequence.number, tuple(new), why)
+            if why is None:
+                self._draft(sequence, new)
+        self._drop([why is not None for why in finished])
+
+    def _next_pieces(self, hidden: Tensor, open_rows: list[int]) -> list[int]:
+        """RETURNS (list[int]): The piece that follows in each of the open rows."""
+        live = [self.live[i] for i in open_rows]
+        rows = [sequence.row for sequence in live]
+        some = hidden if len(rows) == len(hidden) else hidden[torch.tensor(open_rows, device=hidden.device)]
+        scores = self.rows.logits(some)  # (open rows, vocab_size)
+        for processor in self.chain:
+            scores = processor(rows, scores)
+        if not self.config.do_sample:
+            return scores.argmax(dim=-1).tolist()
+        return sample(scores, [s.sampler for s in live], [len(row.generated) for row in rows]).tolist()
+
+    def _drop(self, done: list[bool]) -> None:
+        if any(done):
+            kept = [i for i, is_done in enumerate(done) if not is_done]
+            self.live = [self.live[i] for i in kept]
+            if kept:
+                self.rows.select(torch.tensor(kept))
+
+    def _draft(self, sequence: _Sequence, new: list[int]) -> None:
+        if sequence.lookup is not None:
+            sequence.lookup.add(new)
+            # A draft as long as what may follow at all would be one piece too long.
+            left = self.limits[sequence.prompt] - len(sequence.row.generated)
+            sequence.draft = sequence.lookup.draft(min(self.most_drafted, left - 1))

@@ -1,0 +1,143 @@
+"""`generate` and `generate_stream` as methods of a language model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from ..bloom.heads import BloomForCausalLM
+from ..errors import InputError
+from ..published import N_PIECES, VOCAB_SIZE
+from ..tokenizer import BloomTokenizerFast
+from .config import GenerationConfig
+from .generator import GeneratedPieces, generate_stream
+from .piece_bytes import PieceBytes, TextStream
+from .rows import LogitsProcessor
+from .stopping import Stopping
+
+_piece_bytes: WeakKeyDictionary[BloomTokenizerFast, PieceBytes] = WeakKeyDictionary()
+
+
+def piece_bytes(tokenizer: BloomTokenizerFast) -> PieceBytes:
+    """RETURNS (PieceBytes): Of a tokenizer's pieces, made once."""
+    if tokenizer not in _piece_bytes:
+        _piece_bytes[tokenizer] = PieceBytes(tokenizer)
+    return _piece_bytes[tokenizer]
+
+
+class GenerationMixin(BloomForCausalLM):
+    """Gives a language model its ways to generate.
+
+    generation_config (GenerationConfig | None): What a checkpoint's `generation_config.json` says; options of a
+        call take precedence.
+    """
+
+    generation_config: GenerationConfig | None = None
+
+    def generate(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        *,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: Sequence[LogitsProcessor] = (),
+        tokenizer: BloomTokenizerFast | None = None,
+        **options: Any,
+    ) -> Tensor:
+        """Continue the rows of a batch.
+
+        input_ids (Tensor): Shape (batch, length).
+        attention_mask (Tensor | None): 1 for pieces, 0 for padding on either side. Without one, ids equal to
+            pad_token_id are padding, unless they end sequences too. Shape (batch, length).
+        generation_config (GenerationConfig | None): Instead of the model's own.
+        logits_processor (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
+        tokenizer (BloomTokenizerFast | None): Needed for stop strings.
+        **options: Fields of GenerationConfig, for example max_new_tokens=50, do_sample=True, top_p=0.9.
+        RETURNS (Tensor): The rows as given, then what was generated, filled up with pad_token_id. Shape
+            (batch * num_return_sequences, length + most generated).
+        RAISES (InputError, ConfigError): Shapes that do not fit, an empty row, options that are unknown.
+        """
+        config = self._options(generation_config, options)
+        prompts = _unpadded(input_ids, attention_mask, config)
+        steps = self._steps(prompts, config, logits_processor, tokenizer)
+        n = config.num_return_sequences
+        generated: list[list[int]] = [[] for _ in range(len(prompts) * n)]
+        for step in steps:
+            generated[step.prompt * n + step.sequence] += step.pieces
+        fill = next((i for i in (config.pad_token_id, *config.eos_token_ids) if i is not None), 0)
+        longest = max(map(len, generated), default=0)
+        added = torch.tensor(
+            [row + [fill] * (longest - len(row)) for row in generated], dtype=input_ids.dtype
+        )
+        return torch.cat((input_ids.repeat_interleave(n, dim=0), added.to(input_ids.device)), dim=1)
+
+    def generate_stream(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        generation_config: GenerationConfig | None = None,
+        logits_processor: Sequence[LogitsProcessor] = (),
+        tokenizer: BloomTokenizerFast | None = None,
+        **options: Any,
+    ) -> Iterator[GeneratedPieces]:
+        """Continue prompts, piece by piece.
+
+        prompts (Sequence[Sequence[int]]): Ids of each, without padding, of any lengths.
+        tokenizer (BloomTokenizerFast | None): Gives each step its text, without control tokens.
+        Others: As for `generate`.
+        YIELDS (GeneratedPieces): What every step adds to every sequence.
+        """
+        config = self._options(generation_config, options)
+        steps = self._steps(prompts, config, logits_processor, tokenizer)
+        return steps if tokenizer is None else _with_text(steps, piece_bytes(tokenizer))
+
+    def _options(self, given: GenerationConfig | None, options: dict[str, Any]) -> GenerationConfig:
+        config = given or self.generation_config or GenerationConfig()
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            if getattr(config, name) is None and options.get(name) is None:
+                options = {**options, name: getattr(self.config, name)}
+        return config.replace(**options)
+
+    def _steps(
+        self,
+        prompts: Sequence[Sequence[int]],
+        config: GenerationConfig,
+        processors: Sequence[LogitsProcessor],
+        tokenizer: BloomTokenizerFast | None,
+    ) -> Iterator[GeneratedPieces]:
+        rows = self.config.vocab_size
+        vocabulary = N_PIECES if rows == VOCAB_SIZE else rows  # the published embedding has dead rows
+        vocabulary = vocabulary if tokenizer is None else min(len(tokenizer), rows)
+        pieces = piece_bytes(tokenizer) if tokenizer is not None and config.stop_texts else None
+        stopping = Stopping(config, pieces=pieces)
+        return generate_stream(
+            self, prompts, config, vocabulary=vocabulary, processors=processors, stopping=stopping
+        )
+
+
+def _unpadded(ids: Tensor, mask: Tensor | None, config: GenerationConfig) -> list[list[int]]:
+    """RETURNS (list[list[int]]): The real pieces of each row."""
+    if ids.dim() != 2 or (mask is not None and mask.shape != ids.shape):
+        raise InputError(
+            f"Expected input_ids, and attention_mask if given, of one shape (batch, length); got {tuple(ids.shape)}"
+            + ("." if mask is None else f" and {tuple(mask.shape)}.")
+        )
+    pad = config.pad_token_id
+    if mask is None and pad is not None and pad not in config.eos_token_ids:
+        mask = ids != pad
+    real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask != 0
+    return [row[keep].tolist() for row, keep in zip(ids.cpu(), real.cpu(), strict=True)]
+
+
+def _with_text(steps: Iterator[GeneratedPieces], pieces: PieceBytes) -> Iterator[GeneratedPieces]:
+    streams: dict[tuple[int, int], TextStream] = {}
+    for step in steps:
+        key = (step.prompt, step.sequence)
+        stream = streams.setdefault(key, TextStream(pieces, skip_special_tokens=True))
+        text = "".join(map(stream.add, step.pieces))
+        if step.finished is not None:
+            text += stream.finish()
+        yield replace(step, text=text)

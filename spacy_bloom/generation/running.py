@@ -1,0 +1,128 @@
+"""Rows on their way through the model together."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..bloom.cache import KeyValueCache
+from ..bloom.heads import BloomForCausalLM
+from ..errors import InputError
+
+# A prefix that all prompts share is computed once if it is at least as long.
+LEAST_PREFIX = 8
+# Padding and what was taken back are cleared away once they are more than half of the longest row.
+MOST_WASTE = 0.5
+
+
+class RunningRows:
+    """Keys and values of what each row has so far, and which of them are real.
+
+    Rows have different lengths: what is padding, and what was fed and taken back, is masked, and positions count
+    what is real. So padding may lie anywhere, also between a common prefix and the rest of the prompts.
+
+    model (BloomForCausalLM): In evaluation mode.
+    capacity (int): Pieces per row to allocate memory for at once.
+    """
+
+    def __init__(self, model: BloomForCausalLM, *, capacity: int = 0) -> None:
+        self.model = model
+        self.cache = KeyValueCache(model.config.n_layer, capacity=capacity)
+        self.mask = torch.ones(0, 0, dtype=torch.long, device=model.device)  # (rows, pieces)
+
+    def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Feed the prompts of all rows; what they begin with in common is computed once.
+
+        RETURNS (Tensor): Hidden states of each prompt's last piece. Shape (rows, hidden_size).
+        RAISES (InputError): There is no prompt, or an empty one.
+        """
+        if not prompts or not all(len(prompt) for prompt in prompts):
+            raise InputError(
+                "Expected one or more prompts of at least one piece each. To begin with nothing, give the "
+                "tokenizer's bos_token_id."
+            )
+        shared = _shared_prefix(prompts)
+        if shared:
+            self._feed([list(prompts[0][:shared])], pad_left=True)
+            self.select(torch.zeros(len(prompts), dtype=torch.long))
+        return self._feed([list(prompt[shared:]) for prompt in prompts], pad_left=True)[:, -1]
+
+    def feed(self, pieces: Sequence[Sequence[int]]) -> Tensor:
+        """Feed the next pieces of each row, at least one in one of them.
+
+        RETURNS (Tensor): Hidden states; those of rows with fewer pieces than others end in padding. Shape
+            (rows, most pieces, hidden_size).
+        """
+        return self._feed(pieces, pad_left=False)
+
+    def take_back(self, counts: Sequence[int]) -> None:
+        """Forget the last real pieces of each row, as many as counted."""
+        if not any(counts):
+            return
+        real = self.mask.flip(1).cumsum(dim=1).flip(1)  # number from the end, 1 for the last
+        counted = torch.tensor(counts, device=self.mask.device)[:, None]
+        self.mask = self.mask.masked_fill(real <= counted, 0)
+        unused = int((self.mask.flip(1).cumsum(dim=1) == 0).sum(dim=1).min())  # columns at the end
+        self.cache.crop(self.cache.length - unused)
+        self.mask = self.mask[:, : self.cache.length]
+        self._clear_away()
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows, in this order.
+
+        rows (Tensor): Numbers of rows; one may be named more than once. Shape (new rows,).
+        """
+        rows = rows.to(self.mask.device)
+        self.mask = self.mask.index_select(0, rows)
+        self.cache.select(rows)
+        self._clear_away()
+
+    def fork(self, rows: Tensor) -> "RunningRows":
+        """RETURNS (RunningRows): These rows, to be continued on their own; the ones here stay as they are."""
+        copy = RunningRows(self.model)
+        copy.mask = self.mask.index_select(0, rows.to(self.mask.device))
+        copy.cache = self.cache.fork(rows.to(self.mask.device))
+        return copy
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden (Tensor): Shape (..., hidden_size).
+        RETURNS (Tensor): float32. Shape (..., vocab_size).
+        """
+        return self.model.lm_head(hidden).float()
+
+    def _clear_away(self) -> None:
+        """Move what is real together, at the right of its row."""
+        longest = int(self.mask.sum(dim=1).max())
+        if self.mask.shape[1] > (1 + MOST_WASTE) * longest:
+            places = self.mask.argsort(dim=1, stable=True)[
+                :, -longest:
+            ]  # (rows, longest), the real ones last
+            self.mask = self.mask.gather(1, places)
+            self.cache.rearrange(places)
+
+    def _feed(self, pieces: Sequence[Sequence[int]], *, pad_left: bool) -> Tensor:
+        longest = max(map(len, pieces))
+        ids = torch.zeros(len(pieces), longest, dtype=torch.long)
+        real = torch.zeros(len(pieces), longest, dtype=torch.long)
+        for row, new in enumerate(pieces):
+            place = slice(longest - len(new), longest) if pad_left else slice(0, len(new))
+            ids[row, place] = torch.tensor(new, dtype=torch.long)
+            real[row, place] = 1
+        ids, real = ids.to(self.mask.device), real.to(self.mask.device)
+        self.mask = real if not self.cache.length else torch.cat((self.mask, real), dim=1)
+        output = self.model.transformer(ids, attention_mask=self.mask, past_key_values=self.cache)
+        return output.last_hidden_state
+
+
+def _shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
+    """RETURNS (int): Pieces that all prompts begin with, each having one more; 0 if it is not worth a call."""
+    if len(prompts) < 2:
+        return 0
+    first, last = min(map(list, prompts)), max(map(list, prompts))  # in order of ids these two differ first
+    length = 0
+    for a, b in zip(first, last, strict=False):
+        if a != b:
+            break
+        length += 1
+    length = min(length, min(map(len, prompts)) - 1)
+    return length if length >= LEAST_PREFIX else 0
