@@ -62,7 +62,8 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
     tokenizer = new_tokenizer(lines, options.vocab_size)
     geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
     write_checkpoint(directory, geometry, tokenizer)
-    texts = list(documents(lines, tokenizer, options.docs, median=options.median, longest=options.longest))
+    lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
+    texts = list(documents(lines, tokenizer, options.docs, **lengths))
     return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))
 
 
@@ -73,6 +74,7 @@ def options_from_command_line() -> Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="turns of each system")
     parser.add_argument("--batch-size", type=int, default=256, help="of nlp.pipe, in Docs")
     parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
+    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
     parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
     parser.add_argument("--hidden-size", type=int, default=512, help="geometry")
     parser.add_argument("--n-layer", type=int, default=8, help="geometry")

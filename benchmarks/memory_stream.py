@@ -62,7 +62,7 @@ def stream(
     nlp = pipeline(listener, checkpoint)
     nlp("kata lima")
     tokenizer = BloomTokenizerFast.from_directory(tokenizer_path)
-    texts = documents(pseudo_lines(20_000), tokenizer, n_docs, median=options.median, longest=300)
+    texts = documents(pseudo_lines(20_000), tokenizer, n_docs, median=options.median, sigma=0.7, longest=300)
     kept: list[spacy.tokens.Doc] = []
     samples = [memory()]
     start = time.perf_counter()

@@ -49,17 +49,20 @@ def documents(
     n_docs: int,
     *,
     median: int,
+    sigma: float,
     longest: int,
     seed: int = 0,
 ) -> Iterator[str]:
     """Texts whose lengths in pieces are log-normal, made by joining lines and cutting the end off.
 
-    median (int): Median length in pieces; two thirds of the texts are between half and twice as long.
+    median (int): Median length in pieces.
+    sigma (float): Standard deviation of the lengths' logarithms: with 0.7 two thirds of the texts are between half
+        the median and twice as long, with 1.0 between a third and three times.
     longest (int): Lengths are cut to 4 to this many pieces.
     YIELDS (str): The texts.
     """
     rng = np.random.default_rng(seed)
-    lengths = np.clip(rng.lognormal(math.log(median), 0.7, size=n_docs), 4, longest).astype(int)
+    lengths = np.clip(rng.lognormal(math.log(median), sigma, size=n_docs), 4, longest).astype(int)
     place = 0
     for length in lengths:
         text, ends = "", []

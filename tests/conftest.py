@@ -45,7 +45,9 @@ TWINS = {
     "8-heads": dict(
         n_head=8, hidden_size=64, n_layer=4, vocab_size=77, apply_residual_connection_post_layernorm=True
     ),
+    "7-heads": dict(n_head=7, hidden_size=28, n_layer=2, vocab_size=53, layer_norm_epsilon=1e-6),
     "12-heads": dict(n_head=12, hidden_size=96, n_layer=2, vocab_size=130),
+    "16-heads-untied": dict(n_head=16, hidden_size=64, n_layer=1, vocab_size=90, tie_word_embeddings=False),
     "12-heads-epsilon": dict(
         n_head=12,
         hidden_size=48,

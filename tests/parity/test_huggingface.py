@@ -177,6 +177,39 @@ def test_inputs_embeds(make_twins, difference):
             assert difference(x, y) < 1e-5
 
 
+def test_bfloat16_is_closer_to_float32_than_hugging_faces(make_twins, twin_config):
+    """Hugging Face rounds ALiBi and softmax to bfloat16: at 300 positions that shows in any geometry."""
+    for cls in CLASSES:
+        ours, theirs = make_twins(cls, twin_config)
+        batch = draw_batch(twin_config, "left", length=300)
+        exact = outputs(ours, *batch)
+        errors = [(outputs(m.bfloat16(), *batch).float() - exact).abs().mean() for m in (ours, theirs)]
+        assert errors[0] < errors[1], cls
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("cls", sorted(CLASSES))
+def test_cached_equals_uncached(make_twins, difference, twin_config, cls, padding):
+    ours, _ = make_twins(cls, twin_config)
+    ids, mask = draw_batch(twin_config, padding)
+    with torch.no_grad():
+        whole, cache, done, parts = ours(ids, attention_mask=mask), None, 0, []
+        for new in (5, 1, 2, 3):
+            part = ids[:, done : done + new]
+            done += new
+            output = ours(part, attention_mask=mask[:, :done], past_key_values=cache, use_cache=True)
+            cache = output.past_key_values
+            parts.append(output)
+    for name, expected in zip(CLASSES[cls], results(whole, cls, mask), strict=True):
+        if cls == "BloomForSequenceClassification":
+            # The rows whose last real piece is among the last that were fed.
+            rows = mask[:, -3:].any(dim=1)
+            assert difference(parts[-1].logits[rows], expected[rows]) < 1e-5
+        else:
+            found = torch.cat([getattr(part, name) for part in parts], dim=1)
+            assert difference(found[mask.bool()], expected) < 1e-5
+
+
 def test_long_texts(make_twins, difference):
     fields = dict(vocab_size=97, hidden_size=24, n_layer=2, n_head=3)
     ours, theirs = make_twins("BloomModel", fields)

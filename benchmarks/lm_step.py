@@ -1,0 +1,144 @@
+"""Memory and time of one step of language-model training, forward and backward: ours, and Hugging Face's."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+import transformers
+from measuring import (
+    MEGA,
+    Geometry,
+    in_fresh_process,
+    median,
+    memory,
+    new_parser,
+    report,
+    reset_peak,
+    write_checkpoint,
+)
+from safetensors import safe_open
+from safetensors.torch import save_file
+from save_load import GEOMETRIES
+from texts import new_tokenizer, pseudo_lines
+
+from spacy_bloom import BloomForCausalLM
+from spacy_bloom.bloom.losses import lm_loss
+
+OURS, THEIRS = "spacy_bloom", "transformers"
+PEAK = 0.6  # of Hugging Face's
+TOLERANCE = 1e-4  # of the largest number of a gradient
+
+
+def loss_of(system: str, model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """RETURNS (Tensor): Mean loss of the next pieces, as each system computes it in training."""
+    if system == THEIRS:
+        return model(input_ids=ids, labels=ids).loss
+    labels = torch.cat((ids[:, 1:], torch.full_like(ids[:, :1], -100)), dim=1)
+    hidden = model.transformer.encode_packed(ids.flatten(), [ids.shape[1]] * len(ids))
+    return lm_loss(hidden, model.lm_head.weight, labels.flatten())
+
+
+def step(system: str, checkpoint: str, gradients: str | None, options: Namespace) -> dict[str, Any]:
+    """One step of one system, in a process of its own.
+
+    gradients (str | None): File to write the gradients to.
+    RETURNS (dict[str, Any]): Seconds, bytes beyond the imports at the peak, and the loss.
+    """
+    torch.set_num_threads(options.threads)
+    imported = memory()
+    make = BloomForCausalLM if system == OURS else transformers.BloomForCausalLM
+    model = make.from_pretrained(checkpoint).train()
+    if options.checkpointing:
+        model.gradient_checkpointing_enable()
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(4, model.config.vocab_size, (options.rows, options.length), generator=generator)
+    reset_peak()
+    start = time.perf_counter()
+    loss = loss_of(system, model, ids)
+    loss.backward()
+    result = {
+        "seconds": time.perf_counter() - start,
+        "peak": memory("VmHWM") - imported,
+        "loss": loss.item(),
+    }
+    if gradients is not None:
+        found = {name: p.grad for name, p in model.named_parameters()}
+        # The keys' bias moves all scores of a query alike: its gradient is 0, all else is rounding.
+        save_file(
+            {name: g for name, g in found.items() if not name.endswith("query_key_value.bias")}, gradients
+        )
+    return result
+
+
+def largest_gap(one: str, other: str) -> float:
+    """RETURNS (float): Largest difference of two files of gradients, relative to the largest number of each."""
+    with safe_open(one, framework="pt") as ours, safe_open(other, framework="pt") as theirs:
+        if set(ours.keys()) != set(theirs.keys()):
+            return float("inf")
+        gaps = []
+        for name in ours.keys():  # noqa: SIM118 (not a dict)
+            x, y = ours.get_tensor(name), theirs.get_tensor(name)
+            gaps.append(((x - y).abs().max() / y.abs().max().clamp(min=1e-12)).item())
+        return max(gaps)
+
+
+def options_from_command_line() -> Namespace:
+    """RETURNS (Namespace): What to measure."""
+    parser = new_parser(__doc__)
+    parser.add_argument(
+        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+    )
+    parser.add_argument("--rows", type=int, default=4, help="sequences")
+    parser.add_argument("--length", type=int, default=256, help="pieces of each")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
+    parser.add_argument("--checkpointing", action="store_true", help="with gradient checkpointing, both")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """RETURNS (int): 1 if losses or gradients differ or our peak is above its bound, else 0."""
+    options = options_from_command_line()
+    turns: dict[str, list[dict[str, Any]]] = {OURS: [], THEIRS: []}
+    with TemporaryDirectory(dir=options.work) as directory:
+        checkpoint = str(Path(directory) / "checkpoint")
+        geometry: Geometry = GEOMETRIES[options.geometry]
+        write_checkpoint(Path(checkpoint), geometry, new_tokenizer(pseudo_lines(2000), 2000))
+        files = {system: str(Path(directory) / f"{system}.safetensors") for system in turns}
+        for number in range(options.rounds):
+            for system in turns:
+                file = files[system] if number == 0 else None
+                turns[system].append(in_fresh_process(step, system, checkpoint, file, options))
+                print(f"round {number + 1}, {system}: {turns[system][-1]['seconds']:.1f} s", flush=True)
+        gap = largest_gap(files[OURS], files[THEIRS])
+    rows = [
+        {
+            "system": system,
+            "seconds": median([turn["seconds"] for turn in found]),
+            "MB peak": median([turn["peak"] for turn in found]) / MEGA,
+            "loss": found[0]["loss"],
+        }
+        for system, found in turns.items()
+    ]
+    ratio = rows[0]["MB peak"] / rows[1]["MB peak"]
+    notes = {
+        f"peak, of {THEIRS}' (bound {PEAK})": ratio,
+        f"time, of {THEIRS}', median of the rounds": median(
+            [a["seconds"] / b["seconds"] for a, b in zip(turns[OURS], turns[THEIRS], strict=True)]
+        ),
+        "difference of the losses": abs(rows[0]["loss"] - rows[1]["loss"]),
+        f"largest relative difference of gradients (bound {TOLERANCE:.0e})": gap,
+    }
+    title = (
+        f"{options.rows} x {options.length} pieces, {options.geometry}, {geometry.n_bytes / MEGA:,.0f} MB of "
+        f"weights, {options.threads} threads, medians of {options.rounds} rounds"
+    )
+    report(title, rows, notes, options.json)
+    return int(not (ratio <= PEAK and gap <= TOLERANCE))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
