@@ -6,8 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
-# Pieces allocated beyond what is needed when a cache grows, so that most steps of generation copy nothing old.
-ROOM = 64
+# What is allocated beyond what is needed, in pieces and as a part of what is needed: most steps copy nothing old.
+LEAST_ROOM, ROOM = 64, 0.25
 
 
 @dataclass
@@ -26,10 +26,12 @@ class _Layer:
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
     def has_room(self, new: int) -> bool:
-        """Whether new pieces can be written in place; with gradients they cannot, what is written may be needed."""
-        writable = not torch.is_grad_enabled() and (
-            torch.is_inference_mode_enabled() or not self.keys.is_inference()
-        )
+        """Whether new pieces can be written in place. Where there are gradients they cannot: autograd may hold
+        what is here, and more.
+        """
+        if torch.is_grad_enabled() or self.keys.requires_grad:
+            return False
+        writable = torch.is_inference_mode_enabled() or not self.keys.is_inference()
         return writable and self.length + new <= self.keys.shape[2]
 
     def write(self, keys: Tensor, values: Tensor) -> None:
@@ -98,7 +100,7 @@ class KeyValueCache:
 
         rows (Tensor): Numbers of rows. Shape (new batch,).
         """
-        self._layers = [_selected(layer, rows) for layer in self._layers]
+        self._layers = [self._selected(layer, rows) for layer in self._layers]
 
     def fork(self, rows: Tensor) -> Self:
         """A cache of its own with these rows; this one stays as it is. A prompt that was computed once (one row)
@@ -108,7 +110,7 @@ class KeyValueCache:
         RETURNS (KeyValueCache): The copy.
         """
         copy = type(self)(len(self), capacity=self.capacity)
-        copy._layers = [_selected(layer, rows) for layer in self._layers]
+        copy._layers = [self._selected(layer, rows) for layer in self._layers]
         return copy
 
     def crop(self, length: int) -> None:
@@ -135,28 +137,33 @@ class KeyValueCache:
 
     def _grow(self, held: _Layer | None, keys: Tensor, values: Tensor) -> _Layer:
         """RETURNS (_Layer): What was held and the new pieces, in new memory."""
-        if held is None and keys.shape[2] >= self.capacity:
-            return _Layer(keys, values, keys.shape[2])
         if torch.is_grad_enabled():
-            old = (keys[:, :, :0], values[:, :, :0]) if held is None else held.used()
-            both = [torch.cat(pair, dim=2) for pair in zip(old, (keys, values), strict=True)]
+            if held is None:
+                return _Layer(keys, values, keys.shape[2])
+            both = [torch.cat(pair, dim=2) for pair in zip(held.used(), (keys, values), strict=True)]
             return _Layer(both[0], both[1], both[0].shape[2])
-        needed = (0 if held is None else held.length) + keys.shape[2]
-        capacity = self.capacity if needed <= self.capacity else needed + ROOM
-        grown = _Layer(_room_for(keys, capacity), _room_for(values, capacity), 0)
-        if held is not None:
-            grown.write(*held.used())
-        grown.write(keys, values)
+        length = 0 if held is None else held.length
+        grown = self._with_room(keys, keys.shape[0], length + keys.shape[2])
+        # The first pieces too are copied: as they come, they are part of a projection that would stay in memory.
+        for part in ((keys, values),) if held is None else (held.used(), (keys, values)):
+            grown.write(*part)
         return grown
 
+    def _with_room(self, like: Tensor, batch: int, needed: int) -> _Layer:
+        """RETURNS (_Layer): Empty, for so many pieces and some more."""
+        capacity = self.capacity if needed <= self.capacity else needed + max(LEAST_ROOM, int(needed * ROOM))
+        shape = (batch, like.shape[1], capacity, like.shape[3])
+        return _Layer(like.new_empty(shape), like.new_empty(shape), 0)
 
-def _room_for(like: Tensor, capacity: int) -> Tensor:
-    batch, n_head, _, head_dim = like.shape
-    return like.new_empty(batch, n_head, capacity, head_dim)
-
-
-def _selected(layer: _Layer | None, rows: Tensor) -> _Layer | None:
-    if layer is None:
-        return None
-    # The room comes along, so that the next step can write into it.
-    return _Layer(layer.keys.index_select(0, rows), layer.values.index_select(0, rows), layer.length)
+    def _selected(self, layer: _Layer | None, rows: Tensor) -> _Layer | None:
+        if layer is None:
+            return None
+        rows = rows.to(layer.keys.device)
+        keys, values = layer.used()
+        if torch.is_grad_enabled():
+            return _Layer(keys.index_select(0, rows), values.index_select(0, rows), layer.length)
+        selected = self._with_room(keys, len(rows), layer.length)
+        selected.length = layer.length
+        for old, new in zip((keys, values), selected.used(), strict=True):
+            torch.index_select(old, 0, rows, out=new)
+        return selected

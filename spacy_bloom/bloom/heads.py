@@ -221,5 +221,5 @@ def _check_labels(labels: Tensor, logits: Tensor) -> None:
 
 def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over labels not ignored, in float32. Shapes (batch, length, classes) and (batch, length)."""
-    labels = labels.to(logits.device).reshape(-1)
+    labels = labels.to(logits.device).reshape(-1).long()
     return F.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels, ignore_index=IGNORED_LABEL)

@@ -21,7 +21,7 @@ def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int =
     the backward pass only scales them. Softmax and sums are float32 if the inputs are of half precision.
 
     hidden (Tensor): Hidden states after the last layer norm. Shape (pieces, hidden).
-    weight (Tensor): The LM head, which is the embedding matrix. Shape (vocab, hidden).
+    weight (Tensor): Of the LM head. Shape (vocab, hidden).
     labels (Tensor): The piece to predict at each place; -100 is ignored. Shape (pieces,), int64.
     chunk_size (int): Pieces whose logits exist at once.
     RETURNS (Tensor): The mean over the labels that are not ignored, in nats; 0 if there are none. Shape ().

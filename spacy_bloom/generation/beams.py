@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from ..bloom.heads import BloomForCausalLM
 from .config import GenerationConfig
+from .processors import SomePieceLeft
 from .rows import LogitsProcessor, Row
 from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample_distinct
@@ -66,7 +67,9 @@ def beam_search(
     """Follow num_beams sequences of every prompt. Each prompt's search ends by itself (Hugging Face goes on with
     all until the last one ends).
 
-    YIELDS (tuple[int, list[Beam]]): The number of a prompt and its num_beams best sequences, the best first.
+    YIELDS (tuple[int, list[Beam]]): The number of a prompt and its num_beams best sequences, the best first; fewer
+        if no more are legal.
+    RAISES (InputError): Nothing may follow any beam of a prompt.
     SOURCE: transformers' `_beam_search`, in ids.
     """
     return _BeamSearch(model, prompts, config, chain, stopping).run(prompts)
@@ -82,7 +85,7 @@ class _BeamSearch:
         stopping: Stopping,
     ) -> None:
         self.config, self.chain, self.stopping = config, chain, stopping
-        # Enough for num_beams that go on, should all others end.
+        # Enough for num_beams that go on, should all others end by eos.
         self.n_candidates = max(2, 1 + len(config.eos_token_ids)) * config.num_beams
         self.running = RunningRows(model)
         samplers = row_samplers(config.seed, len(prompts)) if config.do_sample else [None] * len(prompts)
@@ -124,7 +127,8 @@ class _BeamSearch:
         candidates = self._candidates(search, scores)
         n = len(search.rows[0].generated) + 1
         self._finish(search, candidates[: self.config.num_beams], n)
-        going_on = [c for c in candidates if c.finished is None][: self.config.num_beams]
+        going_on = sorted((c for c in candidates if c.finished is None), key=lambda c: -c.score)
+        del going_on[self.config.num_beams :]
         search.rows = [c.row for c in going_on]
         search.scores = [c.score for c in going_on]
         return [c.beam for c in going_on] if going_on and self._can_improve(search, n) else None
@@ -144,23 +148,22 @@ class _BeamSearch:
         found = []
         for score, place in zip(best.tolist(), places.tolist(), strict=True):
             if score == -torch.inf:
-                break
+                continue  # a beam that nothing may follow; others go on
             old = search.rows[place // vocab_size]
             row = Row(old.prompt, [*old.generated, place % vocab_size])
             found.append(_Candidate(place // vocab_size, row, score, self.stopping.reason(row, search.limit)))
+        if (not found and not search.finished) or best.isnan().any():
+            SomePieceLeft()(search.rows, scores)  # names the row, and what may help
         return found
 
     def _finish(self, search: _Search, candidates: Sequence[_Candidate], n: int) -> None:
         """Put finished candidates among the best ones."""
-        num_beams, early = self.config.num_beams, self.config.early_stopping
-        if early is True and len(search.finished) == num_beams:
-            return
         divisor = n**self.config.length_penalty
         search.finished += [
             Beam(c.row.generated, c.score / divisor, c.finished) for c in candidates if c.finished is not None
         ]
         search.finished.sort(key=lambda beam: -beam.score)
-        del search.finished[num_beams:]
+        del search.finished[self.config.num_beams :]
 
     def _can_improve(self, search: _Search, n: int) -> bool:
         """Whether a sequence that goes on may get better than a finished one; a guess unless early_stopping is

@@ -27,7 +27,7 @@ INTEGERS = {
     "top_k": (0, LARGEST_ID),
     "no_repeat_ngram_size": (0, LARGEST_ID),
     "prompt_lookup_num_tokens": (1, LARGEST_ID),
-    "max_matching_ngram_size": (1, LARGEST_ID),
+    "max_matching_ngram_size": (1, 16),  # an index of all of them is kept
 }
 # Scores and lengths stay finite within these limits.
 NUMBERS = {

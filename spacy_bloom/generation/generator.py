@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ..bloom.heads import BloomForCausalLM
-from ..errors import InputError
 from .beams import beam_search
 from .chain import logits_processors
 from .config import GenerationConfig
@@ -16,9 +15,6 @@ from .rows import LogitsProcessor, Row
 from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample
 from .stopping import Stopping
-
-# Pieces per row for which memory is taken at once; limits far beyond what is generated shall cost nothing.
-LARGEST_CAPACITY = 2048
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,15 @@ def generate_stream(
     processors (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
     stopping (Stopping | None): Where sequences end; by default as the config says, which needs a tokenizer's
         bytes for stop strings.
-    YIELDS (GeneratedPieces): Step by step; of beams, each sequence once it is final.
-    RAISES (InputError): An empty prompt, an id outside the vocabulary, or a row that nothing may follow.
+    YIELDS (GeneratedPieces): Step by step; of beams, each sequence once it is final, and fewer of them than asked
+        for if the constraints leave fewer.
+    RAISES (InputError): At the first step: no prompt or an empty one, an id outside the vocabulary, a model in
+        training mode; later: a row that nothing may follow.
     """
     rows = [[int(piece) for piece in prompt] for prompt in prompts]
     vocabulary = model.config.vocab_size if vocabulary is None else vocabulary
     chain = logits_processors(config, vocabulary, custom=processors)
     stopping = Stopping(config) if stopping is None else stopping
-    if model.training:
-        raise InputError("Expected the model in evaluation mode: call model.eval() before generation.")
     if config.num_beams > 1:
         for p, beams in beam_search(model, rows, config, chain, stopping):
             for s, beam in enumerate(beams[: config.num_return_sequences]):
@@ -111,8 +107,7 @@ class _Stream:
         n = config.num_return_sequences
         samplers = row_samplers(config.seed, len(prompts), n) if config.do_sample else []
         self.limits = [config.most_new_tokens(len(prompt)) for prompt in prompts]
-        room = max((len(p) + limit for p, limit in zip(prompts, self.limits, strict=True)), default=0)
-        self.rows = RunningRows(model, capacity=min(room, LARGEST_CAPACITY) + self.most_drafted)
+        self.rows = RunningRows(model)
         self.prompts = prompts
         self.live = [
             _Sequence(p, s, Row(prompts[p]), samplers[p * n + s] if samplers else RowSampler(0))

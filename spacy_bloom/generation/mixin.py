@@ -54,10 +54,11 @@ class GenerationMixin(BloomForCausalLM):
             pad_token_id are padding, unless they end sequences too. Shape (batch, length).
         generation_config (GenerationConfig | None): Instead of the model's own.
         logits_processor (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
-        tokenizer (BloomTokenizerFast | None): Needed for stop strings.
+        tokenizer (BloomTokenizerFast | None): Only its pieces are generated; needed for stop strings.
         **options: Fields of GenerationConfig, for example max_new_tokens=50, do_sample=True, top_p=0.9.
-        RETURNS (Tensor): The rows as given, then what was generated, filled up with pad_token_id. Shape
-            (batch * num_return_sequences, length + most generated).
+        RETURNS (Tensor): The rows as given, then what was generated, filled up with pad_token_id; only with it
+            where constraints leave fewer sequences than asked for. Shape (batch * num_return_sequences, length +
+            most generated).
         RAISES (InputError, ConfigError): Shapes that do not fit, an empty row, options that are unknown.
         """
         config = self._options(generation_config, options)
@@ -83,7 +84,7 @@ class GenerationMixin(BloomForCausalLM):
         tokenizer: BloomTokenizerFast | None = None,
         **options: Any,
     ) -> Iterator[GeneratedPieces]:
-        """Continue prompts, piece by piece.
+        """Continue prompts, piece by piece. Options are checked now, prompts at the first step.
 
         prompts (Sequence[Sequence[int]]): Ids of each, without padding, of any lengths.
         tokenizer (BloomTokenizerFast | None): Gives each step its text, without control tokens.

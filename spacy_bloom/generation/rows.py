@@ -26,7 +26,8 @@ class Row:
 
 class LogitsProcessor(Protocol):
     """Changes the scores of the next piece. Keeps no state that depends on which row stands where: rows are
-    dropped, reordered and copied between calls, and a row is known by its pieces only.
+    dropped, reordered and copied between calls, and a row is known by its pieces only. Scores are tensors of
+    inference mode: one that is kept for later use must be cloned outside of it.
     """
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:

@@ -11,6 +11,8 @@ from ..errors import InputError
 
 # A prefix that all prompts share is computed once if it is at least as long.
 LEAST_PREFIX = 8
+# Pieces per row that are fed at once: the biases of attention are as wide as this, and as long as the row.
+PIECES_AT_ONCE = 256
 # Padding and what was taken back are cleared away once they are more than half of the longest row.
 MOST_WASTE = 0.5
 
@@ -22,25 +24,27 @@ class RunningRows:
     what is real. So padding may lie anywhere, also between a common prefix and the rest of the prompts.
 
     model (BloomForCausalLM): In evaluation mode.
-    capacity (int): Pieces per row to allocate memory for at once.
+    RAISES (InputError): It is in training mode.
     """
 
-    def __init__(self, model: BloomForCausalLM, *, capacity: int = 0) -> None:
+    def __init__(self, model: BloomForCausalLM) -> None:
+        expect_evaluation(model)
         self.model = model
-        self.cache = KeyValueCache(model.config.n_layer, capacity=capacity)
+        self.cache = KeyValueCache(model.config.n_layer)
         self.mask = torch.ones(0, 0, dtype=torch.long, device=model.device)  # (rows, pieces)
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
         """Feed the prompts of all rows; what they begin with in common is computed once.
 
         RETURNS (Tensor): Hidden states of each prompt's last piece. Shape (rows, hidden_size).
-        RAISES (InputError): There is no prompt, or an empty one.
+        RAISES (InputError): There is no prompt, an empty one, or an id outside the vocabulary.
         """
         if not prompts or not all(len(prompt) for prompt in prompts):
             raise InputError(
                 "Expected one or more prompts of at least one piece each. To begin with nothing, give the "
                 "tokenizer's bos_token_id."
             )
+        expect_ids(prompts, self.model)
         shared = _shared_prefix(prompts)
         if shared:
             self._feed([list(prompts[0][:shared])], pad_left=True)
@@ -72,8 +76,7 @@ class RunningRows:
 
         rows (Tensor): Numbers of rows; one may be named more than once. Shape (new rows,).
         """
-        rows = rows.to(self.mask.device)
-        self.mask = self.mask.index_select(0, rows)
+        self.mask = self.mask.index_select(0, rows.to(self.mask.device))
         self.cache.select(rows)
         self._clear_away()
 
@@ -81,7 +84,8 @@ class RunningRows:
         """RETURNS (RunningRows): These rows, to be continued on their own; the ones here stay as they are."""
         copy = RunningRows(self.model)
         copy.mask = self.mask.index_select(0, rows.to(self.mask.device))
-        copy.cache = self.cache.fork(rows.to(self.mask.device))
+        copy.cache = self.cache.fork(rows)
+        copy._clear_away()
         return copy
 
     def logits(self, hidden: Tensor) -> Tensor:
@@ -109,9 +113,34 @@ class RunningRows:
             ids[row, place] = torch.tensor(new, dtype=torch.long)
             real[row, place] = 1
         ids, real = ids.to(self.mask.device), real.to(self.mask.device)
-        self.mask = real if not self.cache.length else torch.cat((self.mask, real), dim=1)
+        parts = zip(ids.split(PIECES_AT_ONCE, dim=1), real.split(PIECES_AT_ONCE, dim=1), strict=True)
+        states = [self._run(*part) for part in parts]
+        return states[0] if len(states) == 1 else torch.cat(states, dim=1)
+
+    def _run(self, ids: Tensor, real: Tensor) -> Tensor:
+        self.mask = torch.cat((self.mask, real), dim=1) if self.cache.length else real
         output = self.model.transformer(ids, attention_mask=self.mask, past_key_values=self.cache)
         return output.last_hidden_state
+
+
+def expect_evaluation(model: BloomForCausalLM) -> None:
+    """RAISES (InputError): The model is in training mode, where dropout would change what it gives."""
+    if model.training:
+        raise InputError("Expected the model in evaluation mode: call model.eval() first.")
+
+
+def expect_ids(sequences: Sequence[Sequence[int]], model: BloomForCausalLM) -> None:
+    """Checked here, as on a GPU a wrong id would leave the device unusable.
+
+    RAISES (InputError): An id outside the vocabulary.
+    """
+    full = [sequence for sequence in sequences if len(sequence)]
+    low, high = min(map(min, full), default=0), max(map(max, full), default=0)
+    if low < 0 or high >= model.config.vocab_size:
+        raise InputError(
+            f"Expected ids from 0 to {model.config.vocab_size - 1}, got {low} to {high}. "
+            "Do tokenizer and model belong to the same checkpoint?"
+        )
 
 
 def _shared_prefix(prompts: Sequence[Sequence[int]]) -> int:

@@ -75,7 +75,7 @@ class BloomTransformer(Transformer):
     model (Model): A model made by `spacy-bloom.TransformerModel.v1`.
     set_extra_annotations (Callable): Called with the Docs and the output after the output is set.
     name (str): Name of the component.
-    max_batch_items (int): Pieces that are under way at once in prediction, in packed batches.
+    max_batch_items (int): Budget of a packed batch in prediction, in pieces.
     keep_activations (bool): Whether `doc._.trf_data` stays when all listeners have read it. It always stays
         when nothing listens, or when one of spacy-transformers' own listeners does.
     nlp (Language | None): The pipeline, to know which listeners are going to read.

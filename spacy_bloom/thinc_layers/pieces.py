@@ -1,7 +1,6 @@
 """Docs cut into pieces, and long Docs into windows of pieces."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -82,30 +81,19 @@ def cut_windows(lengths: Sequence[int], window: int, context: int) -> list[Windo
     return windows
 
 
-def batch_windows(windows: Sequence[Window], max_pieces: int, *, multiple: int = 1) -> list[list[Window]]:
-    """Sort windows by length, so that those attended together are alike, and cut them into batches of about the
-    same size under a budget.
+def batch_windows(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
+    """Sort windows by length, so that those attended together are alike, and group them under a budget.
 
     max_pieces (int): Most pieces of a batch; a longer window is a batch of its own.
-    multiple (int): The number of batches is a multiple of this, if there are as many windows.
-    RETURNS (list[list[Window]]): Batches of windows, longest first.
+    YIELDS (list[Window]): Batches of windows, longest first.
     """
-    ordered = sorted(windows, key=len, reverse=True)
-    sizes = numpy.array([len(window) for window in ordered])
-    wanted = sizes.sum() / max_pieces
-    while True:
-        n_batches = multiple * math.ceil(wanted / multiple)
-        batches = _cut(ordered, sizes, n_batches)
-        if all(len(batch) == 1 or sum(map(len, batch)) <= max_pieces for batch in batches):
-            return batches
-        wanted = n_batches * 1.05  # windows of different lengths do not fill all batches evenly
-
-
-def _cut(ordered: Sequence[Window], sizes: NDArray, n_batches: int) -> list[list[Window]]:
-    """Cut where the middle of a window passes a share of all pieces."""
-    middles = sizes.cumsum() - sizes / 2
-    places = (middles * n_batches / max(sizes.sum(), 1)).astype(int)
-    batches: list[list[Window]] = [[] for _ in range(n_batches)]
-    for window, place in zip(ordered, places.tolist(), strict=True):
-        batches[place].append(window)
-    return [batch for batch in batches if batch]
+    batch: list[Window] = []
+    pieces = 0
+    for window in sorted(windows, key=len, reverse=True):
+        if batch and pieces + len(window) > max_pieces:
+            yield batch
+            batch, pieces = [], 0
+        batch.append(window)
+        pieces += len(window)
+    if batch:
+        yield batch

@@ -13,7 +13,6 @@ from thinc.types import Floats2d
 from ..errors import ConfigError
 from .pieces import DocPieces, Window, batch_windows, cut_docs, cut_windows
 from .shim import BloomShim
-from .side_by_side import count_workers, run_side_by_side
 from .transformer_data import BloomTransformerBatch, doc_output
 
 
@@ -25,7 +24,7 @@ def bloom_transformer_model(
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
     window (int): Most pieces that the model sees at once; longer Docs are cut.
     context (int): Pieces to the left that a window shares with the one before it.
-    max_batch_pieces (int): Pieces that are under way at once in prediction.
+    max_batch_pieces (int): Budget of a packed batch in prediction.
     RETURNS (Model): Docs to vectors.
     RAISES (ConfigError): A window without room for new pieces.
     """
@@ -92,12 +91,10 @@ def _predict(
     model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]
 ) -> tuple[list[Floats2d], Callable]:
     """RETURNS (tuple[list[Floats2d], Callable]): Vectors by Doc. Each of shape (pieces, hidden_size)."""
-    shim, max_pieces = bloom_shim(model), model.attrs["max_batch_pieces"]
-    workers = count_workers(sum(map(len, windows)), max_pieces, shim.module.device)
-    batches = batch_windows(windows, max_pieces // workers, multiple=workers)
-    results = run_side_by_side(lambda batch: shim.predict(_packed(pieces, batch)), batches, workers)
+    shim = bloom_shim(model)
     parts: dict[tuple[int, int], torch.Tensor] = {}
-    for batch, hidden in zip(batches, results, strict=True):  # (pieces of the batch, hidden_size)
+    for batch in batch_windows(windows, model.attrs["max_batch_pieces"]):
+        hidden = shim.predict(_packed(pieces, batch))  # (pieces of the batch, hidden_size)
         for window, states in zip(batch, hidden.split([len(w) for w in batch]), strict=True):
             parts[window.doc, window.keep] = states[window.keep - window.start :]
     return _join(model, len(pieces), windows, parts), _no_backprop

@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -17,13 +18,13 @@ def slow_scores(model, prompt, continuation):
     return [log_probabilities[first + i, piece].item() for i, piece in enumerate(continuation)]
 
 
-@pytest.mark.parametrize("rows_at_once", [1, 3, 64])
+@pytest.mark.parametrize("pieces_at_once", [1, 40, 10_000])
 @pytest.mark.parametrize("prefix", [0, 20])
-def test_scores_are_those_of_one_forward_pass_each(language_model, draw_prompts, rows_at_once, prefix):
+def test_scores_are_those_of_one_forward_pass_each(language_model, draw_prompts, pieces_at_once, prefix):
     start = draw_prompts(prefix, seed=9)[0]
     prompts = [start + rest for rest in draw_prompts(5, 1, 12)]
     continuations = [draw_prompts(3, 1, 1, 7, seed=1), [], draw_prompts(1, 1, seed=2)]
-    found = score_continuations(language_model, prompts, continuations, rows_at_once=rows_at_once)
+    found = score_continuations(language_model, prompts, continuations, pieces_at_once=pieces_at_once)
     assert [len(texts) for texts in found] == [4, 0, 2]
     for prompt, texts, scores in zip(prompts, continuations, found, strict=True):
         for text, score in zip(texts, scores, strict=True):
@@ -46,12 +47,20 @@ def test_a_prompt_is_computed_once(language_model, draw_prompts):
         ([[4]], [], "0 lists for 1 prompts"),
         ([[4]], [[[]]], "got an empty one"),
         ([[]], [[[4]]], "at least one piece"),
-        ([[4]], [[[5], [6, 97]]], "from 0 to 96, got up to 97"),
+        ([[4]], [[[5], [6, 97]]], "from 0 to 96, got 5 to 97"),
     ],
 )
 def test_what_does_not_fit(language_model, prompts, continuations, message):
     with pytest.raises(InputError, match=message):
         score_continuations(language_model, prompts, continuations)
+
+
+def test_a_model_in_training_mode_is_refused(language_model, draw_prompts):
+    model = copy.deepcopy(language_model).train()
+    with pytest.raises(InputError, match="eval"):
+        surprisal(model, draw_prompts(3))
+    with pytest.raises(InputError, match="eval"):
+        score_continuations(model, draw_prompts(3), [draw_prompts(2)])
 
 
 def test_surprisal(language_model, draw_prompts):

@@ -26,31 +26,13 @@ def test_no_more_windows_than_needed(length, expected):
     assert len(cut_windows([length], 8, 2)) == expected
 
 
-@given(
-    lengths=st.lists(st.integers(1, 40), max_size=20),
-    budget=st.integers(1, 60),
-    multiple=st.integers(1, 4),
-)
-def test_batches_hold_every_window_once_within_the_budget(lengths, budget, multiple):
+@given(lengths=st.lists(st.integers(1, 40), max_size=20), budget=st.integers(1, 60))
+def test_batches_hold_every_window_once_within_the_budget(lengths, budget):
     windows = [Window(doc, 0, length, 0) for doc, length in enumerate(lengths)]
-    batches = batch_windows(windows, budget, multiple=multiple)
+    batches = list(batch_windows(windows, budget))
     assert sorted(w.doc for batch in batches for w in batch) == list(range(len(lengths)))
     for batch in batches:
         assert batch
         assert len(batch) == 1 or sum(map(len, batch)) <= budget
     flat = [len(w) for batch in batches for w in batch]
     assert flat == sorted(flat, reverse=True)
-
-
-@pytest.mark.parametrize("multiple", [1, 2, 4])
-@pytest.mark.parametrize("n", [8, 100, 1000])
-def test_batches_are_as_many_and_as_large_as_wanted(n, multiple):
-    windows = [Window(doc, 0, 10 + doc % 31, 0) for doc in range(n)]
-    sizes = [sum(map(len, batch)) for batch in batch_windows(windows, 512, multiple=multiple)]
-    assert len(sizes) % multiple == 0
-    assert max(sizes) - min(sizes) <= 2 * 40
-    assert len(sizes) <= multiple + 1.2 * sum(map(len, windows)) / 512
-
-
-def test_no_windows_are_no_batches():
-    assert batch_windows([], 512, multiple=2) == []

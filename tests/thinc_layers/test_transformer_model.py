@@ -11,7 +11,6 @@ from thinc.api import Ragged, chain, reduce_mean
 from transformers.file_utils import ModelOutput
 
 from spacy_bloom.errors import ConfigError
-from spacy_bloom.thinc_layers import side_by_side, transformer_model
 from spacy_bloom.thinc_layers.architectures import create_transformer_model
 from spacy_bloom.thinc_layers.pieces import cut_docs
 from spacy_bloom.thinc_layers.transformer_data import BloomTransformerBatch
@@ -113,26 +112,6 @@ def test_vectors_do_not_depend_on_the_threads(model, is_train):
         torch.set_num_threads(before)
     for one, two in zip(*found, strict=True):
         numpy.testing.assert_allclose(one, two, atol=1e-5)
-
-
-def test_vectors_do_not_depend_on_batches_next_to_each_other(model, monkeypatch):
-    docs, before = make_docs([30, 0, 60, 12, 45, 8, 3, 200], seed=2), torch.get_num_threads()
-    alone = [states(model.predict([doc]).doc_data[0]) for doc in docs if len(doc)]
-    monkeypatch.setattr(side_by_side, "LEAST_PIECES", 32)
-    workers = []
-    monkeypatch.setattr(
-        transformer_model,
-        "run_side_by_side",
-        lambda f, items, n: (workers.append(n), side_by_side.run_side_by_side(f, items, n))[1],
-    )
-    try:
-        torch.set_num_threads(3)
-        found = [states(d) for d in model.predict(docs).doc_data if d.model_output]
-    finally:
-        torch.set_num_threads(before)
-    assert workers == [3]
-    for one, other in zip(found, alone, strict=True):
-        numpy.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def gradients(module):
