@@ -23,6 +23,7 @@ lint: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/memory_stream.py
+	$(BIN)/python benchmarks/lm_step.py
 	$(BIN)/python benchmarks/save_load.py --geometry 560m
 	$(BIN)/python benchmarks/save_load.py --geometry 1b7 --ours-only
 
