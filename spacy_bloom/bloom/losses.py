@@ -73,12 +73,10 @@ class _ChunkedCrossEntropy(Function):
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         d_hidden, d_weight = ctx.saved_tensors
         factor = upstream * ctx.scale
-        # In place: a copy of d_weight would be a second embedding in memory. Should the graph be kept and run
-        # again, autograd sees that they were changed and says so.
         if d_hidden is not None:
-            d_hidden.mul_(factor)
+            d_hidden = (d_hidden * factor).to(d_hidden.dtype)
         if d_weight is not None:
-            d_weight = d_weight.mul_(factor).to(ctx.weight_dtype)
+            d_weight = (d_weight * factor).to(ctx.weight_dtype)
         return d_hidden, d_weight, None, None
 
 

@@ -107,13 +107,3 @@ def test_piece_nll(chunk_size):
     assert found.shape == labels.shape and not found.requires_grad
     torch.testing.assert_close(found, expected)
     assert found[3] == 0
-
-
-def test_a_kept_graph_is_not_run_twice():
-    """The gradients are scaled in place; a second backward pass must not scale them again in silence."""
-    hidden = torch.randn(5, 4, requires_grad=True)
-    weight = torch.randn(7, 4, requires_grad=True)
-    loss = 2 * lm_loss(hidden, weight, torch.arange(5))
-    loss.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
