@@ -22,7 +22,7 @@ def bundle(source: Path, target: Path = TARGET) -> None:
     nlp.meta["license"] = "CC BY-SA 4.0"
     nlp.meta["sources"] = [{"name": "see HOW_MADE.md of tiny-bloom", "license": "CC BY-SA 4.0"}]
     # Paths of the machine that it was trained on mean nothing elsewhere.
-    nlp.config["paths"] = {**nlp.config["paths"], "train": None, "dev": None}
+    nlp.config["paths"] = {**nlp.config["paths"], "train": None, "dev": None, "checkpoint": "tiny-bloom"}
     shutil.rmtree(target, ignore_errors=True)
     nlp.to_disk(target, exclude=["vocab"])
 
