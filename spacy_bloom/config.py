@@ -98,7 +98,7 @@ class BloomConfig:
         values = _with_own_names(values)
         extra = values.pop("extra", {})
         if not isinstance(extra, Mapping):
-            raise ConfigError(f"BLOOM config: expected extra to be a mapping, got {_shown(extra)}.")
+            raise ConfigError(f"BLOOM config: expected extra to be a mapping, got {shown(extra)}.")
         extra = dict(extra)
         num_labels = values.pop("num_labels", None)
         names = [f.name for f in fields(self) if f.name != "extra"]
@@ -163,14 +163,12 @@ class BloomConfig:
             raise ConfigError(f"Expected the fields of a BLOOM config, got {type(values).__name__}.")
         strange = [name for name in values if not isinstance(name, str)]
         if strange:
-            raise ConfigError(
-                f"Expected the names of a BLOOM config's fields as text, got {_shown(strange)}."
-            )
+            raise ConfigError(f"Expected the names of a BLOOM config's fields as text, got {shown(strange)}.")
         values = dict(values)
         model_type = values.pop("model_type", "bloom")
         if model_type != "bloom":
             raise ConfigError(
-                f"Expected a config with model_type 'bloom', got {_shown(model_type)}. "
+                f"Expected a config with model_type 'bloom', got {shown(model_type)}. "
                 "Only BLOOM checkpoints can be loaded."
             )
         return cls(**values)
@@ -180,17 +178,7 @@ class BloomConfig:
         """RETURNS (BloomConfig): The config in a `config.json`.
         RAISES (ConfigError): The file is missing, not JSON, or not a valid config.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf8"))
-        except FileNotFoundError:
-            raise ConfigError(
-                f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout."
-            ) from None
-        except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
-            raise ConfigError(f"{path} is not JSON: {error}.") from None
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error}.") from None
-        return cls.from_dict(values)
+        return cls.from_dict(read_json(path))
 
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The fields for a `config.json` that Hugging Face reads as well."""
@@ -216,7 +204,7 @@ def _with_own_names(values: Mapping[str, Any]) -> dict[str, Any]:
         value = result.pop(alias)
         if name in result and result[name] != value:
             raise ConfigError(
-                f"Got {alias}={_shown(value)} and {name}={_shown(result[name])}, two spellings of one field. "
+                f"Got {alias}={shown(value)} and {name}={shown(result[name])}, two spellings of one field. "
                 "Give one of them."
             )
         result[name] = value
@@ -227,30 +215,46 @@ def _labels(id2label: Any, num_labels: Any) -> dict[int, str] | None:
     if id2label is None:
         if num_labels is None:
             return None
-        if not _is_int(num_labels) or not 1 <= num_labels <= MOST_LABELS:
+        if not is_int(num_labels) or not 1 <= num_labels <= MOST_LABELS:
             raise ConfigError(
-                f"Expected num_labels as an integer from 1 to {MOST_LABELS}, got {_shown(num_labels)}."
+                f"Expected num_labels as an integer from 1 to {MOST_LABELS}, got {shown(num_labels)}."
             )
         return {i: f"LABEL_{i}" for i in range(num_labels)}
     try:
         labels = {int(i): label for i, label in dict(id2label).items()}
     except (TypeError, ValueError, OverflowError):
         raise ConfigError(
-            f"Expected id2label as a mapping of ids to labels, got {_shown(id2label)}."
+            f"Expected id2label as a mapping of ids to labels, got {shown(id2label)}."
         ) from None
     given = len(dict(id2label))  # fewer are left if two spellings are one id: "1" and "01"
     if not 1 <= given <= MOST_LABELS:
         raise ConfigError(f"Expected id2label with 1 to {MOST_LABELS} labels, got {given}.")
     if sorted(labels) != list(range(given)) or not all(isinstance(x, str) for x in labels.values()):
         raise ConfigError(
-            f"Expected id2label with ids 0 to {given - 1} and text labels, got {_shown(id2label)}."
+            f"Expected id2label with ids 0 to {given - 1} and text labels, got {shown(id2label)}."
         )
     if num_labels is not None and num_labels != given:
-        raise ConfigError(f"Got num_labels={_shown(num_labels)} but {given} labels in id2label.")
+        raise ConfigError(f"Got num_labels={shown(num_labels)} but {given} labels in id2label.")
     return dict(sorted(labels.items()))
 
 
-def _shown(value: Any) -> str:
+def read_json(path: Path) -> Any:
+    """RETURNS (Any): What a JSON file of a checkpoint holds.
+    RAISES (ConfigError): The file is missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout."
+        ) from None
+    except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
+        raise ConfigError(f"{path} is not JSON: {error}.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error}.") from None
+
+
+def shown(value: Any) -> str:
     """What an error shows of a value: shortened, as values come from files and can have any size."""
     short = Repr()
     short.maxstring = short.maxother = 80
@@ -260,11 +264,11 @@ def _shown(value: Any) -> str:
         return f"a {type(value).__name__} too long to show"
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_int(value: Any) -> bool:
+def is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -272,24 +276,24 @@ def _check(config: BloomConfig) -> None:
     def expect(good: bool, name: str, what: str) -> None:
         if not good:
             raise ConfigError(
-                f"BLOOM config: expected {name} to be {what}, got {_shown(getattr(config, name))}."
+                f"BLOOM config: expected {name} to be {what}, got {shown(getattr(config, name))}."
             )
 
     for name, largest in LARGEST.items():
         value = getattr(config, name)
-        expect(_is_int(value) and 1 <= value <= largest, name, f"an integer from 1 to {largest}")
+        expect(is_int(value) and 1 <= value <= largest, name, f"an integer from 1 to {largest}")
     for name in PROBABILITIES:
         value = getattr(config, name)
         missing = name == "classifier_dropout" and value is None
-        expect(missing or (_is_number(value) and 0 <= value < 1), name, "a number in [0, 1)")
+        expect(missing or (is_number(value) and 0 <= value < 1), name, "a number in [0, 1)")
     for name in FLAGS:
         expect(isinstance(getattr(config, name), bool), name, "true or false")
     for name in TOKEN_IDS:
         value = getattr(config, name)
-        expect(value is None or (_is_int(value) and 0 <= value < 2**31), name, "an id (0 or more) or null")
+        expect(value is None or (is_int(value) and 0 <= value < 2**31), name, "an id (0 or more) or null")
     for name in NUMBERS:
         value = getattr(config, name)
-        expect(_is_number(value) and 0 <= value <= LARGEST_NUMBER, name, "a finite number of 0 or more")
+        expect(is_number(value) and 0 <= value <= LARGEST_NUMBER, name, "a finite number of 0 or more")
     expect(config.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
     if config.hidden_size % config.n_head:
         raise ConfigError(

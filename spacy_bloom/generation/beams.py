@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ class Beam:
     finished: str
 
 
-@dataclass(eq=False)  # told apart by identity
+@dataclass
 class _Search:
     """The beams of one prompt.
 
@@ -98,14 +99,13 @@ class _BeamSearch:
         hidden = self.running.start(prompts)  # (rows, hidden_size)
         while True:
             kept = self._advance(self._log_probabilities(hidden))
-            done = [search for search, beams in zip(self.live, kept, strict=True) if beams is None]
-            for search in done:
-                yield search.prompt, search.finished
-            starts = self._row_starts
-            order = [s + b for s, beams in zip(starts, kept, strict=True) for b in beams or ()]
-            self.live = [search for search in self.live if search not in done]
+            for search, rows in zip(self.live, kept, strict=True):
+                if rows is None:
+                    yield search.prompt, search.finished
+            self.live = [s for s, rows in zip(self.live, kept, strict=True) if rows is not None]
             if not self.live:
                 return
+            order = [row for rows in kept for row in rows or ()]
             self.running.select(torch.tensor(order))
             hidden = self.running.feed([[r.generated[-1]] for s in self.live for r in s.rows])[:, -1]
 
@@ -118,12 +118,16 @@ class _BeamSearch:
         return scores
 
     def _advance(self, scores: Tensor) -> list[list[int] | None]:
-        """RETURNS (list[list[int] | None]): Of each search, which beams its new ones continue; None if it ended."""
+        """RETURNS (list[list[int] | None]): Of each search, which rows its new ones continue; None if it ended."""
         sizes = [len(search.rows) for search in self.live]
-        self._row_starts = [sum(sizes[:i]) for i in range(len(sizes))]
-        return [self._step(s, part) for s, part in zip(self.live, scores.split(sizes), strict=True)]
+        parts = zip(self.live, accumulate(sizes, initial=0), scores.split(sizes), strict=False)
+        return [self._step(*part) for part in parts]
 
-    def _step(self, search: _Search, scores: Tensor) -> list[int] | None:
+    def _step(self, search: _Search, start: int, scores: Tensor) -> list[int] | None:
+        """
+        start (int): The first of the search's rows.
+        scores (Tensor): Of its rows. Shape (rows, vocab_size).
+        """
         candidates = self._candidates(search, scores)
         n = len(search.rows[0].generated) + 1
         self._finish(search, candidates[: self.config.num_beams], n)
@@ -131,7 +135,7 @@ class _BeamSearch:
         del going_on[self.config.num_beams :]
         search.rows = [c.row for c in going_on]
         search.scores = [c.score for c in going_on]
-        return [c.beam for c in going_on] if going_on and self._can_improve(search, n) else None
+        return [start + c.beam for c in going_on] if going_on and self._can_improve(search, n) else None
 
     def _candidates(self, search: _Search, scores: Tensor) -> list[_Candidate]:
         """RETURNS (list[_Candidate]): The best continuations of all beams, the best first, or those drawn."""

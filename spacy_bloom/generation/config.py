@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..config import _is_int, _is_number, _shown
+from ..config import is_int, is_number, read_json, shown
 from ..errors import BloomWarning, ConfigError, InputError
 
 MAX_NEW_TOKENS = 20  # where neither max_new_tokens nor max_length is given
@@ -145,7 +145,7 @@ class GenerationConfig:
         _expect_known(values)
         extra = values.pop("extra", None)
         if not isinstance(extra, Mapping | None):
-            raise ConfigError(f"Generation config: expected extra to be a mapping, got {_shown(extra)}.")
+            raise ConfigError(f"Generation config: expected extra to be a mapping, got {shown(extra)}.")
         given = {name: _frozen(value) for name, value in values.items() if value is not None}
         if "max_length" in given:
             given.setdefault("max_new_tokens", None)  # else our own default would take precedence
@@ -213,7 +213,7 @@ class GenerationConfig:
         strange = [name for name in values if not isinstance(name, str)]
         if strange:
             raise ConfigError(
-                f"Expected the names of a generation config's fields as text, got {_shown(strange)}."
+                f"Expected the names of a generation config's fields as text, got {shown(strange)}."
             )
         extra = {name: value for name, value in values.items() if name not in OPTIONS}
         ignored = [name for name, neutral in NOT_FOLLOWED.items() if extra.get(name) not in (None, neutral)]
@@ -231,13 +231,7 @@ class GenerationConfig:
         """RETURNS (GenerationConfig): The config in a `generation_config.json`.
         RAISES (ConfigError): The file is missing, not JSON, or not a valid config.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf8"))
-        except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
-            raise ConfigError(f"{path} is not JSON: {error}.") from None
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error}.") from None
-        return cls.from_dict(values)
+        return cls.from_dict(read_json(path))
 
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The fields for a `generation_config.json` that Hugging Face reads as well."""
@@ -260,7 +254,7 @@ def _expect_known(names: Iterable[str]) -> None:
             continue
         near = get_close_matches(name, OPTIONS)
         told = f"Did you mean {' or '.join(near)}?" if near else f"The options are {', '.join(OPTIONS)}."
-        raise ConfigError(f"Generation config: there is no option {_shown(name)}. {told}")
+        raise ConfigError(f"Generation config: there is no option {shown(name)}. {told}")
 
 
 def _frozen(value: Any) -> Any:
@@ -286,16 +280,16 @@ def _check(config: GenerationConfig) -> None:
     def expect(good: bool, name: str, what: str) -> None:
         if not good:
             raise ConfigError(
-                f"Generation config: expected {name} to be {what}, got {_shown(getattr(config, name))}."
+                f"Generation config: expected {name} to be {what}, got {shown(getattr(config, name))}."
             )
 
     for name, (least, most) in INTEGERS.items():
         value = getattr(config, name)
-        good = value is None or (_is_int(value) and least <= value <= most)
+        good = value is None or (is_int(value) and least <= value <= most)
         expect(good, name, f"an integer from {least} to {most}")
     for name, (low, high) in NUMBERS.items():
         value = getattr(config, name)
-        good = value is None or (_is_number(value) and low <= value <= high)
+        good = value is None or (is_number(value) and low <= value <= high)
         expect(good, name, f"a number from {low:g} to {high:g}{HINTS.get(name, '')}")
     for name in IDS:
         value = getattr(config, name)
@@ -348,11 +342,11 @@ def _check_together(config: GenerationConfig) -> None:
 
 
 def _is_id(value: Any) -> bool:
-    return _is_int(value) and 0 <= value <= LARGEST_ID
+    return is_int(value) and 0 <= value <= LARGEST_ID
 
 
 def _is_seed(value: Any) -> bool:
-    return _is_int(value) and 0 <= value <= LARGEST_SEED
+    return is_int(value) and 0 <= value <= LARGEST_SEED
 
 
 def _is_word(value: Any) -> bool:

@@ -22,7 +22,7 @@ ANY_PIECES = '%llguidance { "no_forcing": true }\n'
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 FLEXIBLE = {"whitespace_flexible": True}
 
-# Making one takes about a second with a large vocabulary, so that all grammars on the same one share it.
+# Making one goes through the whole vocabulary, so that all grammars on the same one share it.
 _TOKENIZERS: "WeakKeyDictionary[PieceBytes, LLTokenizer]" = WeakKeyDictionary()
 
 

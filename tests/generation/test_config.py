@@ -240,8 +240,10 @@ def test_files_that_are_no_config(tmp_path, content):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"No \S+\.json in .*Hugging Face layout"):
         GenerationConfig.from_json_file(tmp_path / "generation_config.json")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        GenerationConfig.from_json_file(tmp_path)
     (tmp_path / "latin.json").write_bytes(b'{"a": "\xff"}')
     with pytest.raises(ConfigError, match="is not JSON"):
         GenerationConfig.from_json_file(tmp_path / "latin.json")
