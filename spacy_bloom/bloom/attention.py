@@ -1,10 +1,10 @@
 """BLOOM's self-attention."""
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config import BloomConfig
 from .batch import BatchView
+from .residual import add_linear
 
 
 class BloomAttention(nn.Module):
@@ -31,6 +31,6 @@ class BloomAttention(nn.Module):
         """
         fused = self.query_key_value(hidden).unflatten(-1, (self.n_head, 3, self.head_dim))
         query, key, value = fused.unbind(dim=-2)  # 3 x (*leading, n_head, head_dim)
-        dropout = self.attention_dropout if self.training else 0.0
-        context = view.attend(self.layer, query, key, value, dropout)
-        return residual + F.dropout(self.dense(context), self.hidden_dropout, self.training)
+        dropout = (self.attention_dropout, self.hidden_dropout) if self.training else (0.0, 0.0)
+        context = view.attend(self.layer, query, key, value, dropout[0])
+        return add_linear(residual, self.dense, context, dropout[1])

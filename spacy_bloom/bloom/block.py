@@ -1,12 +1,14 @@
 """One decoder block of BLOOM."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import BloomConfig
 from .attention import BloomAttention
 from .batch import BatchView
-from .gelu import gelu
+from .gelu import gelu, gelu_linear
+from .residual import add_linear, is_plain
 
 
 class BloomMLP(nn.Module):
@@ -20,11 +22,17 @@ class BloomMLP(nn.Module):
 
     def forward(self, hidden: Tensor, residual: Tensor) -> Tensor:
         """
-        hidden, residual (Tensor): Shape (*leading, hidden_size).
+        hidden (Tensor): Shape (*leading, hidden_size).
+        residual (Tensor): Added to the output, and overwritten where no gradient is needed.
+            Shape (*leading, hidden_size).
         RETURNS (Tensor): Shape (*leading, hidden_size).
         """
-        inner = gelu(self.dense_h_to_4h(hidden))  # (*leading, 4 * hidden_size)
-        return residual + F.dropout(self.dense_4h_to_h(inner), self.hidden_dropout, self.training)
+        inner = self.dense_h_to_4h(hidden)  # (*leading, 4 * hidden_size)
+        dense = self.dense_4h_to_h
+        dropout = self.hidden_dropout if self.training else 0.0
+        if torch.is_grad_enabled() and is_plain(dense):
+            return residual + F.dropout(gelu_linear(inner, dense.weight, dense.bias), dropout)
+        return add_linear(residual, dense, gelu(inner), dropout, overwrite=True)
 
 
 class BloomBlock(nn.Module):

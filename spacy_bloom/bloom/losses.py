@@ -49,35 +49,59 @@ def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int
 class _ChunkedCrossEntropy(Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor, chunk_size: int) -> Tensor:
+        ctx.save_for_backward(hidden, weight, labels)
+        ctx.chunk_size = chunk_size
         wants_hidden, wants_weight = ctx.needs_input_grad[:2]
-        sums = _sum_dtype(hidden)
-        d_hidden = torch.empty_like(hidden) if wants_hidden else None
-        d_weight = torch.zeros_like(weight, dtype=sums) if wants_weight else None
-        total = torch.zeros((), dtype=sums, device=hidden.device)
-        scale = 1.0 / max(int((labels != IGNORED_LABEL).sum()), 1)
-        for start in range(0, len(labels), chunk_size):
-            chunk = slice(start, start + chunk_size)
-            loss, d_logits = _chunk_loss(_logits(hidden[chunk], weight), labels[chunk])
-            total += loss
-            d_logits = d_logits.to(hidden.dtype)
-            if d_hidden is not None:
-                torch.mm(d_logits, weight, out=d_hidden[chunk])
-            if d_weight is not None:
-                _add_product(d_weight, d_logits.T, hidden[chunk])
-        ctx.save_for_backward(d_hidden, d_weight)
-        ctx.weight_dtype, ctx.scale = weight.dtype, scale
-        return total * scale
+        loss, *ctx.gradients = _loss_and_gradients(
+            hidden, weight, labels, chunk_size, wants_hidden, wants_weight
+        )
+        return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        d_hidden, d_weight = ctx.saved_tensors
-        factor = upstream * ctx.scale
+        # The embedding's gradient is the largest tensor of a step: it is scaled in place and handed on, never
+        # copied. A graph that is kept for another backward pass computes it anew.
+        hidden, weight, labels = ctx.saved_tensors
+        wants_hidden, wants_weight = ctx.needs_input_grad[:2]
+        if ctx.gradients is None:
+            _, *ctx.gradients = _loss_and_gradients(
+                hidden, weight, labels, ctx.chunk_size, wants_hidden, wants_weight
+            )
+        d_hidden, d_weight = ctx.gradients
+        ctx.gradients = None
         if d_hidden is not None:
-            d_hidden = (d_hidden * factor).to(d_hidden.dtype)
+            d_hidden.mul_(upstream)
         if d_weight is not None:
-            d_weight = (d_weight * factor).to(ctx.weight_dtype)
+            d_weight = d_weight.mul_(upstream).to(weight.dtype)
         return d_hidden, d_weight, None, None
+
+
+def _loss_and_gradients(
+    hidden: Tensor, weight: Tensor, labels: Tensor, chunk_size: int, wants_hidden: bool, wants_weight: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """RETURNS (tuple[Tensor, Tensor | None, Tensor | None]): The mean loss; its gradient by the hidden states, in
+    their dtype; and by the weight, in the dtype of sums.
+    """
+    sums = _sum_dtype(hidden)
+    d_hidden = torch.empty_like(hidden) if wants_hidden else None
+    d_weight = torch.zeros_like(weight, dtype=sums) if wants_weight else None
+    total = torch.zeros((), dtype=sums, device=hidden.device)
+    for start in range(0, len(labels), chunk_size):
+        chunk = slice(start, start + chunk_size)
+        loss, d_logits = _chunk_loss(_logits(hidden[chunk], weight), labels[chunk])
+        total += loss
+        d_logits = d_logits.to(hidden.dtype)
+        if d_hidden is not None:
+            torch.mm(d_logits, weight, out=d_hidden[chunk])
+        if d_weight is not None:
+            _add_product(d_weight, d_logits.T, hidden[chunk])
+    # Of the mean only now: half precision holds the probabilities of a sum, not what a division leaves of them.
+    scale = 1.0 / max(int((labels != IGNORED_LABEL).sum()), 1)
+    for gradient in (d_hidden, d_weight):
+        if gradient is not None:
+            gradient.mul_(scale)
+    return total * scale, d_hidden, d_weight
 
 
 def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,9 +115,12 @@ def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """
     kept = (labels != IGNORED_LABEL).unsqueeze(1)  # (chunk, 1)
     columns = labels.unsqueeze(1).clamp(min=0)  # (chunk, 1)
-    normalizer = logits.logsumexp(dim=1, keepdim=True)  # (chunk, 1)
-    loss = ((normalizer - logits.gather(1, columns)) * kept).sum()
-    probabilities = logits.sub_(normalizer).exp_()
+    # A softmax spelt out, since torch's own would hold the chunk three times.
+    logits.sub_(logits.amax(dim=1, keepdim=True))
+    scores = logits.gather(1, columns)
+    normalizer = logits.exp_().sum(dim=1, keepdim=True)  # (chunk, 1)
+    loss = ((normalizer.log() - scores) * kept).sum()
+    probabilities = logits.div_(normalizer)
     probabilities.scatter_add_(1, columns, torch.full_like(normalizer, -1.0))
     if not kept.all():
         probabilities.mul_(kept)

@@ -129,34 +129,43 @@ class BloomModel(BloomPreTrainedModel):
             attentions=None if view.attentions is None else tuple(view.attentions),
         )
 
-    def encode_packed(self, input_ids: Tensor, lengths: Sequence[int]) -> Tensor:
+    def encode_packed(
+        self, input_ids: Tensor | None, lengths: Sequence[int], *, inputs_embeds: Tensor | None = None
+    ) -> Tensor:
         """Run sequences without padding; each attends to itself only.
 
-        input_ids (Tensor): The sequences one after the other. Shape (pieces,).
+        input_ids (Tensor | None): The sequences one after the other. Shape (pieces,).
         lengths (Sequence[int]): Pieces of each sequence; their sum is `pieces`.
+        inputs_embeds (Tensor | None): Instead of input_ids. Shape (pieces, hidden_size).
         RETURNS (Tensor): Last hidden states. Shape (pieces, hidden_size).
         RAISES (InputError): Lengths that do not add up, or ids outside the vocabulary.
         """
-        return self.hidden_states_packed(input_ids, lengths, keep_all=False)[-1]
+        return self.hidden_states_packed(input_ids, lengths, inputs_embeds=inputs_embeds, keep_all=False)[-1]
 
     def hidden_states_packed(
-        self, input_ids: Tensor, lengths: Sequence[int], *, keep_all: bool = True
+        self,
+        input_ids: Tensor | None,
+        lengths: Sequence[int],
+        *,
+        inputs_embeds: Tensor | None = None,
+        keep_all: bool = True,
     ) -> list[Tensor]:
         """As `encode_packed`, with the hidden states of all layers.
 
         RETURNS (list[Tensor]): n_layer + 1 states as in BloomModelOutput, or only the last without keep_all.
             Each of shape (pieces, hidden_size).
         """
-        if input_ids.dim() != 1 or sum(lengths) != input_ids.shape[0]:
+        embeds = self._embed(input_ids, inputs_embeds)
+        if embeds.shape != (sum(lengths), self.config.hidden_size):
+            got = tuple((embeds if input_ids is None else input_ids).shape)
             raise InputError(
-                f"Expected packed ids of shape ({sum(lengths)},) for {len(lengths)} sequences, "
-                f"got {tuple(input_ids.shape)}."
+                f"Expected packed ids of shape ({sum(lengths)},) for {len(lengths)} sequences, or inputs_embeds "
+                f"of shape ({sum(lengths)}, {self.config.hidden_size}), got {got}."
             )
         if not len(lengths):
-            return [self._embed(input_ids, None)] * (len(self.h) + 1 if keep_all else 1)
-        view = PackedView(lengths, self._slopes(input_ids.device))
-        embeds = self._embed(view.arrange(input_ids), None)
-        return [view.restore(states) for states in self._run(embeds, view, keep_all)]
+            return [embeds] * (len(self.h) + 1 if keep_all else 1)
+        view = PackedView(lengths, self._slopes(embeds.device))
+        return [view.restore(states) for states in self._run(view.arrange(embeds), view, keep_all)]
 
     def _run(self, embeds: Tensor, view: BatchView, keep_all: bool) -> list[Tensor]:
         """The blocks, on either view. RETURNS (list[Tensor]): All states, or only the last."""

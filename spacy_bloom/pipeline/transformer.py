@@ -28,7 +28,7 @@ from .streaming import pipe_batches
 
 DEFAULT_CONFIG = """
 [bloom_transformer]
-max_batch_items = 2048
+max_batch_items = 1024
 keep_activations = false
 
 [bloom_transformer.set_extra_annotations]
@@ -89,7 +89,7 @@ class BloomTransformer(Transformer):
         set_extra_annotations: Callable = null_annotation_setter,
         *,
         name: str = "bloom_transformer",
-        max_batch_items: int = 2048,
+        max_batch_items: int = 1024,
         keep_activations: bool = False,
         nlp: Language | None = None,
     ) -> None:

@@ -17,7 +17,7 @@ from .transformer_data import BloomTransformerBatch, doc_output
 
 
 def bloom_transformer_model(
-    shim: BloomShim, *, window: int, context: int, max_batch_pieces: int = 2048
+    shim: BloomShim, *, window: int, context: int, max_batch_pieces: int = 1024
 ) -> Model[list[Doc], BloomTransformerBatch]:
     """A model that runs BLOOM on Docs in packed batches.
 

@@ -208,10 +208,7 @@ class LMTrainer:
 
     def _backward(self, batch: Batch, share: float) -> float:
         """RETURNS (float): The batch's part of the step's loss."""
-        hidden, labels = _encode(self.model, batch)
-        loss = lm_loss(hidden, self.model.lm_head.weight, labels) * share
-        loss.backward()
-        return loss.item()
+        return add_gradients(self.model, *_on_device(self.model, batch), batch.lengths, share)
 
     def _must_evaluate(self) -> bool:
         return self._is_due(self.config.eval_steps, self.config.eval_minutes, self.progress.eval_minutes)
@@ -264,6 +261,34 @@ def _step_of(row: str) -> float:
         return float("inf")
 
 
+def add_gradients(
+    model: BloomForCausalLM, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], share: float = 1.0
+) -> float:
+    """Add the gradients of a packed batch's mean loss to those of the weights.
+
+    A tied embedding is read apart from the graph, and the gradient of the rows that were read is added to the
+    head's: it would be as large as the embedding otherwise, 1 GB at bloom-560m.
+
+    input_ids, labels (Tensor): The sequences one after the other, and what follows each piece; -100 is ignored.
+        Each of shape (pieces,).
+    lengths (Sequence[int]): Pieces of each sequence.
+    share (float): Factor of loss and gradients.
+    RETURNS (float): The loss in nats, times the share.
+    """
+    weight, embeds = model.transformer.word_embeddings.weight, None
+    if weight is model.lm_head.weight and weight.requires_grad:
+        embeds = nn.functional.embedding(input_ids, weight.detach()).requires_grad_()
+    hidden = model.transformer.encode_packed(
+        input_ids if embeds is None else None, lengths, inputs_embeds=embeds
+    )
+    loss = lm_loss(hidden, model.lm_head.weight, labels) * share
+    loss.backward()
+    if embeds is not None:
+        assert weight.grad is not None and embeds.grad is not None
+        weight.grad.index_add_(0, input_ids, embeds.grad)
+    return loss.item()
+
+
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """RETURNS (AdamW): Over all parameters; only matrices decay, not biases and layer norms."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
@@ -308,13 +333,11 @@ def evaluate(model: BloomForCausalLM, files: Sequence[EncodedFile], data: DataCo
 
 
 def _bits(model: BloomForCausalLM, batch: Batch) -> float:
-    hidden, labels = _encode(model, batch)
+    input_ids, labels = _on_device(model, batch)
+    hidden = model.transformer.encode_packed(input_ids, batch.lengths)
     return piece_nll(hidden, model.lm_head.weight, labels).double().sum().item() / math.log(2)
 
 
-def _encode(model: BloomForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
-    """RETURNS (tuple[Tensor, Tensor]): On the model's device, hidden states and labels.
-    Shapes (pieces, hidden_size) and (pieces,).
-    """
-    device = model.lm_head.weight.device
-    return model.transformer.encode_packed(batch.input_ids.to(device), batch.lengths), batch.labels.to(device)
+def _on_device(model: BloomForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:
+    """RETURNS (tuple[Tensor, Tensor]): Ids and labels where the model is. Each of shape (pieces,)."""
+    return batch.input_ids.to(model.device), batch.labels.to(model.device)

@@ -34,6 +34,28 @@ def test_both_ways_agree_with_the_formula(queries, keys):
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, queries))
 
 
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("queries, keys", [(1, 1), (1, 300), (7, 7), (128, 128), (129, 129)])
+def test_short_and_long_sequences_agree_with_the_formula_without_gradients(batch, queries, keys):
+    fused = torch.randn(batch, keys, 3, 4, 16, generator=torch.Generator().manual_seed(0))
+    query, key, value = (
+        x.transpose(1, 2) for x in fused.unbind(2)
+    )  # strided, as a fused projection gives them
+    query = query[:, :, keys - queries :]
+    bias = bias_of(queries, keys, n_head=4)
+    with torch.no_grad():
+        found = attend(query, key, value, bias)
+    torch.testing.assert_close(found.double(), in_float64(query, key, value, bias), rtol=0, atol=1e-6)
+
+
+def test_a_row_that_may_attend_to_nothing_stays_finite():
+    query, key, value = draw(3, 3)
+    bias = torch.full((1, 3, 3, 3), torch.finfo(torch.float32).min)
+    with torch.no_grad():
+        found = attend(query, key, value, bias)
+    torch.testing.assert_close(found, value.mean(dim=2, keepdim=True).expand_as(found))
+
+
 def test_gradients_of_both_ways_agree():
     grads = []
     for function in (attend, lambda *args: attend_with_weights(*args)[0]):

@@ -31,6 +31,17 @@ def test_loss_and_gradients_are_those_of_cross_entropy(chunk_size, ignored):
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
 
 
+def test_a_kept_graph_gives_the_same_gradients_again():
+    hidden, weight, labels = make_inputs()
+    loss = lm_loss(hidden, weight, labels, chunk_size=5)
+    first = torch.autograd.grad(loss, (hidden, weight), retain_graph=True)
+    kept = [g.clone() for g in first]
+    second = torch.autograd.grad(loss * 2, (hidden, weight))
+    for one, before, other in zip(first, kept, second, strict=True):
+        assert torch.equal(one, before)
+        torch.testing.assert_close(other, 2 * one)
+
+
 def test_all_labels_ignored_gives_zero():
     hidden, weight, labels = make_inputs()
     loss = lm_loss(hidden, weight, torch.full_like(labels, IGNORED), chunk_size=5)
