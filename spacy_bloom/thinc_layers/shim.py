@@ -13,11 +13,13 @@ from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device, to
 
 from ..checkpoint.files import CONFIG_FILE
 from ..checkpoint.load import TensorSource, load_model
+from ..checkpoint.names import TIED_HEAD
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype
 from ..tokenizer import BloomTokenizerFast
+from .weight_sharing import own_weights, share_weights
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
@@ -36,7 +38,8 @@ def settle_in_fork() -> None:
 
 
 class BloomShim(PyTorchShim):
-    """Holds a BloomModel and its tokenizer, or the name to load them from.
+    """Holds a BloomModel and its tokenizer, or the name to load them from. Language models on the same weights
+    share their memory, until they are trained here.
 
     name (str): Checkpoint to load on first use: bundled, a directory, or on the Hub.
     revision (str | None): Branch, tag or commit on the Hub.
@@ -44,6 +47,9 @@ class BloomShim(PyTorchShim):
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
     gradient_checkpointing (bool): Trade time for memory in training.
     """
+
+    model_class: Any = BloomModel
+    read_only = False  # whether nobody trains it
 
     def __init__(
         self,
@@ -108,6 +114,7 @@ class BloomShim(PyTorchShim):
 
     def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Any]:
         """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
+        own_weights(self.module)
         module = self.module.train()
         ids, lengths = inputs
         hidden = module.encode_packed(ids.to(module.device), lengths)
@@ -176,7 +183,12 @@ class BloomShim(PyTorchShim):
                 "its own is written as bytes even then. Share a bloom_transformer, or set storage_dtype = 'bfloat16'."
             )
         tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
-        weights = {name: value.to(dtype).contiguous() for name, value in self.module.state_dict().items()}
+        tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
+        weights = {
+            name: value.to(dtype).contiguous()
+            for name, value in self.module.state_dict().items()
+            if name not in tied
+        }
         return srsly.msgpack_dumps(
             {
                 "config": self.module.config.to_json_string(),
@@ -203,13 +215,13 @@ class BloomShim(PyTorchShim):
             ) from error
         device = get_torch_default_device()
         model = load_model(
-            BloomModel, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False
+            self.model_class, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False
         )
         self._set(model, tokenizer)
         return self
 
     def _read(self, path: Path) -> None:
-        model = BloomModel.from_pretrained(path, dtype=self.dtype, device=get_torch_default_device())
+        model = self.model_class.from_pretrained(path, dtype=self.dtype, device=get_torch_default_device())
         self._set(model, BloomTokenizerFast.from_directory(path))
 
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
@@ -220,5 +232,6 @@ class BloomShim(PyTorchShim):
             )
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()
+        share_weights(model, read_only=self.read_only)
         self._model, self._tokenizer = model, tokenizer
         self._masters = {}
