@@ -30,7 +30,8 @@ class BloomMLP(nn.Module):
         inner = self.dense_h_to_4h(hidden)  # (*leading, 4 * hidden_size)
         dense = self.dense_4h_to_h
         dropout = self.hidden_dropout if self.training else 0.0
-        if torch.is_grad_enabled() and is_plain(dense):
+        # Under autocast inner has another dtype than the weights, and the plain way knows what to do.
+        if torch.is_grad_enabled() and is_plain(dense) and inner.dtype == dense.weight.dtype:
             return residual + F.dropout(gelu_linear(inner, dense.weight, dense.bias), dropout)
         return add_linear(residual, dense, gelu(inner), dropout, overwrite=True)
 

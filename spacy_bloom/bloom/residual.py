@@ -29,7 +29,7 @@ def add_linear(
     overwrite (bool): Nobody else reads the residual: it may become the result.
     RETURNS (Tensor): Shape (*leading, size).
     """
-    exact = residual.dtype == torch.float32
+    exact = residual.dtype == inner.dtype == torch.float32  # not so under autocast
     if torch.is_grad_enabled() or dropout or not exact or not is_plain(linear):
         return residual + F.dropout(linear(inner), dropout)
     total = residual.add_(linear.bias) if overwrite else residual + linear.bias

@@ -137,6 +137,20 @@ def test_gradient_checkpointing_is_for_training_only(model):
     assert model(draw_ids(1, 3), past_key_values=KeyValueCache(3)).past_key_values.length == 3
 
 
+@pytest.mark.parametrize("of", [gradients, packed_gradients])
+def test_autocast_stays_close_to_float32(model, difference, of):
+    ids, expected = draw_ids(2, 6), of(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = of(model)
+        with torch.no_grad():
+            states = model(ids).last_hidden_state.float()
+    with torch.no_grad():
+        assert 0 < difference(states, model(ids).last_hidden_state) < 0.05
+    for name, gradient in found.items():
+        # The keys' bias has no gradient but rounding.
+        assert name.endswith("query_key_value.bias") or difference(gradient, expected[name]) < 0.1, name
+
+
 @pytest.mark.parametrize("name", ["hidden_dropout", "attention_dropout"])
 @pytest.mark.parametrize("packed", [False, True])
 def test_dropout_changes_training_only(randomize, name, packed):
