@@ -1,16 +1,17 @@
 """The public classes: the core's classes with `from_pretrained` and `save_pretrained`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from . import tokenizer
 from .bloom import heads, model
 from .checkpoint.files import CONFIG_FILE, WeightFiles
-from .checkpoint.load import first_blocks, load_model
+from .checkpoint.load import TensorSource, first_blocks, load_model
 from .checkpoint.names import TIED_HEAD
 from .checkpoint.sources import find_checkpoint
 from .checkpoint.writing import MAX_SHARD_SIZE, describe, save_weights, taking_names
@@ -53,6 +54,7 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         local_files_only: bool = False,
         config: BloomConfig | None = None,
         num_layers: int | None = None,
+        weights: Mapping[str, Tensor] | None = None,
         **changes: Any,
     ) -> PretrainedT:
         """Load a checkpoint, mapped into memory where its dtype already fits.
@@ -64,6 +66,8 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         local_files_only (bool): Make no network call.
         config (BloomConfig | None): Instead of the checkpoint's `config.json`.
         num_layers (int | None): Load the first blocks only; the weights of the others are not read.
+        weights (Mapping[str, Tensor] | None): Weights by name instead of those in the checkpoint's files; their
+            memory is used where dtype and device fit.
         **changes: Fields of the config to change, for example `num_labels=5` for a new head.
         RETURNS (PretrainedT): The model in evaluation mode.
         RAISES (CheckpointError): No such checkpoint, or weights that are not what the config says.
@@ -74,8 +78,8 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         config = BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config
         config = config.replace(**changes) if changes else config
         config, is_kept = first_blocks(config, num_layers)
-        files = WeightFiles(path, wanted=is_kept)
-        loaded = load_model(cls, config, files, dtype=to_dtype(dtype), device=device)
+        source = WeightFiles(path, wanted=is_kept) if weights is None else TensorSource(weights)
+        loaded = load_model(cls, config, source, dtype=to_dtype(dtype), device=device)
         loaded._read_more(path)
         return loaded
 

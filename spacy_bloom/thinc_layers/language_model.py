@@ -1,7 +1,8 @@
 """BLOOM with its language-modelling head, under the components that generate and score."""
 
 from collections.abc import Callable, Sequence
-from typing import Optional
+from pathlib import Path
+from typing import Any, Optional
 
 import numpy
 import torch
@@ -20,6 +21,20 @@ class LanguageModelShim(BloomShim):
 
     model_class = BloomForCausalLM
     read_only = True
+
+    def to_disk(self, path: str | Path) -> None:
+        """Write a checkpoint in the Hugging Face layout: with a tied head, the same files that a transformer on the
+        same weights writes, so that both are one in memory when they are read again.
+
+        path (str | Path): Directory, made if it does not exist.
+        """
+        model: Any = self.module
+        if model.config.tie_word_embeddings:
+            with torch.device("meta"):
+                model = BloomModel(model.config)
+            model.load_state_dict(self.module.transformer.state_dict(), assign=True)
+        model.save_pretrained(path, dtype=self.storage_dtype)
+        self.tokenizer.save_pretrained(path)
 
 
 @registry.architectures("spacy-bloom.LanguageModel.v1")

@@ -19,7 +19,7 @@ from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype
 from ..tokenizer import BloomTokenizerFast
-from .weight_sharing import own_weights, share_weights
+from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
@@ -167,7 +167,7 @@ class BloomShim(PyTorchShim):
 
     def from_disk(self, path: str | Path) -> "BloomShim":
         """Map a checkpoint's weights into memory. RETURNS (BloomShim): The shim itself."""
-        self._read(Path(path).absolute())  # a relative path could be taken for a name on the Hub
+        self._read(find_checkpoint(Path(path).absolute()))  # a relative path could be a name on the Hub
         return self
 
     def to_bytes(self) -> bytes:
@@ -221,7 +221,12 @@ class BloomShim(PyTorchShim):
         return self
 
     def _read(self, path: Path) -> None:
-        model = self.model_class.from_pretrained(path, dtype=self.dtype, device=get_torch_default_device())
+        device = get_torch_default_device()
+        origin = Origin.of(path, self.dtype, device)
+        tied = BloomConfig.from_json_file(path / CONFIG_FILE).tie_word_embeddings
+        weights = weights_in_memory(origin) if self.read_only and tied else None
+        model = self.model_class.from_pretrained(path, dtype=self.dtype, device=device, weights=weights)
+        hold_weights(model, origin, read_only=self.read_only)
         self._set(model, BloomTokenizerFast.from_directory(path))
 
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
@@ -232,6 +237,5 @@ class BloomShim(PyTorchShim):
             )
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()
-        share_weights(model, read_only=self.read_only)
         self._model, self._tokenizer = model, tokenizer
         self._masters = {}

@@ -1,52 +1,110 @@
 """One copy of the weights in memory for a transformer and all components that only read equal ones.
 
 Every holder has a module of its own, with its own parameters, gradients and mode; only the memory under the
-parameters is one. A transformer that is about to learn takes a copy first.
+parameters is one. A transformer that is about to learn takes a copy first. Weights are equal that come from
+equal files: reading those again costs less than comparing what is in memory, and takes none of it.
 """
 
 import weakref
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ..bloom.model import BloomModel
+from ..checkpoint.files import weight_files
 
-_learners: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # whose weights may be trained
-_readers: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()  # whose weights nobody changes
+CHUNK = 2**22  # bytes of two files that are compared at a time
 
 
-def share_weights(module: nn.Module, *, read_only: bool) -> None:
-    """Put equal weights into one place in memory: a reader's into that of any other module, those of readers into
-    a learner's. Two learners share nothing.
+@dataclass(frozen=True)
+class WeightFile:
+    """A file as it was when it was read."""
 
-    Only weights of one geometry, dtype and device are compared, up to the first that differs.
+    path: Path
+    size: int
+    changed: int  # in nanoseconds
 
-    module (Module): A BloomModel, or a model with one as `transformer`. A head of its own is not shared.
+    @classmethod
+    def at(cls, path: Path) -> "WeightFile":
+        """RETURNS (WeightFile): The file as it is now."""
+        found = path.resolve().stat()
+        return cls(path.resolve(), found.st_size, found.st_mtime_ns)
+
+    def holds_the_same_as(self, other: "WeightFile") -> bool:
+        """RETURNS (bool): Whether both files hold the same bytes, and have not changed since they were read."""
+        if self == other:
+            return True
+        if self.size != other.size or self.path == other.path:
+            return False
+        if WeightFile.at(self.path) != self or WeightFile.at(other.path) != other:
+            return False
+        with self.path.open("rb") as one, other.path.open("rb") as two:
+            return all(one.read(CHUNK) == two.read(CHUNK) for _ in range(0, self.size, CHUNK))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from, and what became of them."""
+
+    files: tuple[WeightFile, ...]
+    dtype: torch.dtype | None
+    device: str
+
+    @classmethod
+    def of(cls, checkpoint: Path, dtype: torch.dtype | None, device: str | torch.device) -> "Origin":
+        """RETURNS (Origin): Of the weights of a checkpoint that are loaded in a dtype (None: its own) to a device."""
+        return cls(tuple(WeightFile.at(file) for file in weight_files(checkpoint)), dtype, str(device))
+
+    def gives_the_same_as(self, other: "Origin") -> bool:
+        """RETURNS (bool): Whether weights from here are equal to weights from there."""
+        if (self.dtype, self.device, len(self.files)) != (other.dtype, other.device, len(other.files)):
+            return False
+        try:
+            return all(a.holds_the_same_as(b) for a, b in zip(self.files, other.files, strict=True))
+        except OSError:  # a file that was read is gone
+            return False
+
+
+_learners: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictionary()  # may be trained
+_readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictionary()  # nobody changes them
+
+
+def weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
+    """RETURNS (dict[str, Tensor] | None): The decoder's weights of a module that holds what the origin gives."""
+    for module, other in [*_learners.items(), *_readers.items()]:
+        if other.gives_the_same_as(origin):
+            return {name: parameter.data for name, parameter in _decoder(module).named_parameters()}
+    return None
+
+
+def hold_weights(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
+    """Let a module's weights be found by `weights_in_memory`. Readers that have equal ones in a place of their own
+    use a learner's; two learners share nothing.
+
+    module (Module): A BloomModel, or a model with one as `transformer`.
     read_only (bool): Whether nobody changes the module.
     """
-    others = [*_learners, *_readers] if read_only else list(_readers)
-    for other in others:
-        if other is not module and _equal(_weights(module), _weights(other)):
-            if read_only:
-                return _join(module, other)
-            _join(other, module)
-    (_readers if read_only else _learners).add(module)
-
-
-def _join(reader: nn.Module, other: nn.Module) -> None:
-    """Let a reader use the memory of another module."""
-    _readers.add(reader)
-    weights = _weights(other)
-    for name, parameter in _decoder(reader).named_parameters():
-        parameter.data = weights[name]
+    if read_only:
+        _readers[module] = origin
+        return
+    weights = {name: parameter.data for name, parameter in _decoder(module).named_parameters()}
+    shared = {parameter.data_ptr() for other in _learners for parameter in _decoder(other).parameters()}
+    for reader, other in list(_readers.items()):
+        theirs = dict(_decoder(reader).named_parameters())
+        free = shared.isdisjoint(parameter.data_ptr() for parameter in theirs.values())
+        if free and theirs.keys() == weights.keys() and other.gives_the_same_as(origin):
+            for name, parameter in theirs.items():
+                parameter.data = weights[name]
+    _learners[module] = origin
 
 
 def own_weights(module: nn.Module) -> None:
-    """Copy the weights of a module, if another one uses the same memory: it is about to change them."""
-    if module not in _learners:
+    """Copy the weights of a module, if a reader uses the same memory: it is about to change them."""
+    if _learners.pop(module, None) is None:
         return
-    _learners.discard(module)
-    used = {weight.data_ptr() for reader in list(_readers) for weight in _weights(reader).values()}
+    used = {parameter.data_ptr() for reader in _readers for parameter in _decoder(reader).parameters()}
     for parameter in _decoder(module).parameters():
         if parameter.data_ptr() in used:
             parameter.data = parameter.data.clone()
@@ -54,21 +112,3 @@ def own_weights(module: nn.Module) -> None:
 
 def _decoder(module: nn.Module) -> nn.Module:
     return module if isinstance(module, BloomModel) else module.get_submodule("transformer")
-
-
-def _weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.data for name, parameter in _decoder(module).named_parameters()}
-
-
-def _equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    def alike(a: Tensor, b: Tensor) -> bool:
-        return (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
-
-    return (
-        one.keys() == other.keys()
-        and all(alike(one[name], other[name]) for name in one)
-        and all(
-            one[name].data_ptr() == other[name].data_ptr() or torch.equal(one[name], other[name])
-            for name in one
-        )
-    )
