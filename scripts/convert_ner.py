@@ -9,20 +9,17 @@ and `test.spacy` with all languages together, plus `dev.<lang>.spacy` and `test.
 """
 
 import argparse
-import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-import spacy
+from corpora import Report, multilingual_pipeline, table, write_corpus
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin, Span
-
-from spacy_bloom.pipeline import multilingual_tokenizer  # noqa: F401  (registers the tokenizer)
+from spacy.tokens import Doc, Span
 
 Entity = tuple[int, int, str]  # start, end, label; of words or of characters
-SPLITS = ("train", "dev", "test")
+COLUMNS = ("docs", "tokens", "exact", "expanded", "dropped")
 
 
 # ---- Running text from words ------------------------------------------------------------
@@ -313,9 +310,7 @@ def convert_file(
     docs = []
     for text, entities in grouped(sentences, group, "" if lang.startswith("zh") else " "):
         kept = [entity for entity in entities if not labels or entity[2] in labels]
-        doc = make_doc(nlp, text, kept, counts)
-        doc.user_data["lang"] = lang
-        docs.append(doc)
+        docs.append(make_doc(nlp, text, kept, counts))
     return docs, counts
 
 
@@ -327,7 +322,7 @@ def convert(
     seed: int = 0,
     languages: Collection[str] | None = None,
     labels: Collection[str] | None = None,
-) -> dict[tuple[str, str], Counter]:
+) -> Report:
     """Convert a folder of `<lang>.<split>.conll` files.
 
     source (Path): the folder.
@@ -336,48 +331,15 @@ def convert(
     seed (int): of the order of the training Docs.
     languages (Collection[str] | None): the languages to take; all by default.
     labels (Collection[str] | None): the labels to keep; all by default.
-    RETURNS (dict[tuple[str, str], Counter]): the counts by language and split.
+    RETURNS (Report): the counts by language and split.
     RAISES (ValueError): when the folder holds no such file.
     """
-    nlp = spacy.blank(
-        "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
-    )
-    report = {}
-    target.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        together: list[Doc] = []
-        for path in sorted(source.glob(f"*.{split}.conll")):
-            lang = path.name.split(".")[0]
-            if languages and lang not in languages:
-                continue
-            docs, report[lang, split] = convert_file(nlp, path, lang, group=group, labels=labels)
-            if split != "train":
-                save(docs, target / f"{split}.{lang}.spacy")
-            together += docs
-        if split == "train":
-            random.Random(seed).shuffle(together)
-        if together:
-            save(together, target / f"{split}.spacy")
-    if not report:
-        raise ValueError(
-            f"{source} holds no file of the chosen languages named LANG.{{train,dev,test}}.conll."
-        )
-    return report
+    nlp = multilingual_pipeline()
 
+    def read(path: Path, lang: str) -> tuple[list[Doc], Counter]:
+        return convert_file(nlp, path, lang, group=group, labels=labels)
 
-def save(docs: list[Doc], path: Path) -> None:
-    DocBin(docs=docs, store_user_data=True).to_disk(path)
-
-
-def table(report: dict[tuple[str, str], Counter]) -> str:
-    columns = ("docs", "tokens", "exact", "expanded", "dropped")
-    rows = [("lang", "split", *columns)]
-    rows += [
-        (lang, split, *(str(counts[name]) for name in columns))
-        for (lang, split), counts in sorted(report.items())
-    ]
-    rows.append(("all", "", *(str(sum(counts[name] for counts in report.values())) for name in columns)))
-    return "\n".join("".join(f"{cell:>10}" for cell in row) for row in rows)
+    return write_corpus(source, target, "conll", read, names=languages, seed=seed)
 
 
 def main() -> None:
@@ -397,7 +359,7 @@ def main() -> None:
         parser.error(f"--group must be at least 1, not {arguments.group}")
     options = {name: getattr(arguments, name) for name in ("group", "seed", "languages", "labels")}
     try:
-        print(table(convert(arguments.source, arguments.target, **options)))
+        print(table(convert(arguments.source, arguments.target, **options), COLUMNS))
     except ValueError as error:
         parser.exit(1, f"{error}\n")
 

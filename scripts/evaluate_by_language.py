@@ -1,8 +1,9 @@
-"""Score the entities of a trained pipeline by language.
+"""Score the entities or the categories of a trained pipeline by language.
 
-Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py` writes them), and prints precision,
-recall and F by language, with the micro average (every entity counts the same) and the macro average (every
-language does).
+Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py` and `scripts/convert_textcat.py` write
+them). Of entities it prints precision, recall and F by language, with the micro average (every entity counts the same)
+and the macro average (every language does); of categories (`--task cats`) accuracy and the mean F of the labels, over
+all Docs and averaged over the languages.
 
     python scripts/evaluate_by_language.py training/model-best corpus --json scores.json
 """
@@ -13,11 +14,17 @@ from pathlib import Path
 
 import spacy
 from spacy.language import Language
-from spacy.scorer import get_ner_prf
+from spacy.scorer import Scorer, get_ner_prf
 from spacy.tokens import DocBin
 from spacy.training import Example
 
 Row = dict[str, float]
+COLUMNS = {
+    "ents": ("docs", "gold", "predicted", "precision", "recall", "f_score"),
+    "cats": ("docs", "right", "accuracy", "f_score"),
+}
+COUNTS = ("docs", "gold", "predicted", "right")
+WIDTH = 17  # of a column
 
 
 def read_examples(nlp: Language, path: Path) -> list[Example]:
@@ -73,42 +80,99 @@ def micro_average(rows: list[Row]) -> Row:
 
 
 def macro_average(rows: list[Row]) -> Row:
-    return {name: sum(each[name] for each in rows) / len(rows) for name in ("precision", "recall", "f_score")}
+    return {name: sum(each[name] for each in rows) / len(rows) for name in rows[0] if name not in COUNTS}
+
+
+class CategoryScorer:
+    """What `nlp.evaluate` asks for its scores: those of the categories only. It keeps the Docs for an average."""
+
+    def __init__(self) -> None:
+        self.seen: list[Example] = []
+
+    def score(self, examples: list[Example], *, per_component: bool = False) -> Row:
+        """Score the categories.
+
+        examples (list[Example]): gold and predicted Docs.
+        per_component (bool): is not used; the categories of a Doc are scored, whoever has set them.
+        RETURNS (Row): as `category_row`.
+        """
+        self.seen += examples
+        return category_row(examples)
+
+
+def category_row(examples: list[Example]) -> Row:
+    """Score predicted Docs. Those without gold categories are left out.
+
+    examples (list[Example]): gold and predicted Docs.
+    RETURNS (Row): counts of Docs and of those whose best label is a gold one, their share, and the mean F of the
+        labels that are annotated.
+    """
+    annotated = [example for example in examples if example.reference.cats]
+    labels = {label for example in annotated for label in example.reference.cats}
+    scores = Scorer.score_cats(annotated, "cats", labels=labels, multi_label=_has_several(annotated))
+    right = sum(example.reference.cats.get(_best(example), 0.0) > 0 for example in annotated)
+    return {
+        "docs": len(annotated),
+        "right": right,
+        "accuracy": right / len(annotated) if annotated else 0.0,
+        "f_score": scores["cats_macro_f"],
+    }
+
+
+def _best(example: Example) -> str | None:
+    cats = example.predicted.cats
+    return max(cats, key=cats.__getitem__) if any(cats.values()) else None
+
+
+def _has_several(examples: list[Example]) -> bool:
+    """Say whether the gold labels are not exclusive: a Doc has more or fewer than one."""
+    return any(sum(example.reference.cats.values()) != 1 for example in examples)
 
 
 def evaluate_folder(
-    nlp: Language, folder: Path, *, split: str = "test", batch_size: int = 64
+    nlp: Language, folder: Path, *, split: str = "test", task: str = "ents", batch_size: int = 64
 ) -> dict[str, Row]:
     """Score every language of a folder.
 
     nlp (Language): the pipeline.
     folder (Path): holds `<split>.<lang>.spacy` files.
     split (str): which of them to read.
+    task (str): "ents" or "cats".
     batch_size (int): number of Docs in a batch.
     RETURNS (dict[str, Row]): by language, and under "micro" and "macro" the averages.
     RAISES (ValueError): when the folder holds no such file.
     """
     paths = sorted(folder.glob(f"{split}.*.spacy"))
     if not paths:
-        raise ValueError(f"{folder} holds no {split}.LANG.spacy file; scripts/convert_ner.py writes them.")
+        raise ValueError(
+            f"{folder} holds no {split}.LANG.spacy file; scripts/convert_ner.py and convert_textcat.py write them."
+        )
     rows = {}
+    categories = CategoryScorer()
     for path in paths:
-        rows[path.name.split(".")[1]] = evaluate(nlp, read_examples(nlp, path), batch_size)
+        examples = read_examples(nlp, path)
+        if task == "ents":
+            scores = evaluate(nlp, examples, batch_size)
+        else:  # spaCy adds the speed
+            scores = nlp.evaluate(examples, batch_size=batch_size, scorer=categories)
+            scores = {name: scores[name] for name in COLUMNS["cats"]}
+        rows[path.name.split(".")[1]] = scores
     by_language = list(rows.values())
-    return {**rows, "micro": micro_average(by_language), "macro": macro_average(by_language)}
+    micro = micro_average(by_language) if task == "ents" else category_row(categories.seen)
+    return {**rows, "micro": micro, "macro": macro_average(by_language)}
 
 
-def table(rows: dict[str, Row]) -> str:
-    counts, scores = ("docs", "gold", "predicted"), ("precision", "recall", "f_score")
-    lines = ["".join(f"{name:>11}" for name in ("lang", *counts, *scores))]
+def table(rows: dict[str, Row], task: str = "ents") -> str:
+    names = COLUMNS[task]
+    lines = ["".join(f"{name:>{WIDTH}}" for name in ("lang", *names))]
     for lang, values in rows.items():
-        cells = [
-            lang,
-            *(str(values.get(name, "")) for name in counts),
-            *(f"{100 * values[name]:.2f}" for name in scores),
-        ]
-        lines.append("".join(f"{cell:>11}" for cell in cells))
+        cells = [_cell(values, name) for name in names]
+        lines.append("".join(f"{cell:>{WIDTH}}" for cell in (lang, *cells)))
     return "\n".join(lines)
+
+
+def _cell(values: Row, name: str) -> str:
+    return str(values.get(name, "")) if name in COUNTS else f"{100 * values[name]:.2f}"
 
 
 def main() -> None:
@@ -117,6 +181,7 @@ def main() -> None:
     )
     parser.add_argument("pipeline", help="directory or package name of a trained pipeline")
     parser.add_argument("corpus", type=Path, help="folder of SPLIT.LANG.spacy files")
+    parser.add_argument("--task", choices=sorted(COLUMNS), default="ents", help="default: ents")
     parser.add_argument("--split", default="test", help="test (the default) or dev")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the scores to this file too")
     parser.add_argument(
@@ -128,10 +193,16 @@ def main() -> None:
         spacy.require_gpu(arguments.gpu)
     nlp = spacy.load(arguments.pipeline)
     try:
-        rows = evaluate_folder(nlp, arguments.corpus, split=arguments.split, batch_size=arguments.batch_size)
+        rows = evaluate_folder(
+            nlp,
+            arguments.corpus,
+            split=arguments.split,
+            task=arguments.task,
+            batch_size=arguments.batch_size,
+        )
     except ValueError as error:
         parser.exit(1, f"{error}\n")
-    print(table(rows))
+    print(table(rows, arguments.task))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf8")
 

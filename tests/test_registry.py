@@ -10,15 +10,32 @@ from spacy.language import Language
 
 ROOT = Path(__file__).parent.parent
 RELEASED = {
-    "spacy_factories": {"bloom_transformer", "bloom_token_classifier"},
+    "spacy_factories": {
+        "bloom_transformer",
+        "bloom_token_classifier",
+        "bloom_text_classifier",
+        "bloom_question_answerer",
+        "bloom_text_generator",
+        "bloom_zero_shot",
+        "bloom_surprisal",
+    },
     "spacy_architectures": {
         "spacy-bloom.TransformerModel.v1",
         "spacy-bloom.TransformerListener.v1",
         "spacy-bloom.Tok2VecTransformer.v1",
+        "spacy-bloom.LanguageModel.v1",
         "spacy-bloom.TokenClassifier.v1",
+        "spacy-bloom.TextClassifier.v1",
+        "spacy-bloom.QuestionAnswerer.v1",
     },
     "spacy_tokenizers": {"spacy-bloom.MultilingualTokenizer.v1"},
-    "spacy_scorers": {"spacy-bloom.token_classifier_scorer.v1"},
+    "spacy_scorers": {
+        "spacy-bloom.token_classifier_scorer.v1",
+        "spacy-bloom.text_classifier_scorer.v1",
+        "spacy-bloom.question_answerer_scorer.v1",
+        "spacy-bloom.zero_shot_scorer.v1",
+    },
+    "thinc_llm_models": {"spacy-bloom.Bloom.v1"},
     "spacy_cli": {"bloom"},
 }
 

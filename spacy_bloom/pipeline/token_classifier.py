@@ -1,15 +1,11 @@
 """The component that gives every token a label: entities, spans, tags or parts of speech."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
-from itertools import islice
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, List, Optional
 
 import numpy
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.scorer import Scorer, get_ner_prf
 from spacy.tokens import Doc, Span, SpanGroup, Token
 from spacy.training import Example, validate_examples, validate_get_examples
@@ -17,10 +13,11 @@ from spacy.util import registry
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
-from ..errors import ConfigError, NotTrainedError
-from ..thinc_layers.token_classifier import keeping_output, load_classifier, set_output
+from ..errors import ConfigError
+from ..thinc_layers.output_layer import set_output
+from ..thinc_layers.token_classifier import load_classifier
+from .checkpoint_head import CheckpointHead
 from .gold_tags import gold_labels, gold_tags
-from .streaming import pipe_batches
 from .tag_scheme import TagScheme, bio_tags, parse_tag, tag_scheme
 
 TARGETS = ("ents", "tag", "pos", "spans")
@@ -107,7 +104,7 @@ def make_token_classifier_scorer() -> Callable:
     return token_classifier_score
 
 
-class BloomTokenClassifier(TrainablePipe):
+class BloomTokenClassifier(CheckpointHead):
     """Labels tokens from their vectors and writes entities, spans, tags or parts of speech.
 
     nlp (Language): The pipeline.
@@ -126,6 +123,8 @@ class BloomTokenClassifier(TrainablePipe):
     scorer (Callable | None): Scores Examples.
     RAISES (ConfigError): An unknown target.
     """
+
+    checkpoint_kind = "token-classification"
 
     def __init__(
         self,
@@ -194,9 +193,7 @@ class BloomTokenClassifier(TrainablePipe):
         else:
             found = sorted(gold_labels(get_examples(), **self._where)) if labels is None else list(labels)
             self._set_labels(found)
-        sample = list(islice((eg.predicted for eg in get_examples() if len(eg.predicted)), 10))
-        with keeping_output(self.model) if self.cfg["checkpoint"] is not None else nullcontext():
-            self.model.initialize(X=sample or None)
+        self._initialize_model(get_examples)
 
     def _set_labels(self, labels: list[str]) -> None:
         if not labels:
@@ -208,39 +205,12 @@ class BloomTokenClassifier(TrainablePipe):
         self.cfg["tags"] = labels if self.cfg["target"] in ("tag", "pos") else bio_tags(labels)
         set_output(self.model, len(self.cfg["tags"]))
 
-    def _load_checkpoint(self) -> None:
-        if self.cfg["checkpoint"] is not None and not self.cfg["tags"]:
-            self.cfg["tags"] = load_classifier(self.model, self.cfg["checkpoint"])
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): The component, with the checkpoint's classifier even if it was never used."""
-        self._load_checkpoint()
-        return super().to_bytes(exclude=exclude)
-
-    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the component, with the checkpoint's classifier even if it was never used.
-
-        path (str | Path): Directory.
-        exclude (Iterable[str]): Of "cfg", "vocab", "model".
-        """
-        self._load_checkpoint()
-        super().to_disk(path, exclude=exclude)
-
-    def _get_ready(self) -> None:
-        self._load_checkpoint()
-        if not self.cfg["tags"]:
-            raise NotTrainedError(
-                f"{self.name!r} has no labels and no weights yet. Train it with `spacy train`, load a "
-                "trained pipeline, or name a Hugging Face token-classification checkpoint in its config."
-            )
+    def _read_checkpoint(self) -> None:
+        self.cfg["tags"] = load_classifier(self.model, self.cfg["checkpoint"])
 
     @property
     def _where(self) -> dict[str, str]:
         return {"target": self.cfg["target"], "spans_key": self.cfg["spans_key"]}
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
-        yield from pipe_batches(self, stream, batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """RETURNS (list[Prediction]): Tags and probabilities of each Doc; nothing is written on the Docs."""

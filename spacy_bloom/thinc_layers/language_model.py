@@ -32,7 +32,7 @@ class LanguageModelShim(BloomShim):
         if model.config.tie_word_embeddings:
             with torch.device("meta"):
                 model = BloomModel(model.config)
-            model.load_state_dict(self.module.transformer.state_dict(), assign=True)
+            model.load_state_dict(self.module.get_submodule("transformer").state_dict(), assign=True)
         model.save_pretrained(path, dtype=self.storage_dtype)
         self.tokenizer.save_pretrained(path)
 

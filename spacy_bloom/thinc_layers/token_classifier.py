@@ -1,7 +1,5 @@
 """A linear classifier over token vectors."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import List, Optional
 
 from spacy import registry
@@ -9,12 +7,8 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
-from ..checkpoint.files import CONFIG_FILE, WeightFiles
-from ..checkpoint.sources import find_checkpoint
-from ..config import BloomConfig
-from ..errors import CheckpointError, ConfigError
-
-WEIGHT, BIAS = "classifier.weight", "classifier.bias"
+from ..errors import ConfigError
+from .output_layer import find_head, load_output
 
 
 @registry.architectures("spacy-bloom.TokenClassifier.v1")
@@ -46,21 +40,6 @@ def create_token_classifier(
     return model
 
 
-def set_output(model: Model, n_tags: int) -> None:
-    """Set the number of tags before initialisation."""
-    model.get_ref("output_layer").set_dim("nO", n_tags, force=True)
-
-
-@contextmanager
-def keeping_output(model: Model) -> Iterator[None]:
-    """Initialise the model inside, and the classifier stays what it is."""
-    output_layer = model.get_ref("output_layer")
-    params = {name: output_layer.get_param(name).copy() for name in output_layer.param_names}
-    yield
-    for name, value in params.items():
-        output_layer.set_param(name, value)
-
-
 def load_classifier(model: Model, checkpoint: str) -> list[str]:
     """Take classifier and labels from a Hugging Face token-classification checkpoint.
 
@@ -75,23 +54,6 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
             f"Got layers between the transformer and the classifier; the checkpoint {checkpoint!r} has none. "
             "Set encode = null to use the checkpoint's classifier, or checkpoint = null to train a new one."
         )
-    path = find_checkpoint(checkpoint)
-    config = BloomConfig.from_json_file(path / CONFIG_FILE)
-    weights = WeightFiles(path)
-    if not {WEIGHT, BIAS} <= set(weights.shapes) or config.id2label is None:
-        heads = sorted(n for n in weights.shapes if n.split(".")[0] in ("lm_head", "score", "qa_outputs"))
-        raise CheckpointError(
-            f"Expected a token-classification checkpoint in {path}, with {WEIGHT}, {BIAS} and id2label; "
-            f"got heads {heads}."
-        )
-    expected = (len(config.id2label), config.hidden_size)
-    if weights.shapes[WEIGHT] != expected:
-        raise CheckpointError(
-            f"Expected {WEIGHT} of shape {expected}, got {weights.shapes[WEIGHT]} in {path}."
-        )
-    output_layer = model.get_ref("output_layer")
-    for dim, value in zip(("nO", "nI"), expected, strict=True):
-        output_layer.set_dim(dim, value, force=True)
-    output_layer.set_param("W", output_layer.ops.asarray2f(weights[WEIGHT].float().numpy()))
-    output_layer.set_param("b", output_layer.ops.asarray1f(weights[BIAS].float().numpy()))
-    return list(config.id2label.values())
+    path, config = find_head(checkpoint)
+    load_output(model, path, config, head="classifier", bias=True)
+    return list((config.id2label or {}).values())

@@ -1,0 +1,178 @@
+"""Answers by data set: how right are those of a trained bloom_question_answerer, beside a baseline that understands
+nothing?
+
+    python benchmarks/qa.py CORPUS WORK --epochs 10 --json qa.json
+
+CORPUS is a folder written by scripts/convert_qa.py. WORK keeps the trained pipeline and the table; a pipeline that is
+there already is not trained again.
+
+The baseline answers with the k tokens that stand nearest to the question's rarest words, are rare themselves, and are
+none of those words; k and what "near" means are chosen for each data set on its dev split.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from itertools import product
+from math import log
+from pathlib import Path
+
+import numpy
+import spacy
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.util import load_config
+
+from spacy_bloom.pipeline.answer_scores import METRICS, mean_scores
+from spacy_bloom.pipeline.answers import get_answers
+
+ROOT = Path(__file__).parent.parent
+CONFIG = ROOT / "configs" / "question_answering.cfg"
+SIZES = (1, 2, 3, 4, 6, 8, 12)  # tokens of the baseline's answers
+RADII = (2.0, 5.0, 15.0)  # tokens
+
+Asked = tuple[Doc, list[str], list[str]]  # context, words of the question, right answers
+
+
+def main() -> None:
+    args = parse_arguments()
+    args.work.mkdir(parents=True, exist_ok=True)
+    train(args)
+    nlp = spacy.load(args.work / "model-last")
+    baseline = Baseline(args.corpus)
+    results = {}
+    for path in sorted(args.corpus.glob("test.*.spacy")):
+        name = path.name.split(".")[1]
+        docs = read(nlp, path)
+        scores = nlp.evaluate([Example(nlp.make_doc(doc.text), doc) for doc in docs])
+        ours = {metric: scores[f"qa_{metric}"] for metric in METRICS}
+        results[name] = {"questions": len(docs), "ours": ours, "baseline": baseline.evaluate(name, docs)}
+    text = table(results)
+    print(text)
+    (args.work / "table.txt").write_text(text + "\n", encoding="utf8")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf8")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("corpus", type=Path, help="folder written by scripts/convert_qa.py")
+    parser.add_argument("work", type=Path, help="folder for the trained pipeline and the table")
+    parser.add_argument("--checkpoint", default="tiny-bloom", help="the model to train (default: tiny-bloom)")
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the data (default: 10)")
+    parser.add_argument("--max-steps", type=int, help="end earlier, for a trial of the script")
+    parser.add_argument("--rate", type=float, help="learning rate (default: the config's)")
+    parser.add_argument(
+        "--gpu", type=int, default=-1, metavar="ID", help="GPU to train on (default -1: none)"
+    )
+    parser.add_argument("--json", type=Path, help="write the scores to this file")
+    return parser.parse_args()
+
+
+def train(args: argparse.Namespace) -> None:
+    if (args.work / "model-last").is_dir():
+        return
+    total = args.max_steps or steps(args)
+    options = {
+        "paths.train": args.corpus / "train.spacy",
+        "paths.dev": args.corpus / "dev.spacy",
+        "paths.checkpoint": args.checkpoint,
+        "training.max_epochs": args.epochs,
+        "training.max_steps": total,  # the learning rate reaches 0 there
+        "training.eval_frequency": max(total // 5, 1),
+    }
+    if args.rate is not None:
+        options["training.optimizer.learn_rate.initial_rate"] = args.rate
+    changes = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "spacy", "train", str(CONFIG), "--output", str(args.work)]
+    subprocess.run([*command, f"--gpu-id={args.gpu}", *changes], check=True)
+
+
+def steps(args: argparse.Namespace) -> int:
+    """RETURNS (int): Batches of the config's size in all epochs, and a few more: the epochs shall end first."""
+    words_per_batch = load_config(CONFIG)["training"]["batcher"]["size"]
+    docs = read(spacy.blank("xx"), args.corpus / "train.spacy")
+    return round(1.05 * args.epochs * sum(len(doc) for doc in docs) / words_per_batch)
+
+
+def read(nlp: spacy.Language, path: Path) -> list[Doc]:
+    return list(DocBin(store_user_data=True).from_disk(path).get_docs(nlp.vocab))
+
+
+class Baseline:
+    """Answers with what stands near to the question's words.
+
+    corpus (Path): Words are rare or not by the contexts of its train.spacy; dev.NAME.spacy chooses the sizes.
+    """
+
+    def __init__(self, corpus: Path) -> None:
+        self.corpus = corpus
+        self.nlp = spacy.blank("xx", config={"nlp": {"tokenizer": load_config(CONFIG)["nlp"]["tokenizer"]}})
+        contexts = {doc.text: doc for doc in read(self.nlp, corpus / "train.spacy")}.values()
+        self.n_contexts = len(contexts)
+        self.frequency = Counter(word for doc in contexts for word in {token.lower_ for token in doc})
+
+    def evaluate(self, name: str, docs: Sequence[Doc]) -> dict[str, float | None]:
+        """RETURNS (dict[str, float | None]): Scores on the Docs, with the sizes that are best on the dev split."""
+        dev = self.prepare(read(self.nlp, self.corpus / f"dev.{name}.spacy"))
+
+        def on_dev(sizes: tuple[int, float]) -> float:
+            scores = self.scores(dev, *sizes)
+            return (scores["f1"] or 0.0) + (scores["char_f1"] or 0.0)
+
+        return self.scores(self.prepare(docs), *max(product(SIZES, RADII), key=on_dev))
+
+    def prepare(self, docs: Sequence[Doc]) -> list[Asked]:
+        """RETURNS (list[Asked]): The questions of all Docs, cut into words."""
+        return [
+            (doc, [token.lower_ for token in self.nlp.make_doc(question)], [span.text for span in gold])
+            for doc in docs
+            for question, gold in get_answers(doc).items()
+        ]
+
+    def scores(self, asked: Sequence[Asked], size: int, radius: float) -> dict[str, float | None]:
+        """RETURNS (dict[str, float | None]): Scores with answers of a size and a radius of nearness, in tokens."""
+        return mean_scores((self.answer(doc, words, size, radius), gold) for doc, words, gold in asked)
+
+    def answer(self, doc: Doc, words: Sequence[str], size: int, radius: float) -> str:
+        """RETURNS (str): The best tokens: near to the question's words, rare, and none of them."""
+        rarity = numpy.array([self.rarity(token) for token in doc])  # (tokens,)
+        in_question = numpy.isin([token.lower_ for token in doc], words)
+        reach = int(4 * radius)
+        kernel = numpy.exp(-numpy.abs(numpy.arange(-reach, reach + 1)) / radius)
+        near = numpy.convolve(numpy.where(in_question, rarity, 0.0), kernel)[reach : reach + len(doc)]
+        value = numpy.where(in_question, 0.0, near * rarity)
+        size = min(size, len(doc))
+        start = int(numpy.convolve(value, numpy.ones(size), mode="valid").argmax())
+        return doc[start : start + size].text
+
+    def rarity(self, token: spacy.tokens.Token) -> float:
+        """RETURNS (float): Inverse document frequency; 0 for what is no word."""
+        if token.is_punct or token.is_space:
+            return 0.0
+        return log((1 + self.n_contexts) / (1 + self.frequency[token.lower_]))
+
+
+def table(results: dict[str, dict]) -> str:
+    """RETURNS (str): A row for each data set, and the means of all data sets. In percent."""
+    columns = [(system, metric) for system in ("ours", "baseline") for metric in METRICS]
+    rows = [["data set", "questions", *(f"{system} {metric}" for system, metric in columns)]]
+    for name, result in results.items():
+        cells = [f"{100 * (result[system][metric] or 0.0):.1f}" for system, metric in columns]
+        rows.append([name, str(result["questions"]), *cells])
+    means = [
+        sum(result[system][metric] or 0.0 for result in results.values()) / max(len(results), 1)
+        for system, metric in columns
+    ]
+    total = sum(result["questions"] for result in results.values())
+    rows.append(["mean", str(total), *(f"{100 * mean:.1f}" for mean in means)])
+    return "\n".join("".join(f"{cell:>18}" for cell in row) for row in rows)
+
+
+if __name__ == "__main__":
+    main()

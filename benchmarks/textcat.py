@@ -1,0 +1,22 @@
+"""Does pre-training pay? Accuracy and macro F by language of three text classifiers trained on the same data for
+the same epochs: tiny-bloom, the same architecture with random weights, and spaCy's own ensemble of a bag of words and a
+CNN, each with its own batching and learning rate.
+
+    python benchmarks/textcat.py CORPUS WORK --json textcat.json
+
+CORPUS is a folder written by scripts/convert_textcat.py. WORK keeps the trained pipelines; what is there already is not
+trained again, so that an interrupted run can be taken up.
+"""
+
+from comparing import ROOT, Comparison, compare
+
+TEXTCAT = Comparison(
+    task="cats",
+    config=ROOT / "configs" / "text_classification.cfg",
+    baseline="ensemble",
+    baseline_config=ROOT / "benchmarks" / "textcat_ensemble.cfg",
+    scores=("accuracy", "f_score"),
+)
+
+if __name__ == "__main__":
+    compare(TEXTCAT, __doc__)

@@ -1,0 +1,151 @@
+"""BLOOM as a local model of spacy-llm, whose tasks make the prompts and read the responses.
+
+spacy-llm finds `create_spacy_llm_model` by its entry point; nothing here imports it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterable, Optional
+
+from spacy.util import SimpleFrozenDict
+
+from ..config import is_int, shown
+from ..errors import ConfigError
+from ..generation.config import GenerationConfig
+from ..thinc_layers.language_model import LanguageModelShim
+from .prompt_batches import encode_prompts, generate_batched
+
+CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
+MAX_BATCH_ITEMS = 4096  # 0.8 GB of keys and values at the size of bloom-560m in float32
+
+# Options that do not fit this use: each with what to do instead.
+REFUSED = {
+    "max_length": "it counts the prompt, whose length depends on the Doc. Set max_new_tokens",
+    "num_return_sequences": "a prompt has one response. Leave it out",
+}
+
+
+def create_spacy_llm_model(
+    name: str = "tiny-bloom",
+    config: Dict[str, Any] = SimpleFrozenDict(),
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    max_batch_items: int = MAX_BATCH_ITEMS,
+    context_length: Optional[int] = CONTEXT_LENGTH,
+) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
+    """Registered as `spacy-bloom.Bloom.v1` in spacy-llm's `llm_models`. The checkpoint is loaded on first use, and
+    shares its memory with other components on it.
+
+    name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
+    config (Dict[str, Any]): Options of generation, fields of GenerationConfig: max_new_tokens, do_sample,
+        stop_strings ... They take precedence over the checkpoint's.
+    dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
+    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
+    revision (Optional[str]): Branch, tag or commit on the Hub.
+    max_batch_items (int): Most pieces of prompts and responses, padding included, that are in memory at once; a
+        longer prompt is computed alone.
+    context_length (Optional[int]): From which length of a prompt on tasks cut a Doc into shards, in the unit that
+        the task counts in: words, unless it is given another one. BLOOM itself has no limit. None for never.
+    RETURNS (Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]): Prompts of each Doc to their responses.
+    RAISES (ConfigError): A setting is unknown, out of range, or has no meaning here.
+    """
+    shim = LanguageModelShim(name, revision=revision, dtype=dtype, storage_dtype=storage_dtype)
+    return PromptExecutor(shim, config, max_batch_items=max_batch_items, context_length=context_length)
+
+
+class PromptExecutor:
+    """Prompts of each Doc to their responses, by the protocol of spacy-llm 0.7.
+
+    Saved with the pipeline, so that the checkpoint is not needed any more.
+
+    shim (LanguageModelShim): The language model.
+    options (Mapping[str, Any]): Options of generation.
+    max_batch_items, context_length: See `create_spacy_llm_model`.
+    RAISES (ConfigError): See `create_spacy_llm_model`.
+    """
+
+    def __init__(
+        self,
+        shim: LanguageModelShim,
+        options: Mapping[str, Any],
+        *,
+        max_batch_items: int = MAX_BATCH_ITEMS,
+        context_length: Optional[int] = CONTEXT_LENGTH,
+    ) -> None:
+        _expect_positive("max_batch_items", max_batch_items)
+        if context_length is not None:
+            _expect_positive("context_length", context_length)
+        self.shim = shim
+        self.options = _checked(options)
+        self.max_batch_items = max_batch_items
+        self._context_length = context_length
+
+    # spacy-llm compares these types with those of the task: they must be typing's.
+    def __call__(self, prompts: Iterable[Iterable[Any]]) -> Iterable[Iterable[Any]]:
+        """Continue the prompts of a batch of Docs together. What looks like a control token in them is text.
+
+        prompts (Iterable[Iterable[str]]): The prompts of each Doc.
+        RETURNS (Iterable[Iterable[str]]): What was generated for each, in order, up to the stop string if any.
+        """
+        per_doc = [list(own) for own in prompts]
+        model: Any = self.shim.module.eval()
+        tokenizer = self.shim.tokenizer
+        config: GenerationConfig = (model.generation_config or GenerationConfig()).replace(**self.options)
+        found = generate_batched(
+            model,
+            tokenizer,
+            encode_prompts(tokenizer, [prompt for own in per_doc for prompt in own]),
+            config,
+            max_batch_pieces=self.max_batch_items,
+        )
+        # A stop string is no part of an answer.
+        responses = (sequences[0].text_before(config.stop_texts) for sequences in found)
+        return [[next(responses) for _ in own] for own in per_doc]
+
+    @property
+    def context_length(self) -> Optional[int]:
+        """RETURNS (Optional[int]): The length of a prompt from which on tasks cut Docs into shards."""
+        return self._context_length
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write a checkpoint directory. exclude (Iterable[str]): Has no effect; there are no parts."""
+        self.shim.to_disk(path)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "PromptExecutor":
+        """RETURNS (PromptExecutor): Itself, with the weights mapped from the directory."""
+        self.shim.from_disk(path)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): Config, tokenizer and weights."""
+        return self.shim.to_bytes()
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "PromptExecutor":
+        """RETURNS (PromptExecutor): Itself, with what `to_bytes` has written."""
+        self.shim.from_bytes(bytes_data)
+        return self
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): The options; max_new_tokens is always there, as a checkpoint's max_length would
+    make long prompts fail.
+    RAISES (ConfigError): See `create_spacy_llm_model`.
+    """
+    for option, reason in REFUSED.items():
+        if options.get(option) is not None:
+            raise ConfigError(
+                f"Got {option}={shown(options[option])} among the options of generation: {reason}."
+            )
+    checked = GenerationConfig(**options)
+    if isinstance(checked.seed, tuple):
+        raise ConfigError(
+            f"Expected seed to be one integer or None, got {shown(options['seed'])}: how many prompts come "
+            "together is not known before."
+        )
+    return {**options, "max_new_tokens": checked.max_new_tokens, "num_return_sequences": 1}
+
+
+def _expect_positive(name: str, value: Any) -> None:
+    if not is_int(value) or value < 1:
+        raise ConfigError(f"Expected {name} to be an integer of 1 or more, got {shown(value)}.")

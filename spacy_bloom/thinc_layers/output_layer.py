@@ -1,0 +1,81 @@
+"""The last layer of a classifier: its size, and its weights from a checkpoint."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from thinc.api import Model
+
+from ..checkpoint.files import CONFIG_FILE, WeightFiles
+from ..checkpoint.names import HEAD_CLASSES, is_head
+from ..checkpoint.sources import find_checkpoint
+from ..config import BloomConfig
+from ..errors import CheckpointError
+
+
+def set_output(model: Model, n_outputs: int) -> None:
+    """Set the number of tags or labels before initialisation."""
+    model.get_ref("output_layer").set_dim("nO", n_outputs, force=True)
+
+
+def has_output(model: Model) -> bool:
+    """RETURNS (bool): Whether the last layer has weights: random, trained or a checkpoint's."""
+    return model.get_ref("output_layer").has_param("W") is True
+
+
+@contextmanager
+def keeping_output(model: Model) -> Iterator[None]:
+    """Initialise the model inside, and the last layer stays what it is."""
+    output_layer = model.get_ref("output_layer")
+    params = {name: output_layer.get_param(name).copy() for name in output_layer.param_names}
+    yield
+    for name, value in params.items():
+        output_layer.set_param(name, value)
+
+
+def find_head(checkpoint: str) -> tuple[Path, BloomConfig]:
+    """Find a Hugging Face checkpoint, before any of its weights are read.
+
+    checkpoint (str): Directory or Hub name.
+    RETURNS (tuple[Path, BloomConfig]): Its directory, and its config, whose id2label names the outputs in order.
+    """
+    path = find_checkpoint(checkpoint)
+    config = BloomConfig.from_json_file(path / CONFIG_FILE)
+    if config.id2label is None:  # Hugging Face leaves its default labels out of the file
+        config = config.replace(num_labels=config.num_labels)
+    return path, config
+
+
+def load_output(model: Model, path: Path, config: BloomConfig, *, head: str, bias: bool) -> None:
+    """Take the last layer's weights from a checkpoint.
+
+    model (Model): Its reference "output_layer" is linear; a bias that the checkpoint has not becomes 0.
+    path (Path), config (BloomConfig): What `find_head` returns.
+    head (str): Name of the head in the checkpoint: "classifier" or "score".
+    bias (bool): Whether that head has a bias.
+    RAISES (CheckpointError): The checkpoint has no such head, or one of another size.
+    """
+    weights = WeightFiles(path)
+    expected: dict[str, tuple[int, ...]] = {f"{head}.weight": (config.num_labels, config.hidden_size)}
+    if bias:
+        expected[f"{head}.bias"] = (config.num_labels,)
+    _check_shapes(expected, weights, head)
+    output_layer = model.get_ref("output_layer")
+    for dim, value in zip(("nO", "nI"), expected[f"{head}.weight"], strict=True):
+        output_layer.set_dim(dim, value, force=True)
+    output_layer.set_param("W", output_layer.ops.asarray2f(weights[f"{head}.weight"].float().numpy()))
+    if "b" in output_layer.param_names:
+        b = weights[f"{head}.bias"].float().numpy() if bias else [0.0] * config.num_labels
+        output_layer.set_param("b", output_layer.ops.asarray1f(b))
+
+
+def _check_shapes(expected: dict[str, tuple[int, ...]], weights: WeightFiles, head: str) -> None:
+    found = {name: shape for name, shape in weights.shapes.items() if name in expected}
+    if found.keys() != expected.keys():
+        heads = sorted(filter(is_head, weights.shapes))
+        raise CheckpointError(
+            f"Expected a checkpoint of {HEAD_CLASSES[head]} in {weights}, with {' and '.join(expected)}; "
+            f"got the heads {heads}."
+        )
+    if found != expected:
+        raise CheckpointError(f"Expected weights of shapes {expected}, got {found} in {weights}.")

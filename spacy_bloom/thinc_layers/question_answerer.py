@@ -1,0 +1,153 @@
+"""BLOOM and two scores on every piece: that an answer starts with it, and that one ends with it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, List, Optional
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from spacy import registry
+from thinc.api import Model, chain, noop, torch2xp, xp2torch
+from thinc.types import Floats2d, Ints1d
+
+from ..checkpoint.files import CONFIG_FILE, WeightFiles
+from ..checkpoint.sources import find_checkpoint
+from ..config import BloomConfig
+from ..errors import CheckpointError, ConfigError
+from .question_windows import QuestionWindow, batch_question_windows
+from .shim import BloomShim
+from .token_classifier import create_token_classifier
+from .transformer_model import bloom_shim, set_width
+
+WEIGHT, BIAS = "qa_outputs.weight", "qa_outputs.bias"
+
+
+@registry.architectures("spacy-bloom.QuestionAnswerer.v1")
+def create_question_answerer(
+    name: str = "tiny-bloom",
+    window: int = 512,
+    context: int = 128,
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    gradient_checkpointing: bool = False,
+    train_transformer: bool = True,
+    encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
+) -> Model[List[Ints1d], List[Floats2d]]:
+    """BLOOM of its own, dropout and a linear layer, as in BloomForQuestionAnswering.
+
+    name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
+    window (int): Most pieces that the model sees at once, those of the question included; longer Docs are cut,
+        and every token is covered.
+    context (int): Pieces to the left that a window shares with the one before it; an answer of no more pieces is
+        whole in at least one window.
+    dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
+    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
+    revision (Optional[str]): Branch, tag or commit on the Hub.
+    gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
+    train_transformer (bool): Whether BLOOM learns too; otherwise only what stands on it does.
+    encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own width.
+        A causal model has not seen what follows a piece: a window over its neighbours gives that back.
+    RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
+    RAISES (ConfigError): A window without room for new pieces.
+    """
+    if not 0 <= context < window:
+        raise ConfigError(
+            f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
+        )
+    shim = BloomShim(
+        name,
+        revision=revision,
+        dtype=dtype,
+        storage_dtype=storage_dtype,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+    transformer = bloom_sequences(shim, learns=train_transformer)
+    head = create_token_classifier(noop(), encode, nO=2)
+    model: Model[List[Ints1d], List[Floats2d]] = chain(transformer, head)
+    model.set_ref("transformer", transformer)
+    model.set_ref("head", head)
+    model.attrs["window"], model.attrs["context"] = window, context
+    return model
+
+
+def bloom_sequences(shim: BloomShim, *, learns: bool = True) -> Model[list[Ints1d], list[Floats2d]]:
+    """A model that runs BLOOM on sequences of pieces, all that it is given in one packed batch.
+
+    shim (BloomShim): Holds the weights, or the name to load them from on first use.
+    learns (bool): Whether the weights get gradients.
+    RETURNS (Model): Ids to last hidden states. Each of shape (pieces,) and (pieces, hidden_size).
+    """
+    return Model(
+        "bloom-sequences", forward, init=init, shims=[shim], dims={"nO": None}, attrs={"learns": learns}
+    )
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Load the weights; there is nothing to initialise at random."""
+    bloom_shim(model).load()
+    set_width(model)
+
+
+def forward(
+    model: Model[list[Ints1d], list[Floats2d]], sequences: list[Ints1d], is_train: bool
+) -> tuple[list[Floats2d], Callable]:
+    """Ids to last hidden states; see `bloom_sequences`."""
+    shim = bloom_shim(model)
+    lengths = [len(ids) for ids in sequences]
+    packed = torch.from_numpy(numpy.concatenate(sequences)), lengths
+    learns = is_train and model.attrs["learns"]
+    hidden, backprop_hidden = shim.begin_update(packed) if learns else (shim.predict(packed), None)
+
+    def backprop(d_states: list[Floats2d]) -> list[Ints1d]:
+        if backprop_hidden is not None:
+            backprop_hidden(torch.cat([xp2torch(d, device=hidden.device) for d in d_states]))
+        return sequences
+
+    states = hidden.detach().float().split(lengths)  # each (pieces, hidden_size)
+    return [torch2xp(part, ops=model.ops) for part in states], backprop
+
+
+def score_windows(
+    model: Model, windows: Sequence[QuestionWindow], max_pieces: int
+) -> dict[QuestionWindow, NDArray[numpy.float32]]:
+    """Run a model made by `create_question_answerer` in batches.
+
+    max_pieces (int): Budget of a batch.
+    RETURNS (dict[QuestionWindow, NDArray]): Logits of start and end. Each of shape (pieces of the window, 2).
+    """
+    scores = {}
+    for batch in batch_question_windows(windows, max_pieces):
+        for window, logits in zip(batch, model.predict([w.ids for w in batch]), strict=True):
+            scores[window] = model.ops.to_numpy(logits)
+    return scores
+
+
+def load_head(model: Model, checkpoint: str, revision: str | None = None) -> None:
+    """Take the head from a Hugging Face question-answering checkpoint.
+
+    model (Model): A model made by `create_question_answerer`.
+    checkpoint (str): Directory or Hub name.
+    revision (str | None): Branch, tag or commit on the Hub.
+    RAISES (CheckpointError): The checkpoint has no such head.
+    RAISES (ConfigError): The model has layers that the checkpoint has not.
+    """
+    head = model.get_ref("head")
+    if head.has_ref("encode"):
+        raise ConfigError(
+            f"Got layers between BLOOM and the head; the checkpoint {checkpoint!r} has none. "
+            "Set encode = null to use the checkpoint's head, or checkpoint = null to train a new one."
+        )
+    path = find_checkpoint(checkpoint, revision=revision)
+    hidden_size = BloomConfig.from_json_file(path / CONFIG_FILE).hidden_size
+    weights = WeightFiles(path)
+    expected = {WEIGHT: (2, hidden_size), BIAS: (2,)}
+    found = {name: weights.shapes.get(name) for name in expected}
+    if found != expected:
+        raise CheckpointError(
+            f"Expected a question-answering checkpoint in {path}, with heads of shapes {expected}; got {found}."
+        )
+    layer = head.get_ref("output_layer")
+    layer.set_dim("nI", hidden_size, force=True)
+    layer.set_param("W", layer.ops.asarray2f(weights[WEIGHT].float().numpy()))
+    layer.set_param("b", layer.ops.asarray1f(weights[BIAS].float().numpy()))
