@@ -1,7 +1,8 @@
-"""What the README shows runs."""
+"""What the README and the docs show runs."""
 
 import re
 import shlex
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,32 @@ from spacy.util import load_config_from_str
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=range(len(blocks("python"))))
-def test_python_block_runs(code, capsys):
-    exec(compile(code, "README.md", "exec"), {})
-    assert capsys.readouterr().out.strip(), "the block shows nothing"
+EXAMPLES = {
+    f"{page.stem}-{i}": code
+    for page in PAGES
+    for i, code in enumerate(blocks("python", page.read_text(encoding="utf8")))
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_python_block_runs(name, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
+    exec(compile(EXAMPLES[name], name, "exec"), {})
+    assert capsys.readouterr().out.strip() or "print" not in EXAMPLES[name], "the block shows nothing"
+
+
+def test_every_component_has_an_example():
+    shown = "".join(EXAMPLES.values())
+    meta = entry_points(group="spacy_factories")
+    ours = {point.name for point in meta if point.value.startswith("spacy_bloom.")}
+    assert ours and all(f'"{name}"' in shown for name in ours - {"bloom_token_classifier"})
 
 
 def test_quick_start_finds_the_entities_it_shows(capsys):
@@ -50,6 +67,7 @@ def test_commands_name_files_and_targets_that_exist():
                 assert (ROOT / word).is_file(), word
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf8")):
+        assert (page.parent / target).exists(), target
