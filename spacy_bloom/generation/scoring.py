@@ -1,13 +1,14 @@
 """How probable given texts are: continuations of prompts, and every piece of a text."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..bloom.heads import IGNORED_LABEL, BloomForCausalLM
-from ..bloom.losses import piece_nll
+from ..bloom.heads import BloomForCausalLM
+from ..bloom.losses import CHUNK_SIZE, piece_nll
 from ..errors import InputError
 from .running import RunningRows, expect_evaluation, expect_ids
 
@@ -96,21 +97,63 @@ def _rest(rows: RunningRows, texts: Sequence[list[int]]) -> list[list[float]]:
 def surprisal(model: BloomForCausalLM, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
     """Surprisal of every piece, given those before it. Sequences of any lengths run packed.
 
+    The softmax is over all rows of the embedding, as Hugging Face computes it: the rows that published BLOOM has
+    beyond its pieces keep what little probability they have.
+
     model (BloomForCausalLM): In evaluation mode.
     sequences (Sequence[Sequence[int]]): Ids of each; begin one with `<s>` or `</s>` to have its first word's too.
     RETURNS (list[list[float]]): In bits. The first piece of a sequence, which follows nothing, has NaN.
     RAISES (InputError): An id outside the vocabulary, or a model in training mode.
     """
     expect_evaluation(model)
-    full = [[int(i) for i in sequence] for sequence in sequences if len(sequence)]
+    full = [[int(i) for i in sequence] for sequence in sequences]
     expect_ids(full, model)
-    if not full:
-        return [[] for _ in sequences]
-    weight = model.lm_head.weight
-    ids = torch.tensor([i for sequence in full for i in sequence], device=weight.device)
-    lengths = [len(sequence) for sequence in full]
-    labels = torch.cat([torch.tensor([*s[1:], IGNORED_LABEL]) for s in full]).to(weight.device)
-    hidden = model.transformer.encode_packed(ids, lengths)  # (pieces, hidden_size)
-    bits = piece_nll(hidden, weight, labels) / math.log(2)
-    parts = iter(bits.split(lengths))
-    return [[math.nan, *next(parts)[:-1].tolist()] if len(s) else [] for s in sequences]
+    longer = [sequence for sequence in full if len(sequence) > 1]
+    parts: Iterator[list[float]] = iter(())
+    if longer:
+        lengths = [len(sequence) - 1 for sequence in longer]  # nothing follows the last
+        states = last_states(model, [sequence[:-1] for sequence in longer], lengths)
+        labels = torch.tensor([i for sequence in longer for i in sequence[1:]], device=states.device)
+        bits = piece_nll(states, model.lm_head.weight, labels) / math.log(2)
+        parts = (part.tolist() for part in bits.split(lengths))
+    return [[math.nan, *(next(parts) if len(s) > 1 else ())] if s else [] for s in full]
+
+
+@torch.inference_mode()
+def last_states(
+    model: BloomForCausalLM, sequences: Sequence[Tensor | Sequence[int]], counts: Sequence[int]
+) -> Tensor:
+    """Hidden states of the last pieces of each sequence; those before them are only context.
+
+    model (BloomForCausalLM): In evaluation mode.
+    sequences (Sequence[Tensor | Sequence[int]]): Ids of each, at least one sequence; they run packed.
+    counts (Sequence[int]): How many of the last pieces of each.
+    RETURNS (Tensor): One sequence after the other. Shape (sum of counts, hidden_size).
+    RAISES (InputError): An id outside the vocabulary, or a model in training mode.
+    """
+    expect_evaluation(model)
+    lengths = [len(sequence) for sequence in sequences]
+    ids = torch.cat([torch.as_tensor(sequence, dtype=torch.long) for sequence in sequences])
+    hidden = model.transformer.encode_packed(ids.to(model.device), lengths)  # (pieces, hidden_size)
+    if list(counts) == lengths:
+        return hidden
+    parts = zip(hidden.split(lengths), counts, strict=True)
+    return torch.cat([part[len(part) - count :] for part, count in parts])
+
+
+@torch.inference_mode()
+def set_nll(hidden: Tensor, weight: Tensor, members: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
+    """Negative log likelihood that the next piece is any one of a set.
+
+    hidden (Tensor): Hidden states after the last layer norm. Shape (places, hidden_size).
+    weight (Tensor): Of the LM head. Shape (vocab_size, hidden_size).
+    members (Tensor): Which pieces are in the set, at least one. Shape (vocab_size,), bool.
+    chunk_size (int): Places whose logits exist at once.
+    RETURNS (Tensor): In nats. Shape (places,), float32.
+    """
+    found = [hidden.new_zeros(0, dtype=torch.float32)]
+    for part in hidden.split(chunk_size):
+        logits = (part @ weight.T).float()  # (chunk, vocab_size)
+        everything = logits.logsumexp(dim=1)
+        found.append(everything - logits.masked_fill_(~members, -math.inf).logsumexp(dim=1))
+    return torch.cat(found).clamp_(min=0.0)  # rounding could make a sure event more than sure

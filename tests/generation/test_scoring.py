@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from spacy_bloom.errors import InputError
-from spacy_bloom.generation.scoring import score_continuations, surprisal
+from spacy_bloom.generation.scoring import last_states, score_continuations, set_nll, surprisal
 
 
 def slow_scores(model, prompt, continuation):
@@ -61,6 +61,8 @@ def test_a_model_in_training_mode_is_refused(language_model, draw_prompts):
         surprisal(model, draw_prompts(3))
     with pytest.raises(InputError, match="eval"):
         score_continuations(model, draw_prompts(3), [draw_prompts(2)])
+    with pytest.raises(InputError, match="eval"):
+        last_states(model, draw_prompts(3), [1])
 
 
 def test_surprisal(language_model, draw_prompts):
@@ -74,3 +76,45 @@ def test_surprisal(language_model, draw_prompts):
             expected = slow_scores(language_model, sequence[:1], sequence[1:])
             assert nats == pytest.approx(expected, abs=1e-5)
     assert surprisal(language_model, []) == []
+
+
+def test_surprisal_of_wrong_ids(language_model):
+    with pytest.raises(InputError, match="from 0 to 96, got 4 to 97"):
+        surprisal(language_model, [[4, 97]])
+
+
+def test_last_states(language_model, draw_prompts):
+    """Context counts, and is left out; ids may be tensors."""
+    sequences = draw_prompts(7, 1, 30)
+    counts = [2, 1, 30]
+    found = last_states(language_model, sequences, counts)
+    with torch.no_grad():
+        each = [language_model.transformer(torch.tensor([s])).last_hidden_state[0] for s in sequences]
+    expected = torch.cat([states[-count:] for states, count in zip(each, counts, strict=True)])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    again = last_states(language_model, [torch.tensor(s) for s in sequences], [7, 1, 30])
+    torch.testing.assert_close(again, torch.cat(each), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk_size", [1, 4, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_next_piece_is_any_of_a_set(chunk_size, dtype):
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(10, 6, generator=generator).to(dtype)
+    weight = torch.randn(20, 6, generator=generator).to(dtype)
+    members = torch.rand(20, generator=generator) < 0.3
+    assert 0 < members.sum() < 20
+    found = set_nll(hidden, weight, members, chunk_size=chunk_size)
+    odds = F.softmax((hidden @ weight.T).double(), dim=-1)
+    torch.testing.assert_close(found.double(), -odds[:, members].sum(dim=1).log(), atol=1e-5, rtol=1e-5)
+    assert found.dtype == torch.float32
+    everything = set_nll(hidden, weight, torch.ones(20, dtype=torch.bool))
+    assert everything.abs().max() < 1e-5 and everything.min() >= 0
+    assert set_nll(hidden[:0], weight, members).shape == (0,)
+
+
+def test_a_set_without_hope_is_finite():
+    """The sum of probabilities would underflow."""
+    hidden, weight = torch.tensor([[1.0]]), torch.tensor([[0.0], [500.0]])
+    found = set_nll(hidden, weight, torch.tensor([True, False]))
+    assert found.item() == pytest.approx(500)

@@ -1,0 +1,136 @@
+"""Generation from many Docs: all in one stream against one by one. The texts must be the same."""
+
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import spacy
+import torch
+from measuring import (
+    MEGA,
+    Geometry,
+    in_fresh_process,
+    median,
+    memory,
+    new_parser,
+    report,
+    reset_peak,
+    write_checkpoint,
+)
+from spacy.language import Language
+from texts import documents, new_tokenizer, pseudo_lines
+
+BATCHED, ALONE = "nlp.pipe", "one by one"
+BOUND = 3.0  # times as fast
+WARM_UP = 8  # Docs
+PROMPT = "Summarize the text in one sentence, in the language of the text.\nText: {{ doc.text }}\nSummary:"
+
+
+def generator_pipeline(checkpoint: str, options: Namespace) -> Language:
+    """RETURNS (Language): A tokenizer and a generator."""
+    nlp = spacy.blank("xx")
+    config = {
+        "model": {"name": checkpoint},
+        "prompt": PROMPT,
+        "max_new_tokens": options.new,
+        "max_batch_items": options.max_batch_items,
+        "generation": {"do_sample": options.sample},
+    }
+    nlp.add_pipe("bloom_text_generator", config=config)
+    return nlp
+
+
+def measure(way: str, checkpoint: str, texts: list[str], options: Namespace) -> dict[str, Any]:
+    """One turn of one way, to be run in a process of its own.
+
+    RETURNS (dict[str, Any]): Seconds, bytes of memory before and at the peak, and the texts.
+    """
+    torch.set_num_threads(options.threads)
+    nlp = generator_pipeline(checkpoint, options)
+    list(nlp.pipe(texts[:WARM_UP]))
+    loaded = memory()
+    reset_peak()
+    start = time.perf_counter()
+    docs = list(nlp.pipe(texts, batch_size=options.batch_size)) if way == BATCHED else list(map(nlp, texts))
+    seconds = time.perf_counter() - start
+    written = [doc._.generated for doc in docs]
+    return {"seconds": seconds, "loaded": loaded, "peak": memory("VmHWM"), "texts": written}
+
+
+def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
+    """Write the checkpoint. RETURNS (tuple[list[str], int]): Texts, and their pieces in all."""
+    lines = pseudo_lines(max(20_000, options.docs * 10))
+    tokenizer = new_tokenizer(lines, options.vocab_size)
+    geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, len(tokenizer))
+    write_checkpoint(directory, geometry, tokenizer)
+    lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
+    texts = list(documents(lines, tokenizer, options.docs, **lengths))
+    return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))
+
+
+def options_from_command_line() -> Namespace:
+    """RETURNS (Namespace): What to measure."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--docs", type=int, default=500, help="Docs per turn")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
+    parser.add_argument("--new", type=int, default=30, help="pieces generated for each Doc, at most")
+    parser.add_argument("--sample", action="store_true", help="draw pieces; otherwise the best are taken")
+    parser.add_argument("--batch-size", type=int, default=500, help="of nlp.pipe, in Docs")
+    parser.add_argument("--max-batch-items", type=int, default=4096, help="the component's budget, in pieces")
+    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
+    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
+    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
+    parser.add_argument("--hidden-size", type=int, default=256, help="geometry")
+    parser.add_argument("--n-layer", type=int, default=4, help="geometry")
+    parser.add_argument("--n-head", type=int, default=4, help="geometry")
+    parser.add_argument("--vocab-size", type=int, default=8000, help="geometry")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """RETURNS (int): 1 if the texts differ or the bound is missed, else 0."""
+    options = options_from_command_line()
+    turns: dict[str, list[dict[str, Any]]] = {BATCHED: [], ALONE: []}
+    with TemporaryDirectory(dir=options.work) as directory:
+        texts, n_pieces = make_inputs(Path(directory), options)
+        for number in range(options.rounds):
+            for way in turns:
+                turns[way].append(in_fresh_process(measure, way, directory, texts, options))
+                print(f"round {number + 1}, {way}: {turns[way][-1]['seconds']:.1f} s", flush=True)
+    rows = [row_of(way, turns[way], options) for way in turns]
+    ratios = [b["seconds"] / a["seconds"] for a, b in zip(turns[BATCHED], turns[ALONE], strict=True)]
+    pairs = zip(turns[BATCHED][0]["texts"], turns[ALONE][0]["texts"], strict=True)
+    different = sum(one != other for one, other in pairs)
+    notes = {
+        f"times as fast as {ALONE}, median of the rounds (bound {BOUND})": median(ratios),
+        "lowest of a round": min(ratios),
+        "highest of a round": max(ratios),
+        "texts that differ (bound 0)": different,
+    }
+    title = (
+        f"{len(texts)} Docs, {n_pieces} pieces, {options.new} new ones each; hidden {options.hidden_size} x "
+        f"{options.n_layer} layers, {options.threads} threads, medians of {options.rounds} rounds"
+    )
+    report(title, rows, notes, options.json)
+    return int(different > 0 or not median(ratios) >= BOUND)
+
+
+def row_of(way: str, turns: list[dict[str, Any]], options: Namespace) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): A way's line in the table."""
+    seconds = median([turn["seconds"] for turn in turns])
+    loaded, peak = (median([turn[key] for turn in turns]) / MEGA for key in ("loaded", "peak"))
+    return {
+        "way": way,
+        "seconds": seconds,
+        "Docs/s": options.docs / seconds,
+        "new pieces/s, at most": options.docs * options.new / seconds,
+        "MB loaded": loaded,
+        "MB of generation": peak - loaded,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""Speed of the surprisal of every token: the component through nlp.pipe, and Hugging Face's full logits."""
+
+import math
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import spacy
+import torch
+import transformers
+from encode import TOLERANCE
+from measuring import (
+    MEGA,
+    OURS,
+    Geometry,
+    in_fresh_process,
+    median,
+    memory,
+    new_parser,
+    report,
+    reset_peak,
+    write_checkpoint,
+)
+from texts import documents, new_tokenizer, pseudo_lines
+
+from spacy_bloom import BloomTokenizerFast
+
+ONE_BY_ONE, PADDED = "transformers, Doc by Doc", "transformers, padded batches"
+BY_PREFIX = "transformers, prefix by prefix"
+SYSTEMS = (OURS, ONE_BY_ONE, PADDED, BY_PREFIX)
+WARM_UP = 16  # Docs
+BOUND = 5.0  # times as fast as prefix by prefix
+
+
+def hugging_face(model: Any, tokenizer: BloomTokenizerFast, texts: list[str], batch_size: int) -> list[float]:
+    """The plain way: logits of all pieces of a batch, in the order of the texts, padded on the right.
+
+    RETURNS (list[float]): Bits of each text's pieces, summed.
+    """
+    totals = []
+    for start in range(0, len(texts), batch_size):
+        rows = [[2, *ids] for ids in tokenizer(texts[start : start + batch_size])["input_ids"]]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [3] * (longest - len(row)) for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        with torch.inference_mode():
+            logits = model(ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+            nll = -torch.log_softmax(logits, dim=-1).gather(2, ids[:, 1:, None])[..., 0]
+        totals += ((nll * mask[:, 1:]).sum(dim=1) / math.log(2)).tolist()
+    return totals
+
+
+def by_prefix(model: Any, tokenizer: BloomTokenizerFast, texts: list[str]) -> list[float]:
+    """One forward pass for each piece. RETURNS (list[float]): Bits of each text's pieces, summed."""
+    totals = []
+    for text in texts:
+        ids, total = [2, *tokenizer(text)["input_ids"]], 0.0
+        for end in range(1, len(ids)):
+            with torch.inference_mode():
+                logits = model(torch.tensor([ids[:end]]), use_cache=False).logits[0, -1]
+            total -= torch.log_softmax(logits, dim=-1)[ids[end]].item() / math.log(2)
+        totals.append(total)
+    return totals
+
+
+def measure(system: str, checkpoint: str, texts: list[str], options: Namespace) -> dict[str, Any]:
+    """One turn of one system, to be run in a process of its own.
+
+    RETURNS (dict[str, Any]): Seconds, bytes of memory before and at the peak, and the bits of each text.
+    """
+    torch.set_num_threads(options.threads)
+    if system == OURS:
+        nlp = spacy.blank("xx")
+        nlp.add_pipe("bloom_surprisal", config={"model": {"name": checkpoint}})
+
+        def run(part: list[str]) -> list[float]:
+            return [sum(t._.surprisal for t in doc) for doc in nlp.pipe(part, batch_size=options.batch_size)]
+    else:
+        transformers.logging.disable_progress_bar()
+        model = transformers.BloomForCausalLM.from_pretrained(checkpoint).eval()
+        tokenizer = BloomTokenizerFast.from_directory(checkpoint)
+        rows = 1 if system == ONE_BY_ONE else options.padded
+
+        def run(part: list[str]) -> list[float]:
+            if system == BY_PREFIX:
+                return by_prefix(model, tokenizer, part)
+            return hugging_face(model, tokenizer, part, rows)
+
+    run(texts[: WARM_UP if system != BY_PREFIX else 1])
+    loaded = memory()
+    reset_peak()
+    start = time.perf_counter()
+    bits = run(texts)
+    return {
+        "seconds": time.perf_counter() - start,
+        "loaded": loaded,
+        "peak": memory("VmHWM"),
+        "bits": bits,
+    }
+
+
+def options_from_command_line() -> Namespace:
+    """RETURNS (Namespace): What to measure."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--docs", type=int, default=300, help="Docs per turn")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
+    parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
+    parser.add_argument("--padded", type=int, default=16, help="rows of Hugging Face's padded batches")
+    parser.add_argument("--prefix-docs", type=int, default=10, help="Docs of a turn prefix by prefix")
+    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
+    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
+    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
+    parser.add_argument("--hidden-size", type=int, default=512, help="geometry")
+    parser.add_argument("--n-layer", type=int, default=8, help="geometry")
+    parser.add_argument("--n-head", type=int, default=8, help="geometry")
+    parser.add_argument("--vocab-size", type=int, default=8000, help="geometry: rows of the embedding")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """RETURNS (int): 1 if the systems do not agree, or ours is below its bound; else 0."""
+    options = options_from_command_line()
+    turns: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
+    with TemporaryDirectory(dir=options.work) as directory:
+        lines = pseudo_lines(max(20_000, options.docs * 10))
+        # Made-up words have no more pieces; the rows beyond them cost as much.
+        tokenizer = new_tokenizer(lines, min(options.vocab_size, 8000))
+        geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
+        write_checkpoint(Path(directory), geometry, tokenizer)
+        lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
+        texts = list(documents(lines, tokenizer, options.docs, **lengths))
+        sample = texts[:: math.ceil(options.docs / options.prefix_docs)]
+        given = {system: sample if system == BY_PREFIX else texts for system in SYSTEMS}
+        n_pieces = {s: sum(len(e.ids) for e in tokenizer.encode_batch(part)) for s, part in given.items()}
+        for number in range(options.rounds):
+            for system in SYSTEMS:
+                turn = in_fresh_process(measure, system, directory, given[system], options)
+                turns[system].append({**turn, "pieces/s": n_pieces[system] / turn["seconds"]})
+                print(f"round {number + 1}, {system}: {turn['seconds']:.1f} s", flush=True)
+    ratios = {
+        system: [a["pieces/s"] / b["pieces/s"] for a, b in zip(turns[OURS], turns[system], strict=True)]
+        for system in SYSTEMS[1:]
+    }
+    ours = dict(zip(texts, turns[OURS][0]["bits"], strict=True))
+    difference = max(
+        abs(ours[text] / bits - 1)
+        for system in SYSTEMS[1:]
+        for text, bits in zip(given[system], turns[system][0]["bits"], strict=True)
+    )
+    notes: dict[str, Any] = {}
+    for system, found in ratios.items():
+        notes[f"times as fast as {system}, median of the rounds"] = median(found)
+        notes[f"times as fast as {system}, lowest and highest"] = f"{min(found):.2f}, {max(found):.2f}"
+    notes[f"largest relative difference of a Doc's bits (bound {TOLERANCE:.0e})"] = difference
+    title = (
+        f"{len(texts)} Docs, {n_pieces[OURS]} pieces; hidden {options.hidden_size} x {options.n_layer} layers, "
+        f"{options.vocab_size} rows, {options.threads} threads, medians of {options.rounds} rounds"
+    )
+    report(title, [row_of(system, turns[system]) for system in SYSTEMS], notes, options.json)
+    return int(not (difference <= TOLERANCE and median(ratios[BY_PREFIX]) >= BOUND))
+
+
+def row_of(system: str, turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): A system's line in the table."""
+    loaded, peak = (median([turn[key] for turn in turns]) / MEGA for key in ("loaded", "peak"))
+    return {
+        "system": system,
+        "pieces/s": median([turn["pieces/s"] for turn in turns]),
+        "MB after warm-up": loaded,
+        "MB peak": peak,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
