@@ -12,6 +12,8 @@ from .heads import IGNORED_LABEL
 
 # Pieces per chunk. A chunk of logits is 12 MB with 12,288 embedding rows, 250 MB with BLOOM's 250,880.
 CHUNK_SIZE = 256
+# Logits that exist at once where nothing is learnt.
+LOGITS_AT_ONCE = 2**24
 
 
 def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
@@ -30,20 +32,26 @@ def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int =
 
 
 @torch.no_grad()
-def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
+def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int | None = None) -> Tensor:
     """Negative log likelihood of every label, for evaluation.
 
     hidden (Tensor): Shape (pieces, hidden).
     weight (Tensor): Shape (vocab, hidden).
     labels (Tensor): Shape (pieces,), int64; -100 gives 0.
-    chunk_size (int): Pieces whose logits exist at once.
+    chunk_size (int | None): Pieces whose logits exist at once; None for as many as `scoring_chunk` says.
     RETURNS (Tensor): In nats. Shape (pieces,), float32 (float64 for float64 inputs).
     """
-    losses = [
-        F.cross_entropy(_logits(h, weight), y, ignore_index=IGNORED_LABEL, reduction="none")
-        for h, y in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True)
-    ]
+    chunk_size = scoring_chunk(weight) if chunk_size is None else chunk_size
+    losses = [hidden.new_zeros(0, dtype=_sum_dtype(hidden))]
+    for h, y in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True):
+        loss, _ = _softmax_(_logits(h, weight), y)
+        losses.append(loss.masked_fill_(y == IGNORED_LABEL, 0.0))
     return torch.cat(losses)
+
+
+def scoring_chunk(weight: Tensor) -> int:
+    """RETURNS (int): Pieces whose logits are computed at once where nothing is learnt: 64 MB of them in float32."""
+    return max(LOGITS_AT_ONCE // weight.shape[0], 1)
 
 
 class _ChunkedCrossEntropy(Function):
@@ -113,18 +121,27 @@ def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     labels (Tensor): Shape (chunk,).
     RETURNS (tuple[Tensor, Tensor]): Shapes () and (chunk, vocab).
     """
-    kept = (labels != IGNORED_LABEL).unsqueeze(1)  # (chunk, 1)
-    columns = labels.unsqueeze(1).clamp(min=0)  # (chunk, 1)
-    # A softmax spelt out, since torch's own would hold the chunk three times.
-    logits.sub_(logits.amax(dim=1, keepdim=True))
-    scores = logits.gather(1, columns)
-    normalizer = logits.exp_().sum(dim=1, keepdim=True)  # (chunk, 1)
-    loss = ((normalizer.log() - scores) * kept).sum()
-    probabilities = logits.div_(normalizer)
-    probabilities.scatter_add_(1, columns, torch.full_like(normalizer, -1.0))
+    kept = labels != IGNORED_LABEL
+    losses, probabilities = _softmax_(logits, labels)
+    columns = labels.clamp(min=0)[:, None]  # (chunk, 1)
+    probabilities.scatter_add_(1, columns, torch.full_like(losses, -1.0)[:, None])
     if not kept.all():
-        probabilities.mul_(kept)
-    return loss, probabilities
+        probabilities.mul_(kept[:, None])
+    return (losses * kept).sum(), probabilities
+
+
+def _softmax_(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Softmax in place, spelt out, since torch's own would hold the logits up to three times.
+
+    logits (Tensor): Overwritten. Shape (chunk, vocab).
+    labels (Tensor): Ignored ones are taken for 0. Shape (chunk,).
+    RETURNS (tuple[Tensor, Tensor]): Negative log likelihoods of the labels, and the probabilities.
+        Shapes (chunk,) and (chunk, vocab).
+    """
+    logits.sub_(logits.amax(dim=1, keepdim=True))
+    scores = logits.gather(1, labels.clamp(min=0)[:, None])
+    normalizer = logits.exp_().sum(dim=1, keepdim=True)  # (chunk, 1)
+    return (normalizer.log() - scores)[:, 0], logits.div_(normalizer)
 
 
 def _logits(hidden: Tensor, weight: Tensor) -> Tensor:

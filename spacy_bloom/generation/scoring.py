@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..bloom.heads import BloomForCausalLM
-from ..bloom.losses import CHUNK_SIZE, piece_nll
+from ..bloom.losses import piece_nll, scoring_chunk
 from ..errors import InputError
 from .running import RunningRows, expect_evaluation, expect_ids
 
@@ -142,17 +142,17 @@ def last_states(
 
 
 @torch.inference_mode()
-def set_nll(hidden: Tensor, weight: Tensor, members: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
+def set_nll(hidden: Tensor, weight: Tensor, members: Tensor, *, chunk_size: int | None = None) -> Tensor:
     """Negative log likelihood that the next piece is any one of a set.
 
     hidden (Tensor): Hidden states after the last layer norm. Shape (places, hidden_size).
     weight (Tensor): Of the LM head. Shape (vocab_size, hidden_size).
     members (Tensor): Which pieces are in the set, at least one. Shape (vocab_size,), bool.
-    chunk_size (int): Places whose logits exist at once.
+    chunk_size (int | None): Places whose logits exist at once; None for as many as `scoring_chunk` says.
     RETURNS (Tensor): In nats. Shape (places,), float32.
     """
     found = [hidden.new_zeros(0, dtype=torch.float32)]
-    for part in hidden.split(chunk_size):
+    for part in hidden.split(scoring_chunk(weight) if chunk_size is None else chunk_size):
         logits = (part @ weight.T).float()  # (chunk, vocab_size)
         everything = logits.logsumexp(dim=1)
         found.append(everything - logits.masked_fill_(~members, -math.inf).logsumexp(dim=1))
