@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import srsly
 from spacy import util
 from spacy.language import Language
-from spacy.pipeline.pipe import Pipe, deserialize_config
+from spacy.pipeline.pipe import Pipe
 from spacy.tokens import Doc
 from thinc.api import Config, Model
 
@@ -79,7 +78,7 @@ class LanguageModelPipe(Pipe):
     model (Model): A model made by `spacy-bloom.LanguageModel.v1`; not loaded if there is an upstream.
     name (str): Name of the component.
     upstream (str | None): Name of a bloom_transformer whose weights are used instead, as training leaves them.
-    settings (Any): JSON-serialisable settings, kept in `cfg`.
+    settings (Any): Settings, kept in `cfg`.
     RAISES (ConfigError): The model is another architecture's.
     """
 
@@ -125,40 +124,36 @@ class LanguageModelPipe(Pipe):
         raise NotImplementedError
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write settings, and the model as a checkpoint directory; not an upstream's, which writes its own.
+        """Write the model as a checkpoint directory; an upstream writes its own. Settings are in the pipeline's
+        config and nowhere else, so that they can be overridden when it is loaded.
 
         path (str | Path): Directory.
-        exclude (Iterable[str]): Of "cfg", "model".
+        exclude (Iterable[str]): Of "model".
         """
-        serialize: dict[str, Any] = {"cfg": lambda p: srsly.write_json(p, self.cfg)}
-        if self._upstream is None:
-            serialize["model"] = lambda p: self.model.shims[0].to_disk(p)
-        util.to_disk(path, serialize, exclude)
+        util.to_disk(path, {name: shim.to_disk for name, shim in self._own_shims.items()}, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
         """Map the model's weights into memory; no network is asked.
 
         path (str | Path): Directory written by `to_disk`.
-        exclude (Iterable[str]): Of "cfg", "model".
+        exclude (Iterable[str]): Of "model".
         RETURNS (LanguageModelPipe): The component.
         """
-        deserialize: dict[str, Any] = {"cfg": lambda p: self.cfg.update(deserialize_config(p))}
-        if self._upstream is None:
-            deserialize["model"] = lambda p: self.model.shims[0].from_disk(p)
-        util.from_disk(path, deserialize, exclude)
+        util.from_disk(path, {name: shim.from_disk for name, shim in self._own_shims.items()}, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): Settings and model. exclude as for `to_disk`."""
-        serialize: dict[str, Any] = {"cfg": lambda: srsly.json_dumps(self.cfg)}
-        if self._upstream is None:
-            serialize["model"] = lambda: self.model.shims[0].to_bytes()
-        return util.to_bytes(serialize, exclude)
+        """RETURNS (bytes): The model. exclude as for `to_disk`."""
+        return util.to_bytes({name: shim.to_bytes for name, shim in self._own_shims.items()}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
         """RETURNS (LanguageModelPipe): The component, with what `to_bytes` has written."""
-        deserialize: dict[str, Any] = {"cfg": lambda b: self.cfg.update(srsly.json_loads(b))}
-        if self._upstream is None:
-            deserialize["model"] = lambda b: self.model.shims[0].from_bytes(b)
-        util.from_bytes(bytes_data, deserialize, exclude)
+        util.from_bytes(
+            bytes_data, {name: shim.from_bytes for name, shim in self._own_shims.items()}, exclude
+        )
         return self
+
+    @property
+    def _own_shims(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What is written, by the name of its part; nothing with an upstream."""
+        return {"model": self.model.shims[0]} if self._upstream is None else {}

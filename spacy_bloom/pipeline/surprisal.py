@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Optional
 
 import numpy
@@ -291,18 +290,6 @@ class BloomSurprisal(LanguageModelPipe):
             ):
                 if self.cfg[key] is not None:
                     doc._.set(self.cfg[key], value)
-
-    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BloomSurprisal":
-        """As for `LanguageModelPipe`. RETURNS (BloomSurprisal): The component."""
-        super().from_disk(path, exclude=exclude)
-        self._add_extensions()
-        return self
-
-    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BloomSurprisal":
-        """As for `LanguageModelPipe`. RETURNS (BloomSurprisal): The component."""
-        super().from_bytes(bytes_data, exclude=exclude)
-        self._add_extensions()
-        return self
 
 
 def _add_extension(owner: Any, name: str, getter: TokenSum | None = None) -> None:

@@ -45,7 +45,7 @@ seed = 0
 constraint = null
 max_batch_items = 4096
 max_prompt_pieces = 2048
-max_seconds = null
+max_seconds = 600.0
 
 [bloom_text_generator.generation]
 """
@@ -188,7 +188,7 @@ class BloomTextGenerator(LanguageModelPipe):
         constraint: Mapping[str, Any] | None = None,
         max_batch_items: int = 4096,
         max_prompt_pieces: int = 2048,
-        max_seconds: float | None = None,
+        max_seconds: float | None = 600.0,
     ) -> None:
         super().__init__(nlp, model, name, upstream=upstream)
         _check_numbers(max_batch_items=max_batch_items, max_prompt_pieces=max_prompt_pieces)

@@ -446,19 +446,16 @@ def test_saving(make, checkpoint, randomize, tmp_path):
     assert expected != [values(doc, "saved_bits") for doc in make(**config).pipe(TEXTS)]
     nlp.to_disk(tmp_path / "nlp")
     shutil.rmtree(tmp_path / "other")
-    again = make(attr="other_bits").from_bytes(nlp.to_bytes())
+    again = make(**config).from_bytes(nlp.to_bytes())
     for loaded in (spacy.load(tmp_path / "nlp"), again, pickle.loads(pickle.dumps(nlp)), copy.deepcopy(nlp)):
         for bits, doc in zip(expected, loaded.pipe(TEXTS), strict=True):
             assert values(doc, "saved_bits") == pytest.approx(bits, abs=1e-5)
 
 
-def test_names_that_come_with_saved_settings(make, tmp_path):
-    make(attr="in_the_file").get_pipe(NAME).to_disk(tmp_path)
-    for owner in (Token, Span):
-        owner.remove_extension("in_the_file")
-    nlp = make()
-    nlp.get_pipe(NAME).from_disk(tmp_path)
-    assert nlp("a")[:]._.in_the_file > 0
+def test_settings_of_a_saved_pipeline_can_be_overridden(make, tmp_path):
+    make(attr="saved_bits").to_disk(tmp_path)
+    nlp = spacy.load(tmp_path, config={f"components.{NAME}.attr": "other_bits"})
+    assert nlp("a")[0]._.other_bits > 0
 
 
 def test_on_the_transformers_weights(make, add_transformer, randomize, plain, tmp_path):
