@@ -81,10 +81,7 @@ class ExtensionText(Annotation):
         self.stops = tuple(stops)
 
     def read(self, unit: Unit, sequence: GeneratedSequence, constraint: Constraint | None) -> list[Any]:
-        text = sequence.text
-        if sequence.finished == "stop_string":
-            text = text[: min((text.find(stop) for stop in self.stops if stop in text), default=len(text))]
-        return [text]
+        return [sequence.text_before(self.stops)]
 
     def write(self, unit: Unit, value: Any) -> None:
         unit._.set(self.attr, value)
