@@ -25,7 +25,7 @@ from measuring import (
     transformer_pipeline,
     write_checkpoint,
 )
-from texts import documents, new_tokenizer, pseudo_lines, text_lines
+from texts import add_text_options, make_texts, new_tokenizer, pseudo_lines, text_lines
 
 TOLERANCE = 1e-4
 WARM_UP = 64  # Docs
@@ -62,9 +62,7 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
     tokenizer = new_tokenizer(lines, options.vocab_size)
     geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
     write_checkpoint(directory, geometry, tokenizer)
-    lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
-    texts = list(documents(lines, tokenizer, options.docs, **lengths))
-    return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))
+    return make_texts(lines, tokenizer, options)
 
 
 def options_from_command_line() -> Namespace:
@@ -78,13 +76,7 @@ def options_from_command_line() -> Namespace:
         default=128,
         help="of nlp.pipe, in Docs; 128 is what spacy init config sets for a transformer",
     )
-    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
-    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
-    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
-    parser.add_argument("--hidden-size", type=int, default=512, help="geometry")
-    parser.add_argument("--n-layer", type=int, default=8, help="geometry")
-    parser.add_argument("--n-head", type=int, default=8, help="geometry")
-    parser.add_argument("--vocab-size", type=int, default=8000, help="geometry")
+    add_text_options(parser, hidden_size=512, n_layer=8, n_head=8)
     parser.add_argument(
         "--text", type=Path, help="directory of .txt files to draw lines from (None: made-up words)"
     )

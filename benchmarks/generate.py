@@ -21,7 +21,7 @@ from measuring import (
     write_checkpoint,
 )
 from spacy.language import Language
-from texts import documents, new_tokenizer, pseudo_lines
+from texts import add_text_options, make_texts, new_tokenizer, pseudo_lines
 
 BATCHED, ALONE = "nlp.pipe", "one by one"
 BOUND = 3.0  # times as fast
@@ -66,9 +66,7 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
     tokenizer = new_tokenizer(lines, options.vocab_size)
     geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, len(tokenizer))
     write_checkpoint(directory, geometry, tokenizer)
-    lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
-    texts = list(documents(lines, tokenizer, options.docs, **lengths))
-    return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))
+    return make_texts(lines, tokenizer, options)
 
 
 def options_from_command_line() -> Namespace:
@@ -79,14 +77,10 @@ def options_from_command_line() -> Namespace:
     parser.add_argument("--new", type=int, default=30, help="pieces generated for each Doc, at most")
     parser.add_argument("--sample", action="store_true", help="draw pieces; otherwise the best are taken")
     parser.add_argument("--batch-size", type=int, default=500, help="of nlp.pipe, in Docs")
-    parser.add_argument("--max-batch-items", type=int, default=4096, help="the component's budget, in pieces")
-    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
-    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
-    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
-    parser.add_argument("--hidden-size", type=int, default=256, help="geometry")
-    parser.add_argument("--n-layer", type=int, default=4, help="geometry")
-    parser.add_argument("--n-head", type=int, default=4, help="geometry")
-    parser.add_argument("--vocab-size", type=int, default=8000, help="geometry")
+    parser.add_argument(
+        "--max-batch-items", type=int, help="the component's budget, in pieces (None: by memory)"
+    )
+    add_text_options(parser, hidden_size=256, n_layer=4, n_head=4)
     return parser.parse_args()
 
 

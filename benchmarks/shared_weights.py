@@ -74,7 +74,7 @@ def options_from_command_line() -> Namespace:
     parser.add_argument(
         "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
     )
-    parser.add_argument("--docs", type=int, default=16, help="Docs of about a dozen words")
+    parser.add_argument("--docs", type=int, default=64, help="Docs of about a dozen words")
     return parser.parse_args()
 
 

@@ -24,7 +24,7 @@ from measuring import (
     reset_peak,
     write_checkpoint,
 )
-from texts import documents, new_tokenizer, pseudo_lines
+from texts import add_text_options, make_texts, new_tokenizer, pseudo_lines
 
 from spacy_bloom import BloomTokenizerFast
 
@@ -110,13 +110,7 @@ def options_from_command_line() -> Namespace:
     parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
     parser.add_argument("--padded", type=int, default=16, help="rows of Hugging Face's padded batches")
     parser.add_argument("--prefix-docs", type=int, default=10, help="Docs of a turn prefix by prefix")
-    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
-    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
-    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
-    parser.add_argument("--hidden-size", type=int, default=512, help="geometry")
-    parser.add_argument("--n-layer", type=int, default=8, help="geometry")
-    parser.add_argument("--n-head", type=int, default=8, help="geometry")
-    parser.add_argument("--vocab-size", type=int, default=8000, help="geometry: rows of the embedding")
+    add_text_options(parser, hidden_size=512, n_layer=8, n_head=8)
     return parser.parse_args()
 
 
@@ -130,8 +124,7 @@ def main() -> int:
         tokenizer = new_tokenizer(lines, min(options.vocab_size, 8000))
         geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
         write_checkpoint(Path(directory), geometry, tokenizer)
-        lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
-        texts = list(documents(lines, tokenizer, options.docs, **lengths))
+        texts, _ = make_texts(lines, tokenizer, options)
         sample = texts[:: math.ceil(options.docs / options.prefix_docs)]
         given = {system: sample if system == BY_PREFIX else texts for system in SYSTEMS}
         n_pieces = {s: sum(len(e.ids) for e in tokenizer.encode_batch(part)) for s, part in given.items()}

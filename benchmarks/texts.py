@@ -1,6 +1,7 @@
 """Texts for the benchmarks: made-up words, or lines of files, in lengths as they come in practice."""
 
 import math
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -71,3 +72,25 @@ def documents(
             place += 1
             ends = [end for _, end in tokenizer.encode_batch([text], parallel=False)[0].offsets]
         yield text[: ends[length - 1]].strip()
+
+
+def add_text_options(
+    parser: ArgumentParser, *, hidden_size: int, n_layer: int, n_head: int, vocab_size: int = 8000
+) -> None:
+    """Add what `make_texts` and a checkpoint's geometry are told, with these defaults."""
+    parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
+    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
+    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
+    parser.add_argument("--hidden-size", type=int, default=hidden_size, help="geometry")
+    parser.add_argument("--n-layer", type=int, default=n_layer, help="geometry")
+    parser.add_argument("--n-head", type=int, default=n_head, help="geometry")
+    parser.add_argument("--vocab-size", type=int, default=vocab_size, help="geometry: rows of the embedding")
+
+
+def make_texts(
+    lines: Sequence[str], tokenizer: BloomTokenizerFast, options: Namespace
+) -> tuple[list[str], int]:
+    """RETURNS (tuple[list[str], int]): Texts of the lengths that the options ask for, and their pieces in all."""
+    lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
+    texts = list(documents(lines, tokenizer, options.docs, **lengths))
+    return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))

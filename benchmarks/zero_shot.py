@@ -102,7 +102,9 @@ def options_from_command_line() -> Namespace:
     parser.add_argument("--labels", type=int, default=20, help="labels")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
     parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
-    parser.add_argument("--max-batch-items", type=int, default=8192, help="the component's budget, in pieces")
+    parser.add_argument(
+        "--max-batch-items", type=int, help="the component's budget, in pieces (None: by memory)"
+    )
     parser.add_argument("--median", type=int, default=100, help="median length of a Doc, in pieces")
     parser.add_argument("--sigma", type=float, default=0.3, help="spread of the lengths' logarithms")
     parser.add_argument("--hidden-size", type=int, default=512, help="geometry")

@@ -152,6 +152,13 @@ class BloomTokenizerFast:
         """RETURNS (list[int]): The ids of one text; options as in a call."""
         return self(text, **options)["input_ids"]
 
+    def encode_plain(self, texts: Sequence[str]) -> list[Encoding]:
+        """Encode texts as data: what looks like a control token is ordinary text, and none is added.
+
+        RETURNS (list[Encoding]): Of each, with ids and offsets; in this thread.
+        """
+        return self.encode_batch(texts, split_special_tokens=True, add_special_tokens=False, parallel=False)
+
     def encode_batch(
         self,
         texts: Sequence[str] | Sequence[Sequence[str]],

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 # What is allocated beyond what is needed, in pieces and as a part of what is needed: most steps copy nothing old.
-LEAST_ROOM, ROOM = 64, 0.25
+LEAST_ROOM, ROOM = 16, 0.125
 
 
 @dataclass
@@ -102,15 +102,16 @@ class KeyValueCache:
         """
         self._layers = [self._selected(layer, rows) for layer in self._layers]
 
-    def fork(self, rows: Tensor) -> Self:
+    def fork(self, rows: Tensor, *, room: int = 0) -> Self:
         """A cache of its own with these rows; this one stays as it is. A prompt that was computed once (one row)
         is continued n times with `fork(torch.zeros(n, dtype=torch.long))`.
 
         rows (Tensor): Numbers of rows. Shape (new batch,).
+        room (int): Pieces that will follow, where it is known; 0 where it is not.
         RETURNS (KeyValueCache): The copy.
         """
-        copy = type(self)(len(self), capacity=self.capacity)
-        copy._layers = [self._selected(layer, rows) for layer in self._layers]
+        copy = type(self)(len(self), capacity=self.length + room if room else self.capacity)
+        copy._layers = [copy._selected(layer, rows) for layer in self._layers]
         return copy
 
     def crop(self, length: int) -> None:

@@ -43,7 +43,7 @@ def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int
     chunk_size = scoring_chunk(weight) if chunk_size is None else chunk_size
     losses = [hidden.new_zeros(0, dtype=_sum_dtype(hidden))]
     for h, y in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True):
-        loss, _ = _softmax_(_logits(h, weight), y)
+        loss, _ = _exponentials_(_logits(h, weight), y)
         losses.append(loss.masked_fill_(y == IGNORED_LABEL, 0.0))
     return torch.cat(losses)
 
@@ -121,7 +121,8 @@ def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     RETURNS (tuple[Tensor, Tensor]): Shapes () and (chunk, vocab).
     """
     kept = labels != IGNORED_LABEL
-    losses, probabilities = _softmax_(logits, labels)
+    losses, sums = _exponentials_(logits, labels)
+    probabilities = logits.div_(sums)
     columns = labels.clamp(min=0)[:, None]  # (chunk, 1)
     probabilities.scatter_add_(1, columns, torch.full_like(losses, -1.0)[:, None])
     if not kept.all():
@@ -129,18 +130,18 @@ def _chunk_loss(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return (losses * kept).sum(), probabilities
 
 
-def _softmax_(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Softmax in place, spelt out, since torch's own would hold the logits up to three times.
+def _exponentials_(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """A softmax up to its division, in place: torch's own would hold the logits up to three times.
 
-    logits (Tensor): Overwritten. Shape (chunk, vocab).
+    logits (Tensor): Overwritten with their exponentials. Shape (chunk, vocab).
     labels (Tensor): Ignored ones are taken for 0. Shape (chunk,).
-    RETURNS (tuple[Tensor, Tensor]): Negative log likelihoods of the labels, and the probabilities.
-        Shapes (chunk,) and (chunk, vocab).
+    RETURNS (tuple[Tensor, Tensor]): Negative log likelihoods of the labels, and the exponentials' sums.
+        Shapes (chunk,) and (chunk, 1).
     """
     logits.sub_(logits.amax(dim=1, keepdim=True))
     scores = logits.gather(1, labels.clamp(min=0)[:, None])
-    normalizer = logits.exp_().sum(dim=1, keepdim=True)  # (chunk, 1)
-    return (normalizer.log() - scores)[:, 0], logits.div_(normalizer)
+    sums = logits.exp_().sum(dim=1, keepdim=True)
+    return (sums.log() - scores)[:, 0], sums
 
 
 def _logits(hidden: Tensor, weight: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from ..errors import InputError
 LEAST_PREFIX = 8
 # Pieces per row that are fed at once: the biases of attention are as wide as this, and as long as the row.
 PIECES_AT_ONCE = 256
+# Memory of keys and values where nobody says how much: this part of the weights' own, or these bytes if that is less.
+PART_OF_WEIGHTS, LEAST_BYTES = 0.05, 2**26
 # Padding and what was taken back are cleared away once they are more than half of the longest row.
 MOST_WASTE = 0.5
 
@@ -24,13 +26,14 @@ class RunningRows:
     what is real. So padding may lie anywhere, also between a common prefix and the rest of the prompts.
 
     model (BloomForCausalLM): In evaluation mode.
+    capacity (int): Pieces of a row to allocate memory for at once, where it is known.
     RAISES (InputError): It is in training mode.
     """
 
-    def __init__(self, model: BloomForCausalLM) -> None:
+    def __init__(self, model: BloomForCausalLM, *, capacity: int = 0) -> None:
         expect_evaluation(model)
         self.model = model
-        self.cache = KeyValueCache(model.config.n_layer)
+        self.cache = KeyValueCache(model.config.n_layer, capacity=capacity)
         self.mask = torch.ones(0, 0, dtype=torch.long, device=model.device)  # (rows, pieces)
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
@@ -80,11 +83,13 @@ class RunningRows:
         self.cache.select(rows)
         self._clear_away()
 
-    def fork(self, rows: Tensor) -> "RunningRows":
-        """RETURNS (RunningRows): These rows, to be continued on their own; the ones here stay as they are."""
+    def fork(self, rows: Tensor, *, room: int = 0) -> "RunningRows":
+        """RETURNS (RunningRows): These rows, to be continued on their own, by `room` pieces where it is known; the
+        ones here stay as they are.
+        """
         copy = RunningRows(self.model)
         copy.mask = self.mask.index_select(0, rows.to(self.mask.device))
-        copy.cache = self.cache.fork(rows)
+        copy.cache = self.cache.fork(rows, room=room)
         copy._clear_away()
         return copy
 
@@ -121,6 +126,16 @@ class RunningRows:
         self.mask = torch.cat((self.mask, real), dim=1) if self.cache.length else real
         output = self.model.transformer(ids, attention_mask=self.mask, past_key_values=self.cache)
         return output.last_hidden_state
+
+
+def affordable_pieces(model: BloomForCausalLM) -> int:
+    """RETURNS (int): Pieces whose keys and values take a twentieth of the memory of the weights, or 64 MB for a model
+    whose weights are small: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
+    """
+    config, weight = model.config, model.lm_head.weight
+    of_a_piece = 2 * config.n_layer * config.hidden_size * weight.element_size()
+    weights = sum(parameter.nbytes for parameter in model.parameters())
+    return max(int(max(PART_OF_WEIGHTS * weights, LEAST_BYTES) / of_a_piece), 1)
 
 
 def expect_evaluation(model: BloomForCausalLM) -> None:

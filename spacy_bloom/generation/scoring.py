@@ -10,10 +10,7 @@ from torch.nn import functional as F
 from ..bloom.heads import BloomForCausalLM
 from ..bloom.losses import piece_nll, scoring_chunk
 from ..errors import InputError
-from .running import RunningRows, expect_evaluation, expect_ids
-
-# Pieces whose keys and values are in memory at once, padding included: 1.6 GB at the size of bloom-560m in float32.
-PIECES_AT_ONCE = 8192
+from .running import RunningRows, affordable_pieces, expect_evaluation, expect_ids
 
 
 @torch.inference_mode()
@@ -22,7 +19,7 @@ def score_continuations(
     prompts: Sequence[Sequence[int]],
     continuations: Sequence[Sequence[Sequence[int]]],
     *,
-    pieces_at_once: int = PIECES_AT_ONCE,
+    pieces_at_once: int | None = None,
 ) -> list[list[list[float]]]:
     """Log-likelihoods of given continuations. A prompt is computed once, however many continuations it has, and
     so is what prompts begin with in common.
@@ -30,7 +27,8 @@ def score_continuations(
     model (BloomForCausalLM): In evaluation mode.
     prompts (Sequence[Sequence[int]]): Ids of each, at least one.
     continuations (Sequence[Sequence[Sequence[int]]]): Of each prompt: the ids of each continuation, at least one.
-    pieces_at_once (int): Bounds the memory of keys and values; a longer prompt is computed alone.
+    pieces_at_once (int | None): Bounds the memory of the prompts' keys and values, and again of the continuations';
+        a longer prompt is computed alone. None for as many as `affordable_pieces` says.
     RETURNS (list[list[list[float]]]): Of each piece of each continuation its log-probability, in nats.
     RAISES (InputError): An empty prompt or continuation, an id outside the vocabulary, or not one list of
         continuations per prompt.
@@ -40,6 +38,7 @@ def score_continuations(
             f"Expected one list of continuations per prompt, got {len(continuations)} lists for {len(prompts)} "
             "prompts."
         )
+    pieces_at_once = affordable_pieces(model) if pieces_at_once is None else pieces_at_once
     texts = [[[int(i) for i in text] for text in own] for own in continuations]
     if not all(text for own in texts for text in own):
         raise InputError("Expected continuations of at least one piece each, got an empty one.")
@@ -62,7 +61,7 @@ def _score(
     model: BloomForCausalLM,
     pieces_at_once: int,
 ) -> list[list[list[float]]]:
-    running = RunningRows(model)
+    running = RunningRows(model, capacity=max(map(len, prompts)))
     first = F.log_softmax(running.logits(running.start(prompts)), dim=-1)  # (prompts, vocab_size)
     scores = [[[first[p, text[0]].item()] for text in own] for p, own in enumerate(texts)]
     longer = [(p, t) for p, own in enumerate(texts) for t, text in enumerate(own) if len(text) > 1]
@@ -71,25 +70,25 @@ def _score(
     at_once = max(1, pieces_at_once // running.cache.length)
     for start in range(0, len(longer), at_once):
         part = longer[start : start + at_once]
-        rows = running.fork(torch.tensor([p for p, _ in part]))
-        for (p, t), rest in zip(part, _rest(rows, [texts[p][t] for p, t in part]), strict=True):
+        found = _rest(running, [p for p, _ in part], [texts[p][t] for p, t in part])
+        for (p, t), rest in zip(part, found, strict=True):
             scores[p][t] += rest
     return scores
 
 
-def _rest(rows: RunningRows, texts: Sequence[list[int]]) -> list[list[float]]:
+def _rest(running: RunningRows, of: Sequence[int], texts: Sequence[list[int]]) -> list[list[float]]:
     """
-    rows (RunningRows): Each at the end of its prompt.
+    running (RunningRows): Each row at the end of its prompt.
+    of (Sequence[int]): Which prompt each text continues.
     texts (Sequence[list[int]]): What each continues with.
     RETURNS (list[list[float]]): Log-probabilities of each text's pieces after its first.
     """
-    states = rows.feed(
-        [text[:-1] for text in texts]
-    )  # (rows, longest, hidden_size); nothing follows the last
-    lengths = [len(text) - 1 for text in texts]
+    lengths = [len(text) - 1 for text in texts]  # nothing follows the last
+    rows = running.fork(torch.tensor(of), room=max(lengths))
+    states = rows.feed([text[:-1] for text in texts])  # (rows, longest, hidden_size)
     real = torch.cat([row[:n] for row, n in zip(states, lengths, strict=True)])  # (pieces, hidden_size)
     labels = torch.tensor([piece for text in texts for piece in text[1:]], device=real.device)
-    nll = piece_nll(real, rows.model.lm_head.weight, labels)
+    nll = piece_nll(real, running.model.lm_head.weight, labels)
     return [(-part).tolist() for part in nll.split(lengths)]
 
 

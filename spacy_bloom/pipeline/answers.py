@@ -13,6 +13,7 @@ from spacy.strings import get_string_id
 from spacy.tokens import Doc, Span, SpanGroup
 
 from ..errors import InputError
+from .extensions import add_extension
 
 
 class Answer(NamedTuple):
@@ -25,14 +26,11 @@ class Answer(NamedTuple):
 
 def install_extensions() -> None:
     """Register `doc._.questions`, `span._.question` and `span._.answer_score`, where they are not yet."""
-    if not Doc.has_extension("questions"):
-        Doc.set_extension("questions", default=None)
+    add_extension(Doc, "questions")
     # Computed, not stored: what is stored on a span is found by its place alone, and two questions may have
     # the same answer.
-    if not Span.has_extension("question"):
-        Span.set_extension("question", getter=question_of)
-    if not Span.has_extension("answer_score"):
-        Span.set_extension("answer_score", getter=score_of)
+    add_extension(Span, "question", getter=question_of)
+    add_extension(Span, "answer_score", getter=score_of)
 
 
 def checked_questions(questions: object, where: str) -> list[str]:

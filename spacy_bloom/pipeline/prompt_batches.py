@@ -7,6 +7,7 @@ from ..errors import ConfigError, InputError
 from ..generation.config import GenerationConfig
 from ..generation.generator import GeneratedPieces
 from ..generation.rows import LogitsProcessor
+from ..generation.running import affordable_pieces
 from ..pretrained import BloomForCausalLM
 from ..tokenizer import BloomTokenizerFast
 
@@ -34,10 +35,7 @@ class GeneratedSequence:
 
 def encode_prompts(tokenizer: BloomTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
     """RETURNS (list[list[int]]): The ids of each text; what looks like a control token is ordinary text."""
-    encodings = tokenizer.encode_batch(
-        texts, split_special_tokens=True, add_special_tokens=False, parallel=False
-    )
-    return [encoding.ids for encoding in encodings]
+    return [encoding.ids for encoding in tokenizer.encode_plain(texts)]
 
 
 def generate_batched(
@@ -46,7 +44,7 @@ def generate_batched(
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     *,
-    max_batch_pieces: int,
+    max_batch_pieces: int | None,
     processors: Sequence[LogitsProcessor] = (),
 ) -> list[list[GeneratedSequence]]:
     """Continue prompts, those of similar length together.
@@ -56,8 +54,8 @@ def generate_batched(
     prompts (Sequence[Sequence[int]]): Ids of each, any number of them. One without pieces begins with `</s>`,
         the token between the texts that BLOOM was trained on.
     config (GenerationConfig): The options. max_time counts from the start of each batch.
-    max_batch_pieces (int): Most pieces of which keys and values are in memory at once, padding and what may be
-        generated included; a longer prompt is computed alone.
+    max_batch_pieces (int | None): Most pieces of which keys and values are in memory at once, padding and what may
+        be generated included; a longer prompt is computed alone. None for as many as `affordable_pieces` says.
     processors (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
     RETURNS (list[list[GeneratedSequence]]): The sequences of each prompt, in the order of the prompts: as many as
         num_return_sequences, or fewer beams if the constraints leave fewer.
@@ -66,8 +64,9 @@ def generate_batched(
     """
     rows = [list(prompt) or [tokenizer.eos_token_id] for prompt in prompts]
     _expect_seeds(config, len(rows))
+    budget = affordable_pieces(model) if max_batch_pieces is None else max_batch_pieces
     found: list[list[GeneratedSequence]] = [[] for _ in rows]
-    for batch in batch_prompts([len(row) for row in rows], config, max_batch_pieces):
+    for batch in batch_prompts([len(row) for row in rows], config, budget):
         steps = model.generate_stream(
             [rows[p] for p in batch],
             generation_config=_with_seeds_of(config, batch),

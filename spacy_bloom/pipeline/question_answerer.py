@@ -1,6 +1,6 @@
 """The component that answers questions with spans of the Doc."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, List, Optional
@@ -12,14 +12,13 @@ from spacy import util
 from spacy.attrs import IS_SPACE, LENGTH
 from spacy.language import Language
 from spacy.pipeline.pipe import deserialize_config
-from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import minibatch, registry
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d, Ints1d
 
-from ..errors import ConfigError, NotTrainedError
+from ..errors import ConfigError
 from ..thinc_layers.answer_spans import Scored, best_spans, span_loss
 from ..thinc_layers.question_answerer import load_head, score_windows
 from ..thinc_layers.question_windows import (
@@ -32,7 +31,7 @@ from ..thinc_layers.shim import BloomShim
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from .answer_scores import METRICS, mean_scores
 from .answers import Answer, checked_questions, get_answers, install_extensions, set_answers
-from .streaming import pipe_batches
+from .checkpoint_head import CheckpointHead
 
 DEFAULT_CONFIG = """
 [bloom_question_answerer]
@@ -118,7 +117,7 @@ def make_question_answerer_scorer() -> Callable:
     return question_answerer_score
 
 
-class BloomQuestionAnswerer(TrainablePipe):
+class BloomQuestionAnswerer(CheckpointHead):
     """Answers questions with spans of the Doc. Questions are those of `doc._.questions` (list[str]); where it is
     None, those of the config.
 
@@ -144,6 +143,8 @@ class BloomQuestionAnswerer(TrainablePipe):
     RAISES (ConfigError): The model is another architecture's, or a number is below 1.
     RAISES (InputError): The questions are no list of texts.
     """
+
+    checkpoint_kind = "question-answering"
 
     def __init__(
         self,
@@ -191,10 +192,6 @@ class BloomQuestionAnswerer(TrainablePipe):
     def _shim(self) -> BloomShim:
         return bloom_shim(self.model.get_ref("transformer"))
 
-    @property
-    def _has_head(self) -> bool:
-        return bool(self.model.get_ref("head").get_ref("output_layer").has_param("W"))
-
     def initialize(
         self, get_examples: Callable[[], Iterable[Example]], *, nlp: Language | None = None
     ) -> None:
@@ -216,21 +213,8 @@ class BloomQuestionAnswerer(TrainablePipe):
             any_ids = numpy.zeros((1,), dtype="int64")  # to learn the sizes from
             self.model.initialize(X=[any_ids])
 
-    def _load_checkpoint(self) -> None:
-        if self.cfg["checkpoint"] is not None and not self._has_head:
-            load_head(self.model, self.cfg["checkpoint"], self._shim.revision)
-
-    def _get_ready(self) -> None:
-        self._load_checkpoint()
-        if not self._has_head:
-            raise NotTrainedError(
-                f"{self.name!r} has no weights for answers yet. Train it with `spacy train`, load a trained "
-                "pipeline, or name a Hugging Face question-answering checkpoint in its config."
-            )
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
-        yield from pipe_batches(self, stream, batch_size)
+    def _read_checkpoint(self) -> None:
+        load_head(self.model, self.cfg["checkpoint"], self._shim.revision)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """RETURNS (list[Prediction]): The answers to the questions of each Doc; nothing is written on the Docs."""
@@ -348,11 +332,6 @@ class BloomQuestionAnswerer(TrainablePipe):
         docs = list(copies.values())
         self.set_annotations(docs, self.predict(docs))
         return [Example(copies.get(i, eg.predicted), eg.reference) for i, eg in enumerate(examples)]
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): The component, with the checkpoint's head even if it was never used."""
-        self._load_checkpoint()
-        return super().to_bytes(exclude=exclude)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write settings, BLOOM as a checkpoint directory in the Hugging Face layout, and what stands on it.

@@ -16,7 +16,6 @@ from ..thinc_layers.language_model import LanguageModelShim
 from .prompt_batches import encode_prompts, generate_batched
 
 CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
-MAX_BATCH_ITEMS = 4096  # 0.8 GB of keys and values at the size of bloom-560m in float32
 
 # Options that do not fit this use: each with what to do instead.
 REFUSED = {
@@ -31,7 +30,7 @@ def create_spacy_llm_model(
     dtype: str = "float32",
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
-    max_batch_items: int = MAX_BATCH_ITEMS,
+    max_batch_items: Optional[int] = None,
     context_length: Optional[int] = CONTEXT_LENGTH,
 ) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
     """Registered as `spacy-bloom.Bloom.v1` in spacy-llm's `llm_models`. The checkpoint is loaded on first use, and
@@ -43,8 +42,9 @@ def create_spacy_llm_model(
     dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
     revision (Optional[str]): Branch, tag or commit on the Hub.
-    max_batch_items (int): Most pieces of prompts and responses, padding included, that are in memory at once; a
-        longer prompt is computed alone.
+    max_batch_items (Optional[int]): Most pieces of prompts and responses, padding included, that are in memory at
+        once; a longer prompt is computed alone. None for as many as take a twentieth of the memory of the weights, or
+        64 MB if that is more.
     context_length (Optional[int]): From which length of a prompt on tasks cut a Doc into shards, in the unit that
         the task counts in: words, unless it is given another one. BLOOM itself has no limit. None for never.
     RETURNS (Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]): Prompts of each Doc to their responses.
@@ -70,12 +70,12 @@ class PromptExecutor:
         shim: LanguageModelShim,
         options: Mapping[str, Any],
         *,
-        max_batch_items: int = MAX_BATCH_ITEMS,
+        max_batch_items: Optional[int] = None,
         context_length: Optional[int] = CONTEXT_LENGTH,
     ) -> None:
-        _expect_positive("max_batch_items", max_batch_items)
-        if context_length is not None:
-            _expect_positive("context_length", context_length)
+        for setting, value in (("max_batch_items", max_batch_items), ("context_length", context_length)):
+            if value is not None:
+                _expect_positive(setting, value)
         self.shim = shim
         self.options = _checked(options)
         self.max_batch_items = max_batch_items

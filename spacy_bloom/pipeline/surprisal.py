@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
 import numpy
 import torch
@@ -16,7 +16,8 @@ from ..bloom.losses import piece_nll
 from ..errors import ConfigError
 from ..generation.scoring import last_states, set_nll
 from ..thinc_layers.alignment import Ints
-from ..thinc_layers.pieces import Window, batch_windows, cut_docs, cut_windows
+from ..thinc_layers.pieces import Window, batch_windows, check_windows, cut_docs, cut_windows
+from .extensions import add_extension
 from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .token_bits import Floats, Spelling, byte_places
 
@@ -165,10 +166,7 @@ class BloomSurprisal(LanguageModelPipe):
         context: int = 512,
         max_batch_items: int = 1024,
     ) -> None:
-        if not 0 <= context < window:
-            raise ConfigError(
-                f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
-            )
+        check_windows(window, context)
         if max_batch_items < 1:
             raise ConfigError(f"Expected max_batch_items (pieces) of at least 1, got {max_batch_items}.")
         super().__init__(
@@ -196,11 +194,11 @@ class BloomSurprisal(LanguageModelPipe):
                 f"Expected names of extensions: attr, and two different ones (or null) as perplexity_attr and "
                 f"bits_per_byte_attr; got {attr!r}, {doc_attrs[0]!r} and {doc_attrs[1]!r}."
             )
-        _add_extension(Token, attr)
+        add_extension(Token, attr)
         for doc_attr in doc_attrs:
             if doc_attr is not None:
-                _add_extension(Doc, doc_attr)
-        _add_extension(Span, attr, TokenSum(attr))
+                add_extension(Doc, doc_attr)
+        add_extension(Span, attr, TokenSum(attr))
 
     def predict(self, docs: Iterable[Doc]) -> list[DocSurprisal]:
         """RETURNS (list[DocSurprisal]): Of each Doc."""
@@ -290,19 +288,3 @@ class BloomSurprisal(LanguageModelPipe):
             ):
                 if self.cfg[key] is not None:
                     doc._.set(self.cfg[key], value)
-
-
-def _add_extension(owner: Any, name: str, getter: TokenSum | None = None) -> None:
-    """owner (Any): Doc, Span or Token.
-    getter (TokenSum | None): None for an extension that is written.
-    RAISES (ConfigError): There is one of that name that is used in another way.
-    """
-    if not owner.has_extension(name):
-        owner.set_extension(name, **({"default": None} if getter is None else {"getter": getter}))
-        return
-    _, method, found, setter = owner.get_extension(name)
-    if method is not None or (found != getter and (getter is not None or setter is None)):
-        raise ConfigError(
-            f"Expected a free name for an extension of {owner.__name__}, got {name!r}, which is in use in another "
-            "way. Choose another name in the component's settings."
-        )

@@ -7,7 +7,6 @@ import numpy
 from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.pipeline.textcat import TextCategorizer
-from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example, validate_get_examples
 from spacy.util import registry
@@ -16,6 +15,7 @@ from thinc.types import Floats2d
 
 from ..errors import ConfigError
 from ..thinc_layers.output_layer import find_head, load_output, set_output
+from .cats_scores import NO_WEIGHTS, score_own_cats
 from .checkpoint_head import CheckpointHead
 
 DEFAULT_CONFIG = """
@@ -42,18 +42,7 @@ pooling = {"@layers": "reduce_last.v1"}
     "bloom_text_classifier",
     assigns=["doc.cats"],
     default_config=Config().from_str(DEFAULT_CONFIG)["bloom_text_classifier"],
-    default_score_weights={
-        "cats_score": 1.0,
-        "cats_score_desc": None,
-        "cats_micro_p": None,
-        "cats_micro_r": None,
-        "cats_micro_f": None,
-        "cats_macro_p": None,
-        "cats_macro_r": None,
-        "cats_macro_f": None,
-        "cats_macro_auc": None,
-        "cats_f_per_type": None,
-    },
+    default_score_weights={"cats_score": 1.0, **NO_WEIGHTS},
 )
 def make_bloom_text_classifier(
     nlp: Language,
@@ -79,14 +68,8 @@ def make_bloom_text_classifier(
 
 
 def text_classifier_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-    """spaCy's scores of doc.cats, of the Docs that have gold annotation for the component's labels.
-
-    RETURNS (dict[str, Any]): cats_score and its kin: macro F, or F of the positive label, for exclusive
-        labels; macro AUC for others.
-    """
-    labels = set(kwargs["labels"])
-    annotated = [eg for eg in examples if labels.intersection(eg.reference.cats)]
-    return Scorer.score_cats(annotated, "cats", multi_label=kwargs.get("exclusive") is False, **kwargs)
+    """RETURNS (dict[str, Any]): `score_own_cats` of the component's labels."""
+    return score_own_cats(examples, multi_label=kwargs.get("exclusive") is False, **kwargs)
 
 
 @registry.scorers("spacy-bloom.text_classifier_scorer.v1")
@@ -196,7 +179,7 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
         if self.cfg["exclusive"] is None:
             self.cfg["exclusive"] = config.problem_type != "multi_label_classification"
         self._set_labels((config.id2label or {}).values())
-        load_output(self.model, path, config, head="score", bias=False)
+        load_output(self.model, path, config, head="score", n_outputs=config.num_labels, bias=False)
 
     def predict(self, docs: Iterable[Doc]) -> NDArray[numpy.float32]:
         """RETURNS (NDArray): Scores by Doc and label; nothing is written on the Docs. Shape (Docs, labels)."""

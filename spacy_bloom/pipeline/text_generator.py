@@ -16,6 +16,7 @@ from ..errors import BloomWarning, ConfigError, InputError
 from ..generation.config import GenerationConfig
 from ..generation.constraint import Constraint
 from ..generation.mixin import piece_bytes
+from .extensions import add_extension
 from .generated_annotation import Ending, Unit, check_constraint, make_annotation
 from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .prompt_batches import GeneratedSequence, encode_prompts, generate_batched
@@ -43,7 +44,7 @@ special_tokens = false
 max_new_tokens = 50
 seed = 0
 constraint = null
-max_batch_items = 4096
+max_batch_items = null
 max_prompt_pieces = 2048
 max_seconds = 600.0
 
@@ -103,7 +104,7 @@ def make_bloom_text_generator(
     generation: Dict[str, Any],
     seed: Optional[int],
     constraint: Optional[Dict[str, Any]],
-    max_batch_items: int,
+    max_batch_items: Optional[int],
     max_prompt_pieces: int,
     max_seconds: Optional[float],
 ) -> "BloomTextGenerator":
@@ -161,8 +162,9 @@ class BloomTextGenerator(LanguageModelPipe):
         "regex": a text that a `pattern` matches; written to attr. The last two need llguidance.
         All have `leading_space`, whether a space comes before the text: None for where the prompt ends without one.
         What is not complete is not written, and counted in a BloomWarning.
-    max_batch_items (int): Pieces whose keys and values are in memory at once, padding and what is generated included;
-        a longer prompt is continued alone.
+    max_batch_items (int | None): Pieces whose keys and values are in memory at once, padding and what is generated
+        included; a longer prompt is continued alone. None for as many as take a twentieth of the memory of the
+        weights, or 64 MB if that is more.
     max_prompt_pieces (int): Most pieces of a prompt, and of a text that spans are taken from; more are an error for
         that Doc.
     max_seconds (float | None): Seconds after which no further piece of a batch is begun. What is cut off by it
@@ -186,12 +188,14 @@ class BloomTextGenerator(LanguageModelPipe):
         generation: Mapping[str, Any] | None = None,
         seed: int | None = 0,
         constraint: Mapping[str, Any] | None = None,
-        max_batch_items: int = 4096,
+        max_batch_items: int | None = None,
         max_prompt_pieces: int = 2048,
         max_seconds: float | None = 600.0,
     ) -> None:
         super().__init__(nlp, model, name, upstream=upstream)
-        _check_numbers(max_batch_items=max_batch_items, max_prompt_pieces=max_prompt_pieces)
+        _check_numbers(max_prompt_pieces=max_prompt_pieces)
+        if max_batch_items is not None:
+            _check_numbers(max_batch_items=max_batch_items)
         _check_units(per, spans_key)
         _check_seed(seed)
         self.per, self.spans_key = per, spans_key
@@ -205,7 +209,7 @@ class BloomTextGenerator(LanguageModelPipe):
         self.annotation = make_annotation(self.constraint, attr=attr, stops=self.options.stop_texts)
         _check_together(self.constraint, self.options, per)
         if self.constraint is None or self.constraint["type"] in ("json", "regex"):
-            _register(attr, Doc if per == "doc" else Span)
+            add_extension(Doc if per == "doc" else Span, attr)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
@@ -347,8 +351,8 @@ class BloomTextGenerator(LanguageModelPipe):
             )
         if late:
             warnings.warn(
-                f"{self.name!r}: {late} of {wanted} generated texts were cut off by max_seconds. Raise it, or lower "
-                "max_batch_items, as it counts for a batch.",
+                f"{self.name!r}: {late} of {wanted} generated texts were cut off by max_seconds. Raise it, or set a "
+                "lower max_batch_items, as it counts for a batch.",
                 BloomWarning,
                 stacklevel=2,
             )
@@ -379,20 +383,6 @@ def _seed_of(seed: int | tuple[int, ...], prompt: Ids) -> int:
     assert isinstance(seed, int)
     ids = numpy.array(prompt, dtype="<i8").tobytes()
     return int.from_bytes(blake2b(ids, digest_size=8, key=seed.to_bytes(8, "little")).digest(), "little")
-
-
-def _register(attr: Any, kind: type[Doc] | type[Span]) -> None:
-    """Here, not on first use: with nlp.pipe(n_process=2) that would be in another process."""
-    if not isinstance(attr, str) or not attr.isidentifier() or attr in ("get", "has", "set"):
-        raise ConfigError(f"Expected attr to be the name of an extension attribute, got {shown(attr)}.")
-    if not kind.has_extension(attr):
-        kind.set_extension(attr, default=None)
-    _, method, getter, setter = kind.get_extension(attr)
-    if method is not None or (getter is not None and setter is None):
-        raise ConfigError(
-            f"Expected attr to be an extension attribute that can be written, got {attr!r}, which is "
-            f"{kind.__name__}'s with a {'method' if method is not None else 'getter alone'}. Choose another name."
-        )
 
 
 def _check_units(per: Any, spans_key: Any) -> None:

@@ -17,6 +17,7 @@ from ..errors import ConfigError
 from ..thinc_layers.output_layer import set_output
 from ..thinc_layers.token_classifier import load_classifier
 from .checkpoint_head import CheckpointHead
+from .extensions import add_extension
 from .gold_tags import gold_labels, gold_tags
 from .tag_scheme import TagScheme, bio_tags, parse_tag, tag_scheme
 
@@ -141,9 +142,8 @@ class BloomTokenClassifier(CheckpointHead):
     ) -> None:
         if target not in TARGETS:
             raise ConfigError(f"Expected target to be one of {TARGETS}, got {target!r}.")
-        if scores_attr is not None and not Token.has_extension(scores_attr):
-            # Here, not on first use: with nlp.pipe(n_process=2) that would be in another process.
-            Token.set_extension(scores_attr, default=None)
+        if scores_attr is not None:
+            add_extension(Token, scores_attr)
         self.vocab = nlp.vocab
         self.model = model
         self.name = name

@@ -6,7 +6,6 @@ from typing import Any, Dict, List, Optional
 
 import torch
 from spacy.language import Language
-from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import registry
@@ -14,6 +13,8 @@ from thinc.api import Config, Model
 from torch import Tensor
 
 from ..errors import BloomWarning, InputError
+from .cats_scores import NO_WEIGHTS, score_own_cats
+from .extensions import add_extension
 from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .prompt_batches import encode_prompts
 from .prompt_template import PromptTemplate
@@ -33,7 +34,7 @@ length_normalized = false
 calibrated = false
 content_free = "N/A"
 threshold = 0.5
-max_batch_items = 8192
+max_batch_items = null
 max_prompt_pieces = 2048
 scorer = {"@scorers": "spacy-bloom.zero_shot_scorer.v1"}
 """
@@ -47,18 +48,7 @@ scorer = {"@scorers": "spacy-bloom.zero_shot_scorer.v1"}
         **Config().from_str(DEFAULT_CONFIG)["bloom_zero_shot"],
     },
     # It does not learn: its scores are shown in training, and decide nothing there.
-    default_score_weights={
-        "cats_score": 0.0,
-        "cats_score_desc": None,
-        "cats_micro_p": None,
-        "cats_micro_r": None,
-        "cats_micro_f": None,
-        "cats_macro_p": None,
-        "cats_macro_r": None,
-        "cats_macro_f": None,
-        "cats_macro_auc": None,
-        "cats_f_per_type": None,
-    },
+    default_score_weights={"cats_score": 0.0, **NO_WEIGHTS},
 )
 def make_bloom_zero_shot(
     nlp: Language,
@@ -75,7 +65,7 @@ def make_bloom_zero_shot(
     calibrated: bool,
     content_free: str,
     threshold: float,
-    max_batch_items: int,
+    max_batch_items: Optional[int],
     max_prompt_pieces: Optional[int],
     scorer: Optional[Callable],
 ) -> "BloomZeroShot":
@@ -102,15 +92,12 @@ def make_bloom_zero_shot(
 
 
 def zero_shot_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-    """spaCy's scores of doc.cats, of the Docs that have gold annotation for the component's labels; for all labels
-    of the gold annotation, if the component takes its labels from the Docs.
-
-    RETURNS (dict[str, Any]): cats_score and its kin: macro F for exclusive labels, macro AUC with multi_label.
+    """RETURNS (dict[str, Any]): `score_own_cats` of the config's labels; of all labels of the gold annotation, if the
+    component takes its labels from the Docs.
     """
     examples = list(examples)
     labels = kwargs.pop("labels", ()) or sorted({label for eg in examples for label in eg.reference.cats})
-    annotated = [eg for eg in examples if set(labels).intersection(eg.reference.cats)]
-    return Scorer.score_cats(annotated, "cats", labels=labels, **kwargs)
+    return score_own_cats(examples, labels=labels, **kwargs)
 
 
 @registry.scorers("spacy-bloom.zero_shot_scorer.v1")
@@ -151,8 +138,9 @@ class BloomZeroShot(LanguageModelPipe):
         normalize again, so that labels that the model likes after any text have no advantage. Computed once and kept.
     content_free (str): The text that says nothing.
     threshold (float): Score from which a label counts as predicted, in scoring with multi_label.
-    max_batch_items (int): Pieces whose keys and values are in memory at once, padding included; a longer prompt is
-        computed alone.
+    max_batch_items (int | None): Pieces of prompts whose keys and values are in memory at once, padding included, and
+        again of prompts with an answer; a longer prompt is computed alone. None for as many as take a twentieth of
+        the memory of the weights, or 64 MB if that is more.
     max_prompt_pieces (int | None): Most pieces of a prompt. A Doc's text is cut at its end, at a piece, so that the
         prompt fits and what the template says after the text stays; a BloomWarning counts such Docs. Where the
         prompt does not hold the text as it stands, or is too long without it, it is an error for that Doc.
@@ -180,7 +168,7 @@ class BloomZeroShot(LanguageModelPipe):
         calibrated: bool = False,
         content_free: str = "N/A",
         threshold: float = 0.5,
-        max_batch_items: int = 8192,
+        max_batch_items: int | None = None,
         max_prompt_pieces: int | None = 2048,
         scorer: Callable | None = zero_shot_score,
     ) -> None:
@@ -205,9 +193,7 @@ class BloomZeroShot(LanguageModelPipe):
         check_settings(self.cfg)
         self.scorer = scorer
         self._content_free = KeptScores()
-        if not Doc.has_extension("labels"):
-            # Here, not on first use: with nlp.pipe(n_process=2) that would be in another process.
-            Doc.set_extension("labels", default=None)
+        add_extension(Doc, "labels")
 
     @property
     def labels(self) -> tuple[str, ...]:

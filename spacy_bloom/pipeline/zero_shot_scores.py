@@ -39,14 +39,14 @@ def score_answers(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[str]],
     *,
-    pieces_at_once: int,
+    pieces_at_once: int | None,
 ) -> list[list[PieceScores]]:
     """Score the answers to each prompt, all prompts together.
 
     prompts (Sequence[Sequence[int]]): Ids of each. One without pieces begins with `</s>`, the token between the
         texts that BLOOM was trained on.
     answers (Sequence[Sequence[str]]): Of each prompt.
-    pieces_at_once (int): Pieces whose keys and values are in memory at once; a longer prompt is computed alone.
+    pieces_at_once (int | None): See `score_continuations`.
     RETURNS (list[list[PieceScores]]): Of each prompt, of each answer.
     """
     texts = list(dict.fromkeys(text for own in answers for text in own))
@@ -95,9 +95,7 @@ def fit_prompt(
 
 def _encode(tokenizer: BloomTokenizerFast, prompt: str) -> tuple[list[int], list[int]]:
     """RETURNS (tuple[list[int], list[int]]): Where each piece starts, and its id; as ordinary text."""
-    encoding = tokenizer.encode_batch(
-        [prompt], split_special_tokens=True, add_special_tokens=False, parallel=False
-    )[0]
+    (encoding,) = tokenizer.encode_plain([prompt])
     return [start for start, _ in encoding.offsets], encoding.ids
 
 

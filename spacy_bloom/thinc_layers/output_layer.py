@@ -10,7 +10,7 @@ from ..checkpoint.files import CONFIG_FILE, WeightFiles
 from ..checkpoint.names import HEAD_CLASSES, is_head
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
-from ..errors import CheckpointError
+from ..errors import CheckpointError, ConfigError
 
 
 def set_output(model: Model, n_outputs: int) -> None:
@@ -33,39 +33,49 @@ def keeping_output(model: Model) -> Iterator[None]:
         output_layer.set_param(name, value)
 
 
-def find_head(checkpoint: str) -> tuple[Path, BloomConfig]:
+def find_head(checkpoint: str, revision: str | None = None) -> tuple[Path, BloomConfig]:
     """Find a Hugging Face checkpoint, before any of its weights are read.
 
     checkpoint (str): Directory or Hub name.
+    revision (str | None): Branch, tag or commit on the Hub.
     RETURNS (tuple[Path, BloomConfig]): Its directory, and its config, whose id2label names the outputs in order.
     """
-    path = find_checkpoint(checkpoint)
+    path = find_checkpoint(checkpoint, revision=revision)
     config = BloomConfig.from_json_file(path / CONFIG_FILE)
     if config.id2label is None:  # Hugging Face leaves its default labels out of the file
         config = config.replace(num_labels=config.num_labels)
     return path, config
 
 
-def load_output(model: Model, path: Path, config: BloomConfig, *, head: str, bias: bool) -> None:
+def load_output(
+    model: Model, path: Path, config: BloomConfig, *, head: str, n_outputs: int, bias: bool = True
+) -> None:
     """Take the last layer's weights from a checkpoint.
 
     model (Model): Its reference "output_layer" is linear; a bias that the checkpoint has not becomes 0.
     path (Path), config (BloomConfig): What `find_head` returns.
-    head (str): Name of the head in the checkpoint: "classifier" or "score".
+    head (str): Name of the head in the checkpoint: "classifier", "score" or "qa_outputs".
+    n_outputs (int): Its outputs.
     bias (bool): Whether that head has a bias.
     RAISES (CheckpointError): The checkpoint has no such head, or one of another size.
+    RAISES (ConfigError): The model has layers that the checkpoint has not.
     """
+    if model.has_ref("encode"):
+        raise ConfigError(
+            f"Got layers between the transformer and the last layer; the checkpoint in {path} has none. "
+            "Set encode = null to use the checkpoint's weights, or checkpoint = null to train new ones."
+        )
     weights = WeightFiles(path)
-    expected: dict[str, tuple[int, ...]] = {f"{head}.weight": (config.num_labels, config.hidden_size)}
+    expected: dict[str, tuple[int, ...]] = {f"{head}.weight": (n_outputs, config.hidden_size)}
     if bias:
-        expected[f"{head}.bias"] = (config.num_labels,)
+        expected[f"{head}.bias"] = (n_outputs,)
     _check_shapes(expected, weights, head)
     output_layer = model.get_ref("output_layer")
     for dim, value in zip(("nO", "nI"), expected[f"{head}.weight"], strict=True):
         output_layer.set_dim(dim, value, force=True)
     output_layer.set_param("W", output_layer.ops.asarray2f(weights[f"{head}.weight"].float().numpy()))
     if "b" in output_layer.param_names:
-        b = weights[f"{head}.bias"].float().numpy() if bias else [0.0] * config.num_labels
+        b = weights[f"{head}.bias"].float().numpy() if bias else [0.0] * n_outputs
         output_layer.set_param("b", output_layer.ops.asarray1f(b))
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 from thinc.types import Ragged
 
+from ..errors import ConfigError
 from ..tokenizer import BloomTokenizerFast
 from .alignment import align, token_offsets
 
@@ -50,9 +51,7 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
     RETURNS (list[DocPieces]): One per Doc, without pieces for Docs without tokens.
     """
     texts = [doc.text for doc in docs]
-    encodings = tokenizer.encode_batch(
-        texts, split_special_tokens=True, add_special_tokens=False, parallel=False
-    )
+    encodings = tokenizer.encode_plain(texts)
     result = []
     for doc, encoding in zip(docs, encodings, strict=True):
         offsets = numpy.array(encoding.offsets, dtype=numpy.int64).reshape(-1, 2)
@@ -61,6 +60,14 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
             DocPieces(ids, encoding.tokens, align(*token_offsets(doc), offsets[:, 0], offsets[:, 1]))
         )
     return result
+
+
+def check_windows(window: int, context: int) -> None:
+    """RAISES (ConfigError): A window without room for new pieces."""
+    if not 0 <= context < window:
+        raise ConfigError(
+            f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
+        )
 
 
 def cut_windows(lengths: Sequence[int], window: int, context: int) -> list[Window]:

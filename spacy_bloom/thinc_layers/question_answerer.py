@@ -10,16 +10,12 @@ from spacy import registry
 from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
-from ..checkpoint.files import CONFIG_FILE, WeightFiles
-from ..checkpoint.sources import find_checkpoint
-from ..config import BloomConfig
-from ..errors import CheckpointError, ConfigError
+from .output_layer import find_head, load_output
+from .pieces import check_windows
 from .question_windows import QuestionWindow, batch_question_windows
 from .shim import BloomShim
 from .token_classifier import create_token_classifier
 from .transformer_model import bloom_shim, set_width
-
-WEIGHT, BIAS = "qa_outputs.weight", "qa_outputs.bias"
 
 
 @registry.architectures("spacy-bloom.QuestionAnswerer.v1")
@@ -51,10 +47,7 @@ def create_question_answerer(
     RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
     RAISES (ConfigError): A window without room for new pieces.
     """
-    if not 0 <= context < window:
-        raise ConfigError(
-            f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
-        )
+    check_windows(window, context)
     shim = BloomShim(
         name,
         revision=revision,
@@ -67,6 +60,7 @@ def create_question_answerer(
     model: Model[List[Ints1d], List[Floats2d]] = chain(transformer, head)
     model.set_ref("transformer", transformer)
     model.set_ref("head", head)
+    model.set_ref("output_layer", head.get_ref("output_layer"))
     model.attrs["window"], model.attrs["context"] = window, context
     return model
 
@@ -132,22 +126,5 @@ def load_head(model: Model, checkpoint: str, revision: str | None = None) -> Non
     RAISES (CheckpointError): The checkpoint has no such head.
     RAISES (ConfigError): The model has layers that the checkpoint has not.
     """
-    head = model.get_ref("head")
-    if head.has_ref("encode"):
-        raise ConfigError(
-            f"Got layers between BLOOM and the head; the checkpoint {checkpoint!r} has none. "
-            "Set encode = null to use the checkpoint's head, or checkpoint = null to train a new one."
-        )
-    path = find_checkpoint(checkpoint, revision=revision)
-    hidden_size = BloomConfig.from_json_file(path / CONFIG_FILE).hidden_size
-    weights = WeightFiles(path)
-    expected = {WEIGHT: (2, hidden_size), BIAS: (2,)}
-    found = {name: weights.shapes.get(name) for name in expected}
-    if found != expected:
-        raise CheckpointError(
-            f"Expected a question-answering checkpoint in {path}, with heads of shapes {expected}; got {found}."
-        )
-    layer = head.get_ref("output_layer")
-    layer.set_dim("nI", hidden_size, force=True)
-    layer.set_param("W", layer.ops.asarray2f(weights[WEIGHT].float().numpy()))
-    layer.set_param("b", layer.ops.asarray1f(weights[BIAS].float().numpy()))
+    path, config = find_head(checkpoint, revision)
+    load_output(model.get_ref("head"), path, config, head="qa_outputs", n_outputs=2)

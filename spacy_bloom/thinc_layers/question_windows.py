@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 import numpy
 from spacy.tokens import Doc
 from thinc.types import Ragged
+from tokenizers import Encoding
 
 from ..tokenizer import BloomTokenizerFast
 from .alignment import Ints
@@ -65,18 +66,15 @@ def read_questions(
     docs = {id(doc): doc for doc, _ in asked}  # each is cut once, however many questions it has
     cut = dict(zip(docs, cut_docs(tokenizer, list(docs.values())), strict=True))
     pieces = [cut[id(doc)] for doc, _ in asked]
-    questions = _encode(tokenizer, [question for _, question in asked], as_text=True)
-    (between,) = _encode(tokenizer, [separator], as_text=False)
-    prefixes = [numpy.concatenate([question, between]) for question in questions]
+    questions = tokenizer.encode_plain([question for _, question in asked])
+    (between,) = tokenizer.encode_batch([separator], split_special_tokens=False, add_special_tokens=False)
+    prefixes = [numpy.concatenate([_ids(question), _ids(between)]) for question in questions]
     windows = cut_question_windows(pieces, prefixes, window=window, context=context)
     return windows, [token_pieces(doc.align) for doc in pieces]
 
 
-def _encode(tokenizer: BloomTokenizerFast, texts: Sequence[str], *, as_text: bool) -> list[Ints]:
-    encodings = tokenizer.encode_batch(
-        texts, split_special_tokens=as_text, add_special_tokens=False, parallel=False
-    )
-    return [numpy.array(encoding.ids, dtype=numpy.int64) for encoding in encodings]
+def _ids(encoding: Encoding) -> Ints:
+    return numpy.array(encoding.ids, dtype=numpy.int64)
 
 
 def cut_question_windows(

@@ -7,7 +7,6 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
-from ..errors import ConfigError
 from .output_layer import find_head, load_output
 
 
@@ -49,11 +48,6 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
     RAISES (CheckpointError): The checkpoint has no such classifier.
     RAISES (ConfigError): The model has layers that the checkpoint has not.
     """
-    if model.has_ref("encode"):
-        raise ConfigError(
-            f"Got layers between the transformer and the classifier; the checkpoint {checkpoint!r} has none. "
-            "Set encode = null to use the checkpoint's classifier, or checkpoint = null to train a new one."
-        )
     path, config = find_head(checkpoint)
-    load_output(model, path, config, head="classifier", bias=True)
+    load_output(model, path, config, head="classifier", n_outputs=config.num_labels)
     return list((config.id2label or {}).values())

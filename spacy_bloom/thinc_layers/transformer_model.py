@@ -10,8 +10,7 @@ from spacy_transformers.layers import split_trf_batch
 from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d
 
-from ..errors import ConfigError
-from .pieces import DocPieces, Window, batch_windows, cut_docs, cut_windows
+from .pieces import DocPieces, Window, batch_windows, check_windows, cut_docs, cut_windows
 from .shim import BloomShim
 from .transformer_data import BloomTransformerBatch, doc_output
 
@@ -28,10 +27,7 @@ def bloom_transformer_model(
     RETURNS (Model): Docs to vectors.
     RAISES (ConfigError): A window without room for new pieces.
     """
-    if not 0 <= context < window:
-        raise ConfigError(
-            f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
-        )
+    check_windows(window, context)
     return Model(
         "bloom-transformer",
         forward,

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.errors import InputError
-from spacy_bloom.generation.running import LEAST_PREFIX, RunningRows
+from spacy_bloom.generation.running import LEAST_PREFIX, RunningRows, affordable_pieces
 
 
 def whole(model, row):
@@ -77,3 +78,16 @@ def test_the_longest_row_takes_its_padding_along(running, draw_prompts):
 def test_nothing_to_begin_with(running, prompts):
     with pytest.raises(InputError, match="at least one piece"):
         running.start(prompts)
+
+
+@pytest.mark.parametrize(
+    "sizes, expected", [({"hidden_size": 16, "n_layer": 2}, 2**26 // (2 * 2 * 16 * 4)), ({}, None)]
+)
+def test_keys_and_values_take_a_part_of_the_memory_of_the_weights(sizes, expected):
+    with torch.device("meta"):
+        model = BloomForCausalLM(BloomConfig(**sizes or {"hidden_size": 1024, "n_layer": 24, "n_head": 16}))
+    pieces = affordable_pieces(model)
+    if expected is None:
+        n_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())
+        expected = int(0.05 * n_bytes / (2 * 24 * 1024 * 4))
+    assert pieces == expected

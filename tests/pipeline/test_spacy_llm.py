@@ -362,7 +362,7 @@ def test_the_shipped_config(tmp_path):
     assert not any("\n" in response for response in responses(docs))
     assert any(responses(docs))
     model = load_config(ROOT / "configs" / "llm.cfg")["components"]["llm"]["model"]
-    assert model["max_batch_items"] == spacy_llm_model.MAX_BATCH_ITEMS
+    assert model["max_batch_items"] is None
     assert model["context_length"] == spacy_llm_model.CONTEXT_LENGTH
     nlp.to_disk(tmp_path / "nlp")
     assert [doc.text for doc in spacy.load(tmp_path / "nlp").pipe(texts)] == texts

@@ -159,7 +159,7 @@ def test_another_tok2vec_is_an_error(make):
 
 def test_a_head_of_another_size(checkpoint, make, tmp_path):
     with pytest.raises(CheckpointError, match=r"BloomForSequenceClassification.*score\.weight.*heads"):
-        load_output(make(), *find_head(checkpoint), head="score", bias=False)
+        load_output(make(), *find_head(checkpoint), head="score", n_outputs=2, bias=False)
     _, config = find_head(checkpoint)
     assert config.id2label == {0: "LABEL_0", 1: "LABEL_1"}  # what a file without labels means
     model = create_text_classifier(create_tok2vec_transformer(layer("last"), checkpoint))
