@@ -1,6 +1,6 @@
-"""Put a trained pipeline into the package as its demo, without the vocabulary of its training data.
+"""Put a trained pipeline into the package, without the vocabulary of its training data.
 
-python scripts/bundle_demo.py training/model-last
+python scripts/bundle_demo.py training/model-last xx_bloom_tiny_demo
 """
 
 import argparse
@@ -9,22 +9,26 @@ from pathlib import Path
 
 import spacy
 
-TARGET = Path(__file__).parent.parent / "spacy_bloom" / "assets" / "xx_bloom_tiny_demo"
+from spacy_bloom.checkpoint.sources import BUNDLED, BUNDLED_PIPELINES
+
+DESCRIPTIONS = {
+    "xx_bloom_tiny_demo": "Persons, places and organisations in twelve languages and scripts, and topics in thirty, "
+    "on tiny-bloom",
+    "xx_bloom_tiny_qa": "Answers to questions about a text, in six languages, on tiny-bloom",
+}
 
 
-def bundle(source: Path, target: Path = TARGET) -> None:
-    """Write the pipeline in `source` to `target`, in place of what is there."""
+def bundle(source: Path, name: str, assets: Path = BUNDLED) -> None:
+    """Write the pipeline in `source` to the package, in place of the one that has this name there."""
     nlp = spacy.load(source)
-    nlp.meta["name"] = "bloom_tiny_demo"
-    nlp.meta["description"] = (
-        "Persons, places and organisations in twelve languages and scripts, on tiny-bloom"
-    )
+    nlp.meta["name"] = name.removeprefix(f"{nlp.lang}_")
+    nlp.meta["description"] = DESCRIPTIONS[name]
     nlp.meta["license"] = "CC BY-SA 4.0"
     nlp.meta["sources"] = [{"name": "see HOW_MADE.md of tiny-bloom", "license": "CC BY-SA 4.0"}]
     # Paths of the machine that it was trained on mean nothing elsewhere.
     nlp.config["paths"] = {**nlp.config["paths"], "train": None, "dev": None, "checkpoint": "tiny-bloom"}
-    shutil.rmtree(target, ignore_errors=True)
-    nlp.to_disk(target, exclude=["vocab"])
+    shutil.rmtree(assets / name, ignore_errors=True)
+    nlp.to_disk(assets / name, exclude=["vocab"])
 
 
 if __name__ == "__main__":
@@ -32,4 +36,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("source", type=Path, help="trained pipeline")
-    bundle(parser.parse_args().source)
+    parser.add_argument("name", choices=BUNDLED_PIPELINES, help="what it is called in the package")
+    arguments = parser.parse_args()
+    bundle(arguments.source, arguments.name)

@@ -9,6 +9,7 @@ from spacy.util import registry
 from weasel.util.config import load_project_config
 
 from spacy_bloom import bundled_path
+from spacy_bloom.checkpoint.sources import BUNDLED_PIPELINES
 from spacy_bloom.cli.lm_config import read_config
 
 ROOT = Path(__file__).parent.parent
@@ -52,6 +53,7 @@ def test_project_is_valid_and_names_files_that_exist():
     assert all((ROOT / script).is_file() for script in scripts)
 
 
-def test_the_bundled_pipeline_names_no_place_of_the_machine_it_was_made_on():
-    paths = util.load_config(bundled_path("xx_bloom_tiny_demo") / "config.cfg")["paths"]
+@pytest.mark.parametrize("name", BUNDLED_PIPELINES)
+def test_a_bundled_pipeline_names_no_place_of_the_machine_it_was_made_on(name):
+    paths = util.load_config(bundled_path(name) / "config.cfg")["paths"]
     assert {name: value for name, value in paths.items() if value is not None} == {"checkpoint": "tiny-bloom"}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from spacy_bloom.checkpoint.sources import BUNDLED_PIPELINES
+
 ROOT = Path(__file__).parent.parent
 MEGABYTE = 1_000_000
 
@@ -31,9 +33,10 @@ def test_wheel_holds_the_models_within_their_size(wheel):
     with zipfile.ZipFile(wheel) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
     model = sum(size for name, size in sizes.items() if "assets/tiny-bloom/" in name)
-    pipeline = sum(size for name, size in sizes.items() if "assets/xx_bloom_tiny_demo/" in name)
     assert 0 < model <= 12 * MEGABYTE
-    assert 0 < pipeline <= 14 * MEGABYTE
+    for pipeline in BUNDLED_PIPELINES:
+        size = sum(size for name, size in sizes.items() if f"assets/{pipeline}/" in name)
+        assert 0 < size <= 14 * MEGABYTE
     assert "spacy_bloom/py.typed" in sizes
     assert not [name for name in sizes if name.startswith(("tests/", "benchmarks/", "scripts/"))]
 

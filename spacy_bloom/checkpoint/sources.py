@@ -8,7 +8,7 @@ from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX
 
 BUNDLED = Path(__file__).parent.parent / "assets"
 BUNDLED_NAMES = ("tiny-bloom",)
-BUNDLED_PIPELINES = ("xx_bloom_tiny_demo",)
+BUNDLED_PIPELINES = ("xx_bloom_tiny_demo", "xx_bloom_tiny_qa")
 # Nothing else is ever fetched: no code, no other formats.
 SMALL_FILES = [
     CONFIG_FILE,

@@ -1,19 +1,27 @@
-"""`python -m spacy bloom demo`: entities in many languages, in the terminal and on a page."""
+"""`python -m spacy bloom demo`: what the components do, in many languages, in the terminal and on a page."""
 
-import html
-import unicodedata
 from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import spacy
-from spacy import displacy
 from spacy.cli._util import Arg, Opt
+from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import color, msg
 
 from ..checkpoint.sources import bundled_path
+from ..pipeline.answers import get_answers
+from .demo_page import (
+    best_category,
+    render_answers,
+    render_continuation,
+    render_entities,
+    render_heat_map,
+    render_page,
+    render_section,
+)
 
-# Written for this page; the languages of the bundled pipeline's training data.
+# All texts were written for this page; the languages are those of the bundled pipelines' training data.
 SENTENCES = {
     "Arabic": "سافر نجيب محفوظ من القاهرة إلى باريس عام 1950.",
     "Catalan": "L'alcaldessa de Girona, Marta Madrenas, va rebre el president de la Universitat de Barcelona.",
@@ -28,78 +36,163 @@ SENTENCES = {
     "Telugu": "రాముడు హైదరాబాద్ నుండి చెన్నై వెళ్ళాడు.",
     "Urdu": "پاکستان کے وزیر اعظم عمران خان نے بھارت کا دورہ کیا۔",
 }
-COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff"}
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>spacy_bloom: entities in many languages</title>
-<style>
-body {{ font-family: system-ui, sans-serif; font-size: 17px; max-width: 52rem; margin: 2rem auto; padding: 0 1rem }}
-h2 {{ font-size: 0.85rem; font-weight: 600; color: #666; margin: 1.2rem 0 0 }}
-.entities {{ line-height: 2.2 !important }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+# A text and a question about it.
+PASSAGES = {
+    "Arabic": (
+        "تأسست مكتبة المدينة عام 1921 على يد المعلمة ليلى حداد، وتضم اليوم أربعين ألف كتاب.",
+        "متى تأسست مكتبة المدينة؟",
+    ),
+    "Chinese (simplified)": (
+        "这座石桥建于1856年，由工程师李明设计，全长三百二十米，连接老城和火车站。",
+        "石桥建于哪一年？",
+    ),
+    "English": (
+        "The lighthouse was built in 1874 by the engineer Robert Hale. It is 38 metres high and stands on the north "
+        "coast of the island.",
+        "When was the lighthouse built?",
+    ),
+    "Hindi": (
+        "यह संग्रहालय 1935 में जयपुर में खोला गया था और इसमें बारह हज़ार से अधिक चित्र रखे हैं।",
+        "संग्रहालय कब खोला गया था?",
+    ),
+}
+BEGINNINGS = {
+    "English": "The children walked to the",
+    "French": "Le gouvernement a annoncé que la",
+    "Hindi": "बच्चे अपने घर के",
+    "Spanish": "El río más largo de la",
+    "Swahili": "Watoto walikwenda",
+    "Tamil": "குழந்தைகள்",
+}
+SURPRISING = {
+    "English": "She poured milk into her tea and stirred it with a bicycle.",
+    "Portuguese": "O gato dormiu no sofá durante toda a tarde.",
+    "Arabic": "ذهب الأولاد إلى المدرسة في الصباح.",
+    "Chinese (simplified)": "我今天早上在公园里看见一只老虎。",
+}
+# Beams read better than the single best piece each time; the penalty keeps a small model from repeating itself.
+GENERATION = {"num_beams": 4, "repetition_penalty": 1.2}
+Named = Dict[str, Doc]
 
 
 def demo_cli(
     # fmt: off
     texts: Optional[List[str]] = Arg(
-        None, help="Your own sentences, in any language; by default ones that come with the demo"
+        None, help="Your own texts, in any language; by default ones that come with the demo"
     ),
+    question: Optional[str] = Opt(None, "--question", "-q", help="Ask this of each of your own texts"),
     output: Path = Opt(Path("demo.html"), "--output", "-o", help="Where to write the page", dir_okay=False),
     pipeline: str = Opt(
         "xx_bloom_tiny_demo",
         "--pipeline",
         "-p",
-        help="Bundled pipeline, or a directory or package that spacy.load takes",
+        help="Finds entities and categories: a bundled pipeline, or a directory or package that spacy.load takes",
+    ),
+    answerer: str = Opt(
+        "xx_bloom_tiny_qa", "--answerer", "-a", help="Answers questions: a pipeline likewise"
+    ),
+    model: str = Opt(
+        "tiny-bloom",
+        "--model",
+        "-m",
+        help="Generates, and says how surprising each word is: bundled, a directory, or a Hub name",
     ),
     # fmt: on
 ) -> None:
     """
-    Find entities with the bundled pipeline, print them and write a displaCy
-    page beside them. Runs offline on the CPU.
+    Entities, categories, answers, continuations and surprisal with the bundled
+    models, in the terminal and on a page. Runs offline on the CPU.
     """
-    nlp = spacy.load(bundled_path(pipeline) or pipeline)
-    named = {f"Text {i + 1}": text for i, text in enumerate(texts)} if texts else SENTENCES
-    headings, docs = list(named), list(nlp.pipe(named.values()))
-    for heading, doc in zip(headings, docs, strict=True):
-        print(f"{color(heading, bold=True)}  {doc.text}")
-        found = [f"{ent.text} ({ent.label_})" for ent in doc.ents]
-        print("    " + (", ".join(found) or "no entities") + "\n")
-    output.write_text(render_page(headings, docs), encoding="utf8")
+    sentences, passages, beginnings, surprising = chosen_texts(texts, question)
+    found = annotate(load(pipeline), sentences)
+    answered = ask(load(answerer), passages) if passages else {}
+    language_model = load_language_model(model)
+    continued, measured = annotate(language_model, beginnings), annotate(language_model, surprising)
+
+    print_entities(found)
+    print_answers(answered)
+    print_continuations(continued)
+    sections = [
+        render_section(
+            "Entities and topics",
+            f"doc.ents and doc.cats, from {pipeline}",
+            [render_entities(*item) for item in found.items()],
+        )
+    ]
+    if answered:
+        cards = [render_answers(*item) for item in answered.items()]
+        sections.append(render_section("Answers", f'doc.spans["answers"], from {answerer}', cards))
+    cards = [render_continuation(*item) for item in continued.items()]
+    sections.append(render_section("Continuations", f"doc._.generated, from {model}", cards))
+    title = "How surprising each word is after those before it"
+    sections.append(
+        render_heat_map(title, f"token._.surprisal, from {model}", list(measured), list(measured.values()))
+    )
+    output.write_text(render_page(sections), encoding="utf8")
     msg.good("Page written", output.resolve())
 
 
-def render_page(headings: List[str], docs: List[Doc]) -> str:
-    """RETURNS (str): An HTML page with the entities of each Doc, in the Doc's own direction of writing.
-
-    displaCy gives a whole page the direction of its first Doc, so each is rendered by itself.
-    """
-    sections = []
-    for heading, doc in zip(headings, docs, strict=True):
-        # displaCy warns of a Doc without entities; in a text of the user's that is no fault.
-        entities = displacy.parse_ents(doc) if doc.ents else {"text": doc.text, "ents": [], "title": None}
-        entities["settings"] = {"lang": doc.lang_, "direction": direction(doc.text)}
-        marked = displacy.render(
-            entities, style="ent", manual=True, jupyter=False, options={"colors": COLORS}
-        )
-        sections.append(f"<section>\n<h2>{html.escape(heading)}</h2>\n{marked}\n</section>")
-    return PAGE.format(body="\n".join(sections))
+def chosen_texts(
+    texts: Optional[List[str]], question: Optional[str]
+) -> Tuple[Dict[str, str], Dict[str, Tuple[str, str]], Dict[str, str], Dict[str, str]]:
+    """RETURNS (tuple): By heading: texts for entities, with a question, to continue, and to measure."""
+    if not texts:
+        if question is not None:
+            msg.fail("--question is asked of your own texts: give at least one.", exits=1)
+        return SENTENCES, PASSAGES, BEGINNINGS, SURPRISING
+    own = {f"Text {i + 1}": text for i, text in enumerate(texts)}
+    asked = {} if question is None else {heading: (text, question) for heading, text in own.items()}
+    return own, asked, own, own
 
 
-def direction(text: str) -> str:
-    """RETURNS (str): "rtl" or "ltr", as the first character with a direction says."""
-    for character in text:
-        kind = unicodedata.bidirectional(character)
-        if kind in ("R", "AL"):
-            return "rtl"
-        if kind == "L":
-            return "ltr"
-    return "ltr"
+def load(pipeline: str) -> Language:
+    """RETURNS (Language): A bundled pipeline, or one that spacy.load knows."""
+    return spacy.load(bundled_path(pipeline) or pipeline)
+
+
+def load_language_model(name: str) -> Language:
+    """RETURNS (Language): A pipeline that generates with a checkpoint and measures surprisal, in one memory."""
+    tokenizer = {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}
+    nlp = spacy.blank("xx", config={"nlp": {"tokenizer": tokenizer}})
+    settings: Dict[str, Any] = {"prompt": "{{ doc.text }}", "max_new_tokens": 24, "generation": GENERATION}
+    nlp.add_pipe("bloom_text_generator", config={**settings, "model": {"name": name}})
+    nlp.add_pipe("bloom_surprisal", config={"model": {"name": name}})
+    return nlp
+
+
+def annotate(nlp: Language, texts: Dict[str, str]) -> Named:
+    """RETURNS (dict[str, Doc]): Docs by their headings."""
+    return dict(zip(texts, nlp.pipe(texts.values()), strict=True))
+
+
+def ask(nlp: Language, passages: Dict[str, Tuple[str, str]]) -> Named:
+    """RETURNS (dict[str, Doc]): Docs by their headings, with answers to their questions."""
+    docs = []
+    for text, question in passages.values():
+        doc = nlp.make_doc(text)
+        doc._.questions = [question]
+        docs.append(doc)
+    return dict(zip(passages, nlp.pipe(docs), strict=True))
+
+
+def print_entities(docs: Named) -> None:
+    """Print texts with their entities and their most probable category."""
+    for heading, doc in docs.items():
+        print(f"{color(heading, bold=True)}  {doc.text}")
+        entities = [f"{ent.text} ({ent.label_})" for ent in doc.ents]
+        categories = [f"[{best_category(doc)}]"] if doc.cats else []
+        print("    " + "  ".join([", ".join(entities) or "no entities", *categories]) + "\n")
+
+
+def print_answers(docs: Named) -> None:
+    """Print questions with their answers."""
+    for heading, doc in docs.items():
+        for question, spans in get_answers(doc).items():
+            answers = ", ".join(span.text for span in spans) or "no answer"
+            print(f"{color(heading, bold=True)}  {question}\n    {answers}\n")
+
+
+def print_continuations(docs: Named) -> None:
+    """Print texts with what was generated after them."""
+    for heading, doc in docs.items():
+        print(f"{color(heading, bold=True)}  {doc.text}{color(doc._.generated, fg='magenta')}\n")

@@ -1,4 +1,4 @@
-"""The demo prints entities and writes a page that reads in the right direction."""
+"""The demo prints what the components find, and writes a page that reads in the right direction."""
 
 import re
 import subprocess
@@ -7,31 +7,69 @@ import unicodedata
 
 import pytest
 import spacy
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 
-from spacy_bloom.cli.demo import SENTENCES, direction, render_page
+from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING
+from spacy_bloom.cli.demo_page import (
+    best_category,
+    direction,
+    render_answers,
+    render_continuation,
+    render_entities,
+    render_page,
+    render_section,
+)
+from spacy_bloom.pipeline.answers import Answer, set_answers
+from spacy_bloom.pipeline.extensions import add_extension
+
+HOSTILE = "<script>alert(1)</script>"
 
 
-def run_demo(*arguments: str, cwd) -> subprocess.CompletedProcess:
+def run_demo(*arguments: str, cwd, code: int = 0) -> str:
     command = [sys.executable, "-m", "spacy", "bloom", "demo", *arguments]
-    return subprocess.run(command, cwd=cwd, check=True, capture_output=True, text=True, encoding="utf8")
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf8")
+    assert done.returncode == code, done.stderr
+    return done.stdout
 
 
-def test_demo_finds_entities_in_ten_languages(tmp_path):
-    output = run_demo(cwd=tmp_path).stdout
-    assert all(sentence in output for sentence in SENTENCES.values())
+@pytest.fixture
+def nlp():
+    return spacy.blank("xx")
+
+
+def test_demo_shows_everything_in_many_languages(tmp_path):
+    output = run_demo(cwd=tmp_path)
+    page = (tmp_path / "demo.html").read_text(encoding="utf8")
+    assert str(tmp_path / "demo.html") in output.replace("\n", "")
     assert len(SENTENCES) >= 10
     found = [line for line in output.splitlines() if re.search(r"\((PER|LOC|ORG)\)", line)]
     assert len(found) >= 10
-    page = (tmp_path / "demo.html").read_text(encoding="utf8")
-    assert str(tmp_path / "demo.html") in output.replace("\n", "")
-    assert page.count("<mark") >= 10
+    assert all(sentence in output for sentence in SENTENCES.values())
+    assert page.count('class="topic"') == len(SENTENCES) == len(re.findall(r"\[[a-z/]+ \d+%\]", output))
+    for _, question in PASSAGES.values():
+        assert question in output and question in page
+    assert page.count("ANSWER") == len(PASSAGES)
+    new = re.findall(r'<span class="new">(.*?)</span>', page, flags=re.DOTALL)
+    assert len(new) == len(BEGINNINGS) and any(new)
+    # The first token has nothing before it; the others have their bits.
+    tokens = re.findall(r'title="([^"]*)"', page[page.index('class="surprisal"') :])
+    assert sum(title.startswith("no surprisal") for title in tokens) <= len(SURPRISING)
+    assert sum(bool(re.fullmatch(r"\d+\.\d\d bits", title)) for title in tokens) > 30
 
 
 def test_demo_takes_own_text_and_output(tmp_path):
-    output = run_demo("Clara Mendes nasceu em Coimbra.", "-o", "mine.html", cwd=tmp_path).stdout
+    output = run_demo("Clara Mendes nasceu em Coimbra.", "-o", "mine.html", cwd=tmp_path)
     assert "Clara Mendes (PER)" in output
-    assert "Clara Mendes" in (tmp_path / "mine.html").read_text(encoding="utf8")
+    page = (tmp_path / "mine.html").read_text(encoding="utf8")
+    assert "Clara Mendes" in page and "ANSWER" not in page
+    output = run_demo("Clara Mendes nasceu em Coimbra.", "-q", "Onde nasceu Clara Mendes?", cwd=tmp_path)
+    assert "Onde nasceu Clara Mendes?" in (tmp_path / "demo.html").read_text(encoding="utf8")
+    assert "Onde nasceu Clara Mendes?" in output
+
+
+def test_a_question_without_a_text(tmp_path):
+    assert "your own texts" in run_demo("-q", "Who?", cwd=tmp_path, code=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_sentences_are_in_many_scripts():
@@ -47,10 +85,30 @@ def test_direction(text, expected):
     assert direction(text) == expected
 
 
-def test_page_escapes_text_and_keeps_each_direction():
-    nlp = spacy.blank("xx")
-    docs = [nlp.make_doc("<script>alert(1)</script> Anna"), nlp.make_doc("باريس جميلة")]
+def test_page_keeps_each_direction(nlp):
+    docs = [nlp.make_doc("Anna sings"), nlp.make_doc("باريس جميلة")]
     docs[1].set_ents([Span(docs[1], 0, 1, "LOC")])
-    page = render_page(["One", "Two"], docs)
-    assert "<script>" not in page
+    page = render_page([render_section("T", "t", [render_entities("One", doc) for doc in docs])])
     assert re.findall(r"direction: (\w+)", page) == ["ltr", "rtl"]
+    assert page.count("<mark") == 1
+
+
+def test_texts_are_escaped_everywhere(nlp):
+    doc = nlp.make_doc(f"{HOSTILE} Anna")
+    add_extension(Doc, "generated")
+    doc._.generated = HOSTILE
+    doc.cats = {HOSTILE: 1.0}
+    set_answers(doc, {HOSTILE: [Answer(0, 2), Answer(1, 3)]})
+    cards = [render(HOSTILE, doc) for render in (render_entities, render_answers, render_continuation)]
+    page = render_page([render_section(HOSTILE, HOSTILE, cards)])
+    assert "<script>" not in page
+    assert page.count("&lt;script&gt;") >= 10
+    assert page.count("<mark") == 1  # answers that overlap are marked once
+
+
+def test_the_most_probable_category(nlp):
+    doc = nlp.make_doc("Anna")
+    assert best_category(doc) == "" and "topic" not in render_entities("One", doc)
+    doc.cats = {"sports": 0.25, "travel": 0.754}
+    assert best_category(doc) == "travel 75%"
+    assert '<span class="topic">travel 75%</span>' in render_entities("One", doc)

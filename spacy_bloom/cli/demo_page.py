@@ -1,0 +1,124 @@
+"""The page of the demo: Docs as people would rather look at them than read about them."""
+
+import html
+import unicodedata
+from typing import Any, Dict, List, Sequence
+
+from spacy import displacy
+from spacy.tokens import Doc
+
+from ..pipeline.answers import get_answers
+from ..pipeline.heat_map import render_surprisal
+
+COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff", "ANSWER": "#fff3bf"}
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>spacy_bloom</title>
+<style>
+body {{ font-family: system-ui, sans-serif; font-size: 16px; color: #1a1a1a; background: #f6f6f4;
+  max-width: 70rem; margin: 1.5rem auto; padding: 0 1rem }}
+h1 {{ font-size: 1.15rem; margin: 1.8rem 0 0.2rem }}
+h1 + p {{ color: #595959; font-size: 0.85rem; margin: 0 0 0.7rem }}
+h2 {{ font-size: 0.8rem; font-weight: 600; color: #595959; margin: 0 }}
+.cards {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 0.7rem }}
+.card, .surprisal {{ background: #fff; border: 1px solid #e3e3df; border-radius: 8px; padding: 0.6rem 0.9rem;
+  overflow-wrap: anywhere }}
+.card header {{ display: flex; justify-content: space-between; align-items: center; gap: 1rem }}
+.card p {{ margin: 0.4rem 0; line-height: 1.6 }}
+.entities {{ line-height: 2 !important }}
+.topic {{ font-size: 0.75rem; border-radius: 1rem; padding: 0.1rem 0.6rem; background: #e5dbff; white-space: nowrap }}
+.question {{ font-weight: 600 }}
+.new {{ color: #6741d9; background: #f3f0ff; border-radius: 3px }}
+</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def render_page(sections: Sequence[str]) -> str:
+    """RETURNS (str): An HTML page of sections."""
+    return PAGE.format(body="\n".join(sections))
+
+
+def render_section(title: str, text: str, cards: Sequence[str]) -> str:
+    """RETURNS (str): A heading, a line of text below it, and cards side by side."""
+    return f"{_heading(title, text)}\n{_cards(cards)}"
+
+
+def render_heat_map(title: str, text: str, headings: Sequence[str], docs: Sequence[Doc]) -> str:
+    """RETURNS (str): A heading, a line of text below it, and Docs that `bloom_surprisal` has annotated."""
+    return f"{_heading(title, text)}\n{render_surprisal(docs, headings=headings)}"
+
+
+def render_entities(heading: str, doc: Doc) -> str:
+    """RETURNS (str): A card with the entities of a Doc, and the most probable of its categories, if it has some."""
+    ents = displacy.parse_ents(doc)["ents"] if doc.ents else []  # displaCy warns of a Doc without
+    return _card(heading, _marked(doc, ents), best_category(doc))
+
+
+def render_answers(heading: str, doc: Doc) -> str:
+    """RETURNS (str): A card with a Doc, the questions that were asked of it, and their answers marked in it."""
+    answers = get_answers(doc)
+    questions = "".join(f'<p class="question" dir="auto">{html.escape(q)}</p>' for q in answers)
+    spans = sorted(span for of_one in answers.values() for span in of_one)
+    ents: List[Dict[str, Any]] = []
+    for span in spans:  # displaCy marks what does not overlap
+        if not ents or ents[-1]["end"] <= span.start_char:
+            ents.append({"start": span.start_char, "end": span.end_char, "label": "ANSWER"})
+    return _card(heading, questions + _marked(doc, ents))
+
+
+def render_continuation(heading: str, doc: Doc, attr: str = "generated") -> str:
+    """RETURNS (str): A card with a Doc and what was generated after it."""
+    new = html.escape(str(doc._.get(attr) or ""))
+    text = f'{html.escape(doc.text)}<span class="new">{new}</span>'
+    return _card(heading, f'<p dir="{direction(doc.text)}">{text}</p>')
+
+
+def best_category(doc: Doc) -> str:
+    """RETURNS (str): The most probable category of a Doc and its score in per cent; empty if it has none."""
+    if not doc.cats:
+        return ""
+    label = max(doc.cats, key=lambda name: doc.cats[name])
+    return f"{label} {doc.cats[label]:.0%}"
+
+
+def direction(text: str) -> str:
+    """RETURNS (str): "rtl" or "ltr", as the first character with a direction says."""
+    for character in text:
+        kind = unicodedata.bidirectional(character)
+        if kind in ("R", "AL"):
+            return "rtl"
+        if kind == "L":
+            return "ltr"
+    return "ltr"
+
+
+def _heading(title: str, text: str) -> str:
+    return f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(text)}</p>"
+
+
+def _cards(cards: Sequence[str]) -> str:
+    return '<div class="cards">\n' + "\n".join(cards) + "\n</div>"
+
+
+def _card(heading: str, content: str, topic: str = "") -> str:
+    chip = f'<span class="topic">{html.escape(topic)}</span>' if topic else ""
+    return (
+        f'<section class="card"><header><h2>{html.escape(heading)}</h2>{chip}</header>\n{content}\n</section>'
+    )
+
+
+def _marked(doc: Doc, ents: List[Dict[str, Any]]) -> str:
+    """RETURNS (str): A Doc with parts of it marked, in its own direction of writing: displaCy gives all of a page the
+    direction of its first Doc.
+    """
+    settings = {"lang": doc.lang_, "direction": direction(doc.text)}
+    given = {"text": doc.text, "ents": ents, "title": None, "settings": settings}
+    return displacy.render(given, style="ent", manual=True, jupyter=False, options={"colors": COLORS})
