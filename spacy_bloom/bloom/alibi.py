@@ -46,3 +46,13 @@ def causal_alibi(slopes: Tensor, length: int) -> Tensor:
     bias = alibi_bias(slopes, positions, positions)
     future = positions[None, :] > positions[:, None]  # (queries, keys)
     return bias.masked_fill_(future, float("-inf"))
+
+
+def symmetric_alibi(slopes: Tensor, length: int) -> Tensor:
+    """The bias of one unpadded sequence whose pieces see each other in both directions: -slope * distance. To what is
+    before a piece it is the causal one.
+
+    RETURNS (Tensor): float32. Shape (n_head, length, length), as of `causal_alibi`.
+    """
+    positions = torch.arange(length, device=slopes.device)
+    return alibi_bias(slopes, positions, positions).abs_().neg_()

@@ -4,6 +4,7 @@ All other layers work on one piece at a time and see no difference: they take (b
 (pieces, hidden) alike. A view knows the positions of its pieces and how they attend to each other.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from .alibi import alibi_bias, causal_alibi
+from .alibi import alibi_bias, causal_alibi, symmetric_alibi
 from .attend import attend, attend_with_weights
 from .cache import KeyValueCache
 
@@ -106,6 +107,7 @@ class _Group:
     rows (Tensor | None): Which piece of the group stands at each place of the padded square; padding repeats its
         sequence's last piece. None if all are as long as the longest. Shape (sequences * length,).
     real (Tensor | None): The places that are no padding. Shape (pieces,).
+    padding (Tensor | None): Whether a place of the square is padding. Shape (sequences, length).
     """
 
     sequences: int
@@ -113,6 +115,7 @@ class _Group:
     pieces: int
     rows: Tensor | None = None
     real: Tensor | None = None
+    padding: Tensor | None = None
 
     def pad(self, packed: Tensor) -> Tensor:
         """(pieces, n_head, head_dim) to (sequences, n_head, length, head_dim)."""
@@ -125,6 +128,19 @@ class _Group:
         square = padded.transpose(1, 2).flatten(0, 1).flatten(1)
         return square if self.real is None else square.index_select(0, self.real)
 
+    def causal_bias(self, bias: Tensor) -> Tensor:
+        """bias (Tensor): Of the batch's longest sequence. Shape (n_head, longest, longest).
+        RETURNS (Tensor): Of this group; padding is in every piece's future. Shape (1, n_head, length, length).
+        """
+        return bias[None, :, : self.length, : self.length]
+
+    def symmetric_bias(self, bias: Tensor) -> Tensor:
+        """bias (Tensor): Of the batch's longest sequence. Shape (n_head, longest, longest).
+        RETURNS (Tensor): Of this group, with its padding masked. Shape (sequences or 1, n_head, length, length).
+        """
+        square = bias[None, :, : self.length, : self.length]
+        return square if self.padding is None else square.masked_fill(self.padding[:, None, None], -math.inf)
+
 
 class PackedView:
     """Sequences one after the other without padding.
@@ -136,17 +152,28 @@ class PackedView:
 
     lengths (Sequence[int]): Pieces of each sequence, each at least 1.
     slopes (Tensor): Shape (n_head,).
+    causal_layers (int | None): Layers from the first in which a piece attends to what is before it; in the others
+        it attends to both sides. None for all layers.
     RAISES (InputError): A length below 1.
     """
 
-    def __init__(self, lengths: Sequence[int], slopes: Tensor) -> None:
+    def __init__(self, lengths: Sequence[int], slopes: Tensor, *, causal_layers: int | None = None) -> None:
         if not lengths or min(lengths) < 1:
             raise InputError(
                 f"Expected one or more sequences of at least one piece, got lengths {list(lengths)[:20]}."
             )
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
         self.groups = [_make_group(group, slopes.device) for group in _group([lengths[i] for i in order])]
-        self.bias = causal_alibi(slopes, lengths[order[0]])  # (n_head, longest, longest)
+        self.causal_layers = causal_layers
+        self._causal: list[Tensor] = []
+        self._symmetric: list[Tensor] = []
+        longest = lengths[order[0]]
+        if causal_layers != 0:
+            bias = causal_alibi(slopes, longest)
+            self._causal = [group.causal_bias(bias) for group in self.groups]
+        if causal_layers is not None:
+            bias = symmetric_alibi(slopes, longest)
+            self._symmetric = [group.symmetric_bias(bias) for group in self.groups]
         self._places = None if order == sorted(order) else _places(lengths, order, slopes.device)
 
     def arrange(self, packed: Tensor) -> Tensor:
@@ -160,12 +187,17 @@ class PackedView:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """See BatchView. Leading dimensions (pieces,), arranged."""
         sizes = [group.pieces for group in self.groups]
-        parts = zip(self.groups, query.split(sizes), key.split(sizes), value.split(sizes), strict=True)
+        biases = self._causal if self._is_causal(layer) else self._symmetric
+        parts = zip(
+            self.groups, biases, query.split(sizes), key.split(sizes), value.split(sizes), strict=True
+        )
         contexts = []
-        for group, q, k, v in parts:
-            bias = self.bias[None, :, : group.length, : group.length]
+        for group, bias, q, k, v in parts:
             contexts.append(group.unpad(attend(group.pad(q), group.pad(k), group.pad(v), bias, dropout)))
         return contexts[0] if len(contexts) == 1 else torch.cat(contexts)
+
+    def _is_causal(self, layer: int) -> bool:
+        return self.causal_layers is None or layer < self.causal_layers
 
 
 def _group(lengths: Sequence[int]) -> list[list[int]]:
@@ -200,8 +232,9 @@ def _make_group(lengths: Sequence[int], device: torch.device) -> _Group:
     start = length.cumsum(dim=0) - length
     steps = torch.arange(longest, device=device)[None, :]
     rows = start + torch.minimum(steps, length - 1)  # (sequences, longest)
-    real = (steps < length).flatten().nonzero()[:, 0]
-    return _Group(len(lengths), longest, pieces, rows.flatten(), real)
+    padding = steps >= length  # (sequences, longest)
+    real = (~padding).flatten().nonzero()[:, 0]
+    return _Group(len(lengths), longest, pieces, rows.flatten(), real, padding)
 
 
 def _places(lengths: Sequence[int], order: Sequence[int], device: torch.device) -> Tensor:

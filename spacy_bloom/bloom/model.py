@@ -130,17 +130,30 @@ class BloomModel(BloomPreTrainedModel):
         )
 
     def encode_packed(
-        self, input_ids: Tensor | None, lengths: Sequence[int], *, inputs_embeds: Tensor | None = None
+        self,
+        input_ids: Tensor | None,
+        lengths: Sequence[int],
+        *,
+        inputs_embeds: Tensor | None = None,
+        bidirectional_layers: int = 0,
     ) -> Tensor:
         """Run sequences without padding; each attends to itself only.
 
         input_ids (Tensor | None): The sequences one after the other. Shape (pieces,).
         lengths (Sequence[int]): Pieces of each sequence; their sum is `pieces`.
         inputs_embeds (Tensor | None): Instead of input_ids. Shape (pieces, hidden_size).
+        bidirectional_layers (int): Last layers in which a piece attends to what is after it too, with the bias
+            -slope * distance on both sides. BLOOM was trained without; what is generated never has it.
         RETURNS (Tensor): Last hidden states. Shape (pieces, hidden_size).
-        RAISES (InputError): Lengths that do not add up, or ids outside the vocabulary.
+        RAISES (InputError): Lengths that do not add up, ids outside the vocabulary, or more layers than there are.
         """
-        return self.hidden_states_packed(input_ids, lengths, inputs_embeds=inputs_embeds, keep_all=False)[-1]
+        return self.hidden_states_packed(
+            input_ids,
+            lengths,
+            inputs_embeds=inputs_embeds,
+            bidirectional_layers=bidirectional_layers,
+            keep_all=False,
+        )[-1]
 
     def hidden_states_packed(
         self,
@@ -148,6 +161,7 @@ class BloomModel(BloomPreTrainedModel):
         lengths: Sequence[int],
         *,
         inputs_embeds: Tensor | None = None,
+        bidirectional_layers: int = 0,
         keep_all: bool = True,
     ) -> list[Tensor]:
         """As `encode_packed`, with the hidden states of all layers.
@@ -164,7 +178,12 @@ class BloomModel(BloomPreTrainedModel):
             )
         if not len(lengths):
             return [embeds] * (len(self.h) + 1 if keep_all else 1)
-        view = PackedView(lengths, self._slopes(embeds.device))
+        if not 0 <= bidirectional_layers <= len(self.h):
+            raise InputError(
+                f"Expected bidirectional_layers from 0 to the model's {len(self.h)}, got {bidirectional_layers}."
+            )
+        causal_layers = len(self.h) - bidirectional_layers if bidirectional_layers else None
+        view = PackedView(lengths, self._slopes(embeds.device), causal_layers=causal_layers)
         return [view.restore(states) for states in self._run(view.arrange(embeds), view, keep_all)]
 
     def _run(self, embeds: Tensor, view: BatchView, keep_all: bool) -> list[Tensor]:

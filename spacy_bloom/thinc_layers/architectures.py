@@ -23,16 +23,22 @@ def create_transformer_model(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
+    attention: str = "causal",
+    bidirectional_layers: Optional[int] = None,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
     window (int): Most pieces that the model sees at once; longer Docs are cut, and every token is covered.
-    context (int): Pieces to the left that a window shares with the one before it.
+    context (int): Pieces that are seen before those that a window is for, and after them with bidirectional attention.
     dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
     revision (Optional[str]): Branch, tag or commit on the Hub.
     gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
+    attention (str): "causal", as BLOOM was trained, or "bidirectional": no causal mask, and the bias -slope * distance
+        on both sides. Taggers gain from what follows a token; `train-lm --training.objective mntp` prepares a
+        checkpoint for it.
+    bidirectional_layers (Optional[int]): The last layers that are bidirectional; None for all.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -41,6 +47,8 @@ def create_transformer_model(
         dtype=dtype,
         storage_dtype=storage_dtype,
         gradient_checkpointing=gradient_checkpointing,
+        attention=attention,
+        bidirectional_layers=bidirectional_layers,
     )
     return bloom_transformer_model(shim, window=window, context=context)
 
@@ -74,6 +82,8 @@ def create_tok2vec_transformer(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
+    attention: str = "causal",
+    bidirectional_layers: Optional[int] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -82,7 +92,15 @@ def create_tok2vec_transformer(
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
     """
     transformer = create_transformer_model(
-        name, window, context, dtype, storage_dtype, revision, gradient_checkpointing
+        name,
+        window,
+        context,
+        dtype,
+        storage_dtype,
+        revision,
+        gradient_checkpointing,
+        attention,
+        bidirectional_layers,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

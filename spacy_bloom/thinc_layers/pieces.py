@@ -33,16 +33,22 @@ class Window:
 
     doc (int): Index of the Doc in its batch.
     start, end (int): The run.
-    keep (int): Pieces before this one are context only: an earlier window has given their vectors.
+    keep, keep_end (int): The pieces whose vectors are taken from this window; the others are context only.
     """
 
     doc: int
     start: int
     end: int
     keep: int
+    keep_end: int
 
     def __len__(self) -> int:
         return self.end - self.start
+
+    @property
+    def kept(self) -> slice:
+        """RETURNS (slice): Where in the window the pieces stand that are kept."""
+        return slice(self.keep - self.start, self.keep_end - self.start)
 
 
 def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPieces]:
@@ -62,20 +68,24 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
     return result
 
 
-def check_windows(window: int, context: int) -> None:
+def check_windows(window: int, context: int, *, both_sides: bool = False) -> None:
     """RAISES (ConfigError): A window without room for new pieces."""
-    if not 0 <= context < window:
+    most, sides = ("window / 2", 2) if both_sides else ("window", 1)
+    if not 0 <= sides * context < window:
         raise ConfigError(
-            f"Expected 0 <= context < window, in pieces; got context={context} and window={window}."
+            f"Expected 0 <= context < {most}, in pieces; got context={context} and window={window}."
         )
 
 
-def cut_windows(lengths: Sequence[int], window: int, context: int) -> list[Window]:
+def cut_windows(
+    lengths: Sequence[int], window: int, context: int, *, both_sides: bool = False
+) -> list[Window]:
     """Cover every piece of every Doc.
 
     lengths (Sequence[int]): Pieces of each Doc.
     window (int): Most pieces of a window.
-    context (int): Pieces to the left that a window shares with the one before it.
+    context (int): Pieces that are seen before those that a window is for.
+    both_sides (bool): Whether as many are seen after them.
     RETURNS (list[Window]): In the order of the Docs; none for a Doc without pieces.
     """
     windows = []
@@ -83,8 +93,9 @@ def cut_windows(lengths: Sequence[int], window: int, context: int) -> list[Windo
         start = keep = 0
         while keep < length:
             end = min(start + window, length)
-            windows.append(Window(doc, start, end, keep))
-            keep, start = end, end - context
+            keep_end = end - context if both_sides and end < length else end
+            windows.append(Window(doc, start, end, keep, keep_end))
+            keep, start = keep_end, keep_end - context
     return windows
 
 

@@ -1,6 +1,7 @@
 """The torch side of a thinc model: loads on first use, saves as safetensors, never as pickle."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
 
+ATTENTIONS = ("causal", "bidirectional")
+
 _process = os.getpid()
 
 
@@ -46,6 +49,10 @@ class BloomShim(PyTorchShim):
     dtype (str): Dtype to compute in; "auto" is the checkpoint's.
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
     gradient_checkpointing (bool): Trade time for memory in training.
+    attention (str): "causal", as BLOOM was trained, or "bidirectional": a piece attends to what is after it too. Only
+        here; whoever generates on the same weights does so causally.
+    bidirectional_layers (int | None): The last layers that are bidirectional; None for all.
+    RAISES (ConfigError): A dtype or an attention that there is not, or a number of layers that says nothing.
     """
 
     model_class: Any = BloomModel
@@ -59,13 +66,18 @@ class BloomShim(PyTorchShim):
         dtype: str = "float32",
         storage_dtype: str | None = None,
         gradient_checkpointing: bool = False,
+        attention: str = "causal",
+        bidirectional_layers: int | None = None,
     ) -> None:
         super().__init__(None)
+        _check_attention(attention, bidirectional_layers)
         self.name = name
         self.revision = revision
         self.dtype = to_dtype(dtype)
         self.storage_dtype = None if storage_dtype is None else to_dtype(storage_dtype)
         self.gradient_checkpointing = gradient_checkpointing
+        self.bidirectional = attention == "bidirectional"
+        self._bidirectional_layers = bidirectional_layers
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
 
@@ -107,17 +119,13 @@ class BloomShim(PyTorchShim):
 
     def predict(self, inputs: Any) -> torch.Tensor:
         """RETURNS (Tensor): Last hidden states of packed (ids, lengths). Shape (pieces, hidden_size)."""
-        module = self.module.eval()
-        ids, lengths = inputs
         with torch.inference_mode():
-            return module.encode_packed(ids.to(module.device), lengths)
+            return self._encode(self.module.eval(), *inputs)
 
     def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Any]:
         """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
         own_weights(self.module)
-        module = self.module.train()
-        ids, lengths = inputs
-        hidden = module.encode_packed(ids.to(module.device), lengths)
+        hidden = self._encode(self.module.train(), *inputs)
 
         def backprop(gradient: torch.Tensor) -> None:
             hidden.backward(gradient.to(hidden))
@@ -220,6 +228,14 @@ class BloomShim(PyTorchShim):
         self._set(model, tokenizer)
         return self
 
+    def _encode(self, module: BloomModel, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """RETURNS (Tensor): Last hidden states. Shape (pieces, hidden_size)."""
+        layers = 0
+        if self.bidirectional:
+            named = self._bidirectional_layers
+            layers = module.config.n_layer if named is None else named
+        return module.encode_packed(ids.to(module.device), lengths, bidirectional_layers=layers)
+
     def _read(self, path: Path) -> None:
         device = get_torch_default_device()
         origin = Origin.of(path, self.dtype, device)
@@ -230,6 +246,11 @@ class BloomShim(PyTorchShim):
         self._set(model, BloomTokenizerFast.from_directory(path))
 
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
+        if (self._bidirectional_layers or 0) > model.config.n_layer:
+            raise ConfigError(
+                f"Expected bidirectional_layers of at most {model.config.n_layer}, which the model has, got "
+                f"{self._bidirectional_layers}. Leave it out for all."
+            )
         if len(tokenizer) > model.config.vocab_size:
             raise CheckpointError(
                 f"Got a tokenizer of {len(tokenizer)} pieces and a model of {model.config.vocab_size} "
@@ -239,3 +260,13 @@ class BloomShim(PyTorchShim):
             model.gradient_checkpointing_enable()
         self._model, self._tokenizer = model, tokenizer
         self._masters = {}
+
+
+def _check_attention(attention: str, layers: int | None) -> None:
+    if attention not in ATTENTIONS:
+        raise ConfigError(f"Expected attention to be one of {', '.join(ATTENTIONS)}, got {attention!r}.")
+    if layers is not None and (attention == "causal" or layers < 1):
+        raise ConfigError(
+            'Expected bidirectional_layers of 1 or more with attention = "bidirectional", or null for all layers; '
+            f"got {layers} with attention = {attention!r}."
+        )

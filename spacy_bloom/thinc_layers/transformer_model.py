@@ -22,12 +22,12 @@ def bloom_transformer_model(
 
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
     window (int): Most pieces that the model sees at once; longer Docs are cut.
-    context (int): Pieces to the left that a window shares with the one before it.
+    context (int): Pieces that are seen before those that a window is for, and after them by a bidirectional shim.
     max_batch_pieces (int): Budget of a packed batch in prediction.
     RETURNS (Model): Docs to vectors.
     RAISES (ConfigError): A window without room for new pieces.
     """
-    check_windows(window, context)
+    check_windows(window, context, both_sides=shim.bidirectional)
     return Model(
         "bloom-transformer",
         forward,
@@ -70,7 +70,10 @@ def forward(
     """Docs to vectors; see `bloom_transformer_model`."""
     shim = bloom_shim(model)
     pieces = cut_docs(shim.tokenizer, docs)
-    windows = cut_windows([len(p.ids) for p in pieces], model.attrs["window"], model.attrs["context"])
+    lengths = [len(p.ids) for p in pieces]
+    windows = cut_windows(
+        lengths, model.attrs["window"], model.attrs["context"], both_sides=shim.bidirectional
+    )
     run = _update if is_train else _predict
     vectors, backprop_vectors = run(model, pieces, windows)
     data = [doc_output(p, v) for p, v in zip(pieces, vectors, strict=True)]
@@ -92,7 +95,7 @@ def _predict(
     for batch in batch_windows(windows, model.attrs["max_batch_pieces"]):
         hidden = shim.predict(_packed(pieces, batch))  # (pieces of the batch, hidden_size)
         for window, states in zip(batch, hidden.split([len(w) for w in batch]), strict=True):
-            parts[window.doc, window.keep] = states[window.keep - window.start :]
+            parts[window.doc, window.keep] = states[window.kept]
     return _join(model, len(pieces), windows, parts), _no_backprop
 
 
@@ -105,16 +108,14 @@ def _update(
     hidden, backprop_hidden = bloom_shim(model).begin_update(_packed(pieces, windows))
     lengths = [len(w) for w in windows]
     states = hidden.detach().split(lengths)
-    parts = {(w.doc, w.keep): s[w.keep - w.start :] for w, s in zip(windows, states, strict=True)}
+    parts = {(w.doc, w.keep): s[w.kept] for w, s in zip(windows, states, strict=True)}
 
     def backprop(d_vectors: list[Floats2d | None]) -> None:
         d_hidden = torch.zeros_like(hidden)
         for window, part in zip(windows, d_hidden.split(lengths), strict=True):
             d_doc = d_vectors[window.doc]
             if d_doc is not None:
-                part[window.keep - window.start :] = xp2torch(
-                    d_doc[window.keep : window.end], device=part.device
-                )
+                part[window.kept] = xp2torch(d_doc[window.keep : window.keep_end], device=part.device)
         backprop_hidden(d_hidden)
 
     return _join(model, len(pieces), windows, parts), backprop

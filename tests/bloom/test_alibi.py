@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
-from spacy_bloom.bloom.alibi import alibi_bias, alibi_slopes, causal_alibi
+from spacy_bloom.bloom.alibi import alibi_bias, alibi_slopes, causal_alibi, symmetric_alibi
 
 
 @pytest.mark.parametrize("n_head", [*range(1, 21), 32, 64, 112])
@@ -52,3 +52,13 @@ def test_causal_bias_hides_later_keys_and_serves_shorter_sequences():
 def test_bias_tells_neighbours_apart_at_any_length():
     bias = causal_alibi(alibi_slopes(1), 4096)
     assert (bias[0, -1].diff() == 2**-8).all()
+
+
+def test_symmetric_bias_falls_with_the_distance():
+    slopes = alibi_slopes(3)
+    bias = symmetric_alibi(slopes, 4)
+    assert bias.shape == (3, 4, 4) and bias.dtype == torch.float32  # (n_head, length, length)
+    assert torch.equal(bias, bias.transpose(1, 2))
+    assert bias[0].tolist()[1] == [-slopes[0].item(), 0.0, -slopes[0].item(), -2 * slopes[0].item()]
+    before = torch.ones(4, 4).tril().bool()
+    assert torch.equal(bias[:, before], causal_alibi(slopes, 4)[:, before])

@@ -154,7 +154,6 @@ def test_groups_cover_every_piece_once_and_bound_the_padding():
             assert group.length <= LONGEST_PADDED
             assert group.rows[group.real].tolist() == list(range(group.pieces))
     assert any(group.rows is not None for group in view.groups)
-    assert view.bias.shape == (2, 400, 400)
 
 
 @pytest.mark.parametrize("lengths", [[3], [5, 4, 4, 1], [1, 4, 2, 4], [2, 2, 2]])
@@ -209,3 +208,82 @@ def test_gradients_of_rows_that_attend_to_nothing(output_attentions):
     view.attend(0, query, key, value, 0.0)[0, 0].sum().backward()  # uniform over the 4 keys of its row
     torch.testing.assert_close(value.grad[0], torch.full((4, 3, 4), 0.25))
     assert not value.grad[1].any()
+
+
+class PlainView:
+    """Sequence by sequence, piece by piece: each attends to all pieces of its sequence in the layers from
+    `causal_layers` on, and to those before it in the others.
+    """
+
+    def __init__(self, lengths, slopes, causal_layers):
+        self.lengths, self.slopes, self.causal_layers = lengths, slopes, causal_layers
+
+    def attend(self, layer, query, key, value, dropout):
+        contexts = []
+        for q, k, v in zip(*(x.split(self.lengths) for x in (query, key, value)), strict=True):
+            for i in range(len(q)):
+                end = i + 1 if layer < self.causal_layers else len(k)
+                distance = (torch.arange(end) - i).abs()
+                scores = (k[:end] * q[i]).sum(-1) / q.shape[-1] ** 0.5  # (keys, n_head)
+                weights = (scores - distance[:, None] * self.slopes).softmax(dim=0)
+                contexts.append((weights[..., None] * v[:end]).sum(dim=0).flatten())
+        return torch.stack(contexts)
+
+
+def plainly(model, rows, bidirectional_layers):
+    causal_layers = model.config.n_layer - bidirectional_layers
+    view = PlainView([len(row) for row in rows], alibi_slopes(model.config.n_head), causal_layers)
+    return model._run(model.word_embeddings(torch.cat(rows)), view, False)[-1]
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)}x{max(lengths)}")
+def test_last_layers_attend_to_both_sides(model, difference, lengths, layers):
+    rows = sequences(lengths)
+    with torch.no_grad():  # the way of small attention
+        fast = model.encode_packed(torch.cat(rows), lengths, bidirectional_layers=layers)
+    packed = model.encode_packed(torch.cat(rows), lengths, bidirectional_layers=layers)
+    with torch.no_grad():
+        expected = plainly(model, rows, layers)
+    assert difference(fast, expected) < 1e-5
+    assert difference(packed, expected) < 1e-5
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_gradients_of_both_sides(model, difference, layers):
+    lengths = LENGTHS[4]
+    rows = sequences(lengths)
+    weight = torch.randn(sum(lengths), 24, generator=torch.Generator().manual_seed(1))
+    gradients = []
+    for states in (
+        model.encode_packed(torch.cat(rows), lengths, bidirectional_layers=layers),
+        plainly(model, rows, layers),
+    ):
+        model.zero_grad()
+        (states * weight).sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    for name, expected in gradients[1].items():
+        if not name.endswith("query_key_value.bias"):  # see above
+            assert difference(gradients[0][name], expected) < 1e-5, name
+
+
+def test_both_sides_of_a_sequence_and_nothing_of_its_neighbours(model):
+    lengths = [4, 6, 4, 1, 5]
+    rows = sequences(lengths)
+    embeddings = []
+    hook = model.word_embeddings.register_forward_hook(lambda module, ids, output: embeddings.append(output))
+    states = model.encode_packed(torch.cat(rows), lengths, bidirectional_layers=1).split(lengths)
+    hook.remove()
+    for i, state in enumerate(states):
+        for piece in state:
+            (grad,) = torch.autograd.grad(piece.square().sum(), embeddings, retain_graph=True)
+            reached = [bool((part.abs().sum(-1) > 0).all()) for part in grad.split(lengths)]
+            assert reached == [j == i for j in range(len(rows))]
+            untouched = torch.cat([part for j, part in enumerate(grad.split(lengths)) if j != i])
+            assert not untouched.any()
+
+
+@pytest.mark.parametrize("layers", [-1, 3])
+def test_no_more_layers_than_there_are(model, layers):
+    with pytest.raises(InputError, match="from 0 to the model's 2"):
+        model.encode_packed(torch.arange(3), [3], bidirectional_layers=layers)

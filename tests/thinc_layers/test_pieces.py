@@ -14,11 +14,28 @@ def test_windows_keep_every_piece_once_with_their_context(lengths, size):
     assert [w.doc for w in windows] == sorted(w.doc for w in windows)
     for doc, length in enumerate(lengths):
         own = [w for w in windows if w.doc == doc]
-        assert [i for w in own for i in range(w.keep, w.end)] == list(range(length))
+        assert [i for w in own for i in range(w.keep, w.keep_end)] == list(range(length))
         for w in own:
             assert len(w) == w.end - w.start <= window
             assert w.keep - w.start == (0 if w.start == 0 else context)
             assert w.start > 0 or w.keep == 0
+            assert w.keep_end == w.end
+            assert list(range(w.start, w.end))[w.kept] == list(range(w.keep, w.keep_end))
+
+
+@given(lengths=st.lists(st.integers(0, 60), max_size=6), size=sizes)
+def test_context_on_both_sides(lengths, size):
+    room, context = size
+    window = room + 2 * context
+    windows = cut_windows(lengths, window, context, both_sides=True)
+    for doc, length in enumerate(lengths):
+        own = [w for w in windows if w.doc == doc]
+        assert [i for w in own for i in range(w.keep, w.keep_end)] == list(range(length))
+        for w in own:
+            assert len(w) <= window
+            assert w.keep - w.start == (0 if w.start == 0 else context)
+            assert w.keep_end == (length if w.end == length else w.end - context)
+            assert list(range(w.start, w.end))[w.kept] == list(range(w.keep, w.keep_end))
 
 
 @pytest.mark.parametrize("length, expected", [(0, 0), (1, 1), (8, 1), (9, 2), (14, 2), (15, 3)])
@@ -28,7 +45,7 @@ def test_no_more_windows_than_needed(length, expected):
 
 @given(lengths=st.lists(st.integers(1, 40), max_size=20), budget=st.integers(1, 60))
 def test_batches_hold_every_window_once_within_the_budget(lengths, budget):
-    windows = [Window(doc, 0, length, 0) for doc, length in enumerate(lengths)]
+    windows = [Window(doc, 0, length, 0, length) for doc, length in enumerate(lengths)]
     batches = list(batch_windows(windows, budget))
     assert sorted(w.doc for batch in batches for w in batch) == list(range(len(lengths)))
     for batch in batches:

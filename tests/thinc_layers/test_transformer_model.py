@@ -114,6 +114,80 @@ def test_vectors_do_not_depend_on_the_threads(model, is_train):
         numpy.testing.assert_allclose(one, two, atol=1e-5)
 
 
+def both_sides(module, ids, layers):
+    """What the model says of one sequence, with its last layers bidirectional."""
+    ids = torch.as_tensor(ids)
+    return module.eval().encode_packed(ids, [len(ids)], bidirectional_layers=layers)
+
+
+def slow_windows_of_both_sides(ids, window, context):
+    """Start, end, first and last piece to keep of each window, by hand: in steps of what is neither context."""
+    done = 0
+    while done < len(ids):
+        start = max(done - context, 0)
+        end = min(start + window, len(ids))
+        last = len(ids) if end == len(ids) else end - context
+        yield start, end, done, last
+        done = last
+
+
+@pytest.mark.parametrize("layers", [None, 1])
+@pytest.mark.parametrize("window, context", [(512, 128), (16, 5), (16, 0), (7, 3)])
+def test_bidirectional_windows_have_context_on_both_sides(make_model, window, context, layers):
+    options = {"attention": "bidirectional", "bidirectional_layers": layers}
+    model = make_model(window=window, context=context, **options)
+    module, docs = bloom_shim(model).module, make_docs([40, 0, 3])
+    n_layers = module.config.n_layer if layers is None else layers
+    output, backprop = model.begin_update(docs)
+    module.zero_grad(set_to_none=True)
+    data = [d for d in output.doc_data if d.model_output]
+    factors = [numpy.random.default_rng(1).normal(size=states(d).shape).astype("f") for d in data]
+    backprop(output.unsplit_by_doc([[factor[None]] for factor in factors]))
+    found = gradients(module)
+    module.zero_grad(set_to_none=True)
+    for doc_data, predicted, factor in zip(
+        data, [d for d in model.predict(docs).doc_data if d.model_output], factors, strict=True
+    ):
+        ids = doc_data.wordpieces.input_ids[0]
+        rows = [
+            both_sides(module, ids[start:end], n_layers)[keep - start : last - start]
+            for start, end, keep, last in slow_windows_of_both_sides(ids, window, context)
+        ]
+        expected = torch.cat(rows)
+        (expected * torch.from_numpy(factor)).sum().backward()
+        numpy.testing.assert_allclose(states(doc_data), expected.detach(), atol=1e-5)
+        numpy.testing.assert_allclose(states(predicted), expected.detach(), atol=1e-5)
+        assert numpy.abs(states(predicted) - plain(module, ids)).max() > 1e-2
+    for name, gradient in gradients(module).items():
+        torch.testing.assert_close(
+            found[name],
+            gradient,
+            atol=1e-5 * max(gradient.abs().max().item(), 1.0),
+            rtol=1e-4,
+            msg=name,
+        )
+
+
+def test_windows_of_both_sides_need_more_room(checkpoint):
+    create_transformer_model(checkpoint, window=8, context=4)
+    with pytest.raises(ConfigError, match="context < window / 2"):
+        create_transformer_model(checkpoint, window=8, context=4, attention="bidirectional")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"attention": "both"}, "one of causal, bidirectional, got 'both'"),
+        ({"bidirectional_layers": 1}, "got 1 with attention = 'causal'"),
+        ({"attention": "bidirectional", "bidirectional_layers": 0}, "1 or more"),
+        ({"attention": "bidirectional", "bidirectional_layers": 99}, "at most 2"),
+    ],
+)
+def test_settings_of_attention(checkpoint, options, message):
+    with pytest.raises(ConfigError, match=message):
+        create_transformer_model(checkpoint, **options).initialize()
+
+
 def gradients(module):
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
