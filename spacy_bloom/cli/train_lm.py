@@ -23,6 +23,7 @@ from ..pretrained import BloomForCausalLM, BloomTokenizerFast
 from ..training.lm import LMTrainer
 from ..training.lm_data import EncodedFile, TextFile, encode_file, read_text_file
 from ..training.lm_state import Progress, read_progress, state_path
+from ..training.masking import Masking
 from ..training.tokenizer_training import train_tokenizer
 from .lm_config import LMConfig, read_config
 from .lm_display import LMDisplay
@@ -43,6 +44,9 @@ def train_lm_cli(
     Train a BLOOM causal language model on text files: UTF-8, one sentence or
     paragraph per line, one file per language. With paths.init_checkpoint in
     the config, an existing checkpoint is fine-tuned on the text.
+
+    With training.objective "mntp" a causal checkpoint learns to use what
+    follows a piece too, for transformers with attention = "bidirectional".
 
     All settings of the config can be overridden as options, for instance
     --paths.text DIR --training.max_steps 100. The output directory gets the
@@ -203,27 +207,45 @@ def _make_trainer(
     """RETURNS (LMTrainer): Ready to train, the state to resume taken up."""
     files = [encode_file(text, tokenizer, config.data) for text in texts]
     run = {"model": model.config.to_dict(), **_fingerprint(config, files)}
+    masking = _make_masking(config, tokenizer)
     if progress is not None:
         _check_same_run(run, progress.run)
-    trainer = LMTrainer(model, files, config.training, config.data, output, run=run)
+    trainer = LMTrainer(model, files, config.training, config.data, output, masking=masking, run=run)
     if progress is not None:
         trainer.resume()
         msg.good(f"Resumed after step {progress.step:,}, minute {progress.minutes:.1f}")
     return trainer
 
 
+def _make_masking(config: LMConfig, tokenizer: BloomTokenizerFast) -> Masking | None:
+    if config.training.objective == "causal":
+        return None
+    if tokenizer.unk_token_id is None:
+        raise InputError(
+            'training.objective = "mntp" masks pieces with the unknown token, and the tokenizer has none.'
+        )
+    return Masking(tokenizer.unk_token_id, config.training.mask_rate)
+
+
 def _fingerprint(config: LMConfig, files: Sequence[EncodedFile]) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): What must not change between a run and its resumption, in JSON."""
     n_pieces = {file.name: len(file.pieces) for file in files}
-    return {"data": asdict(config.data), "seed": config.training.seed, "pieces": n_pieces}
+    training = config.training
+    objective = {"objective": training.objective} if training.objective != "causal" else {}
+    return {"data": asdict(config.data), "seed": training.seed, "pieces": n_pieces, **objective}
 
 
 def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
-    for name in ("data", "seed", "pieces"):
-        if now[name] != saved.get(name):
-            what = {"data": "[data]", "seed": "training.seed", "pieces": "The text"}[name]
+    named = {
+        "data": "[data]",
+        "seed": "training.seed",
+        "pieces": "The text",
+        "objective": "training.objective",
+    }
+    for name, what in named.items():
+        if now.get(name) != saved.get(name):
             raise CheckpointError(
-                f"{what} is not what it was when the run was started: {saved.get(name)}, now {now[name]}. "
+                f"{what} is not what it was when the run was started: {saved.get(name)}, now {now.get(name)}. "
                 "Set it back, or start a new run in another directory."
             )
 

@@ -1,4 +1,4 @@
-"""The training loop of a causal language model: exact to resume, within a budget of steps or minutes."""
+"""The training loop of a language model: exact to resume, within a budget of steps or minutes."""
 
 import json
 import math
@@ -12,13 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import IGNORED_LABEL, BloomForCausalLM
 from ..bloom.losses import lm_loss, piece_nll
 from ..errors import ConfigError, InputError
 from .lm_data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
 from .lm_state import Progress, load_state, save_state, state_path
+from .masking import Masking
 
 SAVE_DTYPES = ("float32", "float16", "bfloat16")
+OBJECTIVES = ("causal", "mntp")
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,10 @@ class TrainingConfig:
     eval_steps (int), eval_minutes (float): How often the held-back lines are evaluated.
     save_steps (int), save_minutes (float): How often the state is saved.
     save_dtype (str): "float32", "float16" or "bfloat16", for the checkpoints; the state is always exact.
-    seed (int): Of tokenizer, first weights, order of the data and dropout.
+    seed (int): Of tokenizer, first weights, order of the data, masks and dropout.
+    objective (str): "causal", or "mntp": masked next-piece prediction with attention to both sides, which prepares a
+        checkpoint for bidirectional attention. See `Masking`.
+    mask_rate (float): Part of the pieces that "mntp" masks.
     RAISES (ConfigError): A value is out of range.
     """
 
@@ -58,6 +63,8 @@ class TrainingConfig:
     save_minutes: float = 5.0
     save_dtype: str = "float32"
     seed: int = 0
+    objective: str = "causal"
+    mask_rate: float = 0.2
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -71,6 +78,8 @@ class TrainingConfig:
             raise ConfigError("In [training], learning_rate_floor must be <= 1, beta1 and beta2 < 1.")
         if self.save_dtype not in SAVE_DTYPES:
             raise ConfigError(f"training.save_dtype is {self.save_dtype!r}; expected one of {SAVE_DTYPES}.")
+        if self.objective not in OBJECTIVES:
+            raise ConfigError(f"training.objective is {self.objective!r}; expected one of {OBJECTIVES}.")
 
 
 @dataclass(frozen=True)
@@ -116,15 +125,18 @@ class LMTrainer:
         data: DataConfig,
         output: Path,
         *,
+        masking: Masking | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> None:
         """model (BloomForCausalLM): Trained in place.
         files (Sequence[EncodedFile]): What to learn from and to evaluate on.
         config (TrainingConfig), data (DataConfig): Sections of the config.
         output (Path): Directory of state and history.
+        masking (Masking | None): What is masked, to predict it from both sides; None for a causal model.
         run (Mapping[str, Any] | None): Kept in the state as `progress.run`.
         """
         self.model, self.files, self.config, self.data = model, files, config, data
+        self.masking = masking
         self.batches = Batches(files, data, seed=config.seed)
         self.optimizer = make_optimizer(model, config)
         self.state_path, self.history_path = state_path(output), output / "history.jsonl"
@@ -179,11 +191,16 @@ class LMTrainer:
 
     def _step(self) -> float:
         """RETURNS (float): Mean loss over the pieces of the step, in nats."""
-        torch.manual_seed(self.config.seed + self.progress.step)  # for dropout
+        torch.manual_seed(self.config.seed + self.progress.step)  # for dropout and masks
         self.model.train()
         batches = [self._next_batch() for _ in range(self.config.accumulate_gradient)]
         n_pieces = sum(len(batch.labels) for batch in batches)
-        loss = sum(self._backward(batch, len(batch.labels) / n_pieces) for batch in batches)
+        if self.masking is not None:
+            batches = [self.masking.draw(batch) for batch in batches]
+        predicted = [int((batch.labels != IGNORED_LABEL).sum()) for batch in batches]
+        loss = sum(
+            self._backward(batch, n / sum(predicted)) for batch, n in zip(batches, predicted, strict=True)
+        )
         if not math.isfinite(loss):
             raise InputError(
                 f"The loss of step {self.progress.step + 1} is {loss}. Lower training.learning_rate or raise "
@@ -208,7 +225,10 @@ class LMTrainer:
 
     def _backward(self, batch: Batch, share: float) -> float:
         """RETURNS (float): The batch's part of the step's loss."""
-        return add_gradients(self.model, *_on_device(self.model, batch), batch.lengths, share)
+        layers = 0 if self.masking is None else self.model.config.n_layer
+        return add_gradients(
+            self.model, *_on_device(self.model, batch), batch.lengths, share, bidirectional_layers=layers
+        )
 
     def _must_evaluate(self) -> bool:
         return self._is_due(self.config.eval_steps, self.config.eval_minutes, self.progress.eval_minutes)
@@ -219,7 +239,7 @@ class LMTrainer:
 
     def _evaluate(self, started: float) -> Evaluation | None:
         """RETURNS (Evaluation | None): None if no lines are held back."""
-        result = evaluate(self.model, self.files, self.data)
+        result = evaluate(self.model, self.files, self.data, self.masking)
         progress = self.progress
         progress.minutes = progress.eval_minutes = (time.monotonic() - started) / 60
         if result is None:
@@ -262,7 +282,13 @@ def _step_of(row: str) -> float:
 
 
 def add_gradients(
-    model: BloomForCausalLM, input_ids: Tensor, labels: Tensor, lengths: Sequence[int], share: float = 1.0
+    model: BloomForCausalLM,
+    input_ids: Tensor,
+    labels: Tensor,
+    lengths: Sequence[int],
+    share: float = 1.0,
+    *,
+    bidirectional_layers: int = 0,
 ) -> float:
     """Add the gradients of a packed batch's mean loss to those of the weights.
 
@@ -273,14 +299,21 @@ def add_gradients(
         Each of shape (pieces,).
     lengths (Sequence[int]): Pieces of each sequence.
     share (float): Factor of loss and gradients.
+    bidirectional_layers (int): See `BloomModel.encode_packed`.
     RETURNS (float): The loss in nats, times the share.
     """
     weight, embeds = model.transformer.word_embeddings.weight, None
     if weight is model.lm_head.weight and weight.requires_grad:
         embeds = nn.functional.embedding(input_ids, weight.detach()).requires_grad_()
     hidden = model.transformer.encode_packed(
-        input_ids if embeds is None else None, lengths, inputs_embeds=embeds
+        input_ids if embeds is None else None,
+        lengths,
+        inputs_embeds=embeds,
+        bidirectional_layers=bidirectional_layers,
     )
+    kept = labels != IGNORED_LABEL  # the logits of others are not computed
+    if not kept.all():
+        hidden, labels = hidden[kept], labels[kept]
     loss = lm_loss(hidden, model.lm_head.weight, labels) * share
     loss.backward()
     if embeds is not None:
@@ -312,30 +345,46 @@ def learning_rate(step: int, fraction: float, config: TrainingConfig) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: BloomForCausalLM, files: Sequence[EncodedFile], data: DataConfig) -> Evaluation | None:
+def evaluate(
+    model: BloomForCausalLM, files: Sequence[EncodedFile], data: DataConfig, masking: Masking | None = None
+) -> Evaluation | None:
     """Bits per byte of the held-back lines, by which models with different tokenizers can be compared.
 
     It is minus log2 of the probability of each line's pieces (not of the `</s>` after them), given `</s>`
-    before them and nothing else, divided by the UTF-8 bytes of the lines.
+    before them and nothing else, divided by the UTF-8 bytes of the lines. With a masking, it is that of each piece
+    given all of its line but the pieces that are masked with it.
 
     model (BloomForCausalLM): Left in evaluation mode.
     files (Sequence[EncodedFile]): Those without held-back lines are passed over.
     data (DataConfig): Size of a batch.
+    masking (Masking | None): None for a causal model.
     RETURNS (Evaluation | None): None if no lines are held back.
     """
     model.eval()
     files = [file for file in files if file.held_back]
-    bits = {file.name: sum(_bits(model, batch) for batch in held_back_batches(file, data)) for file in files}
+    bits = {
+        file.name: sum(_bits(model, batch, masking) for batch in held_back_batches(file, data))
+        for file in files
+    }
     n_bytes = sum(file.held_back_bytes for file in files)
     if not files:
         return None
     return Evaluation(sum(bits.values()) / n_bytes, {f.name: bits[f.name] / f.held_back_bytes for f in files})
 
 
-def _bits(model: BloomForCausalLM, batch: Batch) -> float:
+def _bits(model: BloomForCausalLM, batch: Batch, masking: Masking | None) -> float:
+    if masking is not None:
+        return sum(_bits_of(model, turn, model.config.n_layer) for turn in masking.turns(batch))
+    return _bits_of(model, batch, 0)
+
+
+def _bits_of(model: BloomForCausalLM, batch: Batch, bidirectional_layers: int) -> float:
     input_ids, labels = _on_device(model, batch)
-    hidden = model.transformer.encode_packed(input_ids, batch.lengths)
-    return piece_nll(hidden, model.lm_head.weight, labels).double().sum().item() / math.log(2)
+    hidden = model.transformer.encode_packed(
+        input_ids, batch.lengths, bidirectional_layers=bidirectional_layers
+    )
+    kept = labels != IGNORED_LABEL  # the logits of others are not computed
+    return piece_nll(hidden[kept], model.lm_head.weight, labels[kept]).double().sum().item() / math.log(2)
 
 
 def _on_device(model: BloomForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:

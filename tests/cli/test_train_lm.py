@@ -103,6 +103,23 @@ def test_fine_tuning_keeps_the_tokenizer_and_shows_what_it_changes(text, tmp_pat
     assert bpb[0] == pytest.approx(bpb[1], rel=1e-4)
 
 
+def test_adapting_a_checkpoint_to_both_sides(text, tmp_path):
+    assert run(tmp_path / "first", text).exit_code == 0
+    first = tmp_path / "first" / "model-last"
+    options = {"paths.init_checkpoint": first, "training.objective": "mntp", "training.max_steps": 30}
+    options |= {"training.learning_rate": 0.01, "training.warmup_steps": 0}
+    result = run(tmp_path / "second", text, **options)
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(row) for row in (tmp_path / "second" / "history.jsonl").read_text().splitlines()]
+    assert rows[-1]["bpb"] < 0.95 * rows[0]["bpb"]
+    before, after = (BloomForCausalLM.from_pretrained(p) for p in (first, tmp_path / "second" / "model-last"))
+    assert before.config == after.config  # nothing in the files says how they were trained
+    result = run(tmp_path / "second", text, "--resume", **{**options, "training.objective": "causal"})
+    assert result.exit_code == 1 and "training.objective is not what it was" in words(result)
+    result = run(tmp_path / "third", text, **{"training.objective": "mlm"})
+    assert result.exit_code == 1 and "expected one of ('causal', 'mntp')" in words(result)
+
+
 def test_interrupted_training_says_how_to_resume_and_ends_in_the_same_bits(text, tmp_path, monkeypatch):
     assert run(tmp_path / "whole", text).exit_code == 0
     step = LMTrainer._step
