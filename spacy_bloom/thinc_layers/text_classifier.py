@@ -1,16 +1,21 @@
 """A linear classifier over one vector for each Doc."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import List, Optional
 
 from spacy import registry
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import ModelOutput, TransformerData
-from thinc.api import Dropout, Linear, Model, chain, glorot_uniform_init
+from thinc.api import Dropout, Linear, Model, chain, uniform_init
 from thinc.types import Floats2d, Ragged
 from thinc.util import get_width
 
 from ..errors import ConfigError, ListenerError
+
+# Of standard deviation 0.02, as BLOOM draws all matrices: hidden states are long vectors, and with thinc's usual
+# weights a new classifier would be sure of itself, and wrong.
+draw_weights = partial(uniform_init, lo=-0.02 * 3**0.5, hi=0.02 * 3**0.5)
 
 
 @registry.architectures("spacy-bloom.TextClassifier.v1")
@@ -35,7 +40,7 @@ def create_text_classifier(
         )
     output, arrays = tok2vec.layers
     pooled = pool_pieces(arrays.layers[0], arrays.attrs["grad_factor"])
-    output_layer = Linear(nO) if bias else linear_without_bias(nO)
+    output_layer = Linear(nO, init_W=draw_weights) if bias else linear_without_bias(nO)
     model: Model[List[Doc], Floats2d] = chain(output, pooled, Dropout(), output_layer)
     model.set_ref("output_layer", output_layer)
     return model
@@ -99,7 +104,7 @@ def _linear_init(model: Model, X: Optional[Floats2d] = None, Y: Optional[Floats2
     for dim, sample in (("nI", X), ("nO", Y)):
         if sample is not None:
             model.set_dim(dim, get_width(sample))
-    model.set_param("W", glorot_uniform_init(model.ops, (model.get_dim("nO"), model.get_dim("nI"))))
+    model.set_param("W", draw_weights(model.ops, (model.get_dim("nO"), model.get_dim("nI"))))
 
 
 def _linear_forward(model: Model, X: Floats2d, is_train: bool) -> tuple[Floats2d, Callable]:
