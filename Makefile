@@ -1,4 +1,5 @@
-# make demo   entities in many languages with the bundled model (TEXT="..." for your own sentence)
+# make demo   what the components do, in many languages, with the bundled models
+#             (TEXT="..." for your own text, QUESTION="..." to ask about it)
 # make test   install and run the tests
 # make lint   ruff and mypy
 # make bench  speed, memory, saving and loading (long; benchmarks/ner.py has the entities)
@@ -6,12 +7,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export TEXT
+export TEXT QUESTION
 
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
-	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin TEXT)),-- "$$TEXT")
+	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin QUESTION)),--question "$$QUESTION") \
+		$(if $(filter command line,$(origin TEXT)),-- "$$TEXT")
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest
