@@ -35,7 +35,9 @@ def with_ids(value: Any, change: Callable[[int], int], *, fields: Collection[str
         elif name == RECORDS and isinstance(item, Mapping):
             result[name] = {_changed_key(key, change): record for key, record in item.items()}
         elif name == BIASES and isinstance(item, list):
-            result[name] = [_changed(pair[:1], change) + pair[1:] for pair in item if isinstance(pair, list)]
+            result[name] = [
+                _changed(pair[:1], change) + pair[1:] if isinstance(pair, list) else pair for pair in item
+            ]
         else:
             result[name] = with_ids(item, change, fields=fields)
     return result

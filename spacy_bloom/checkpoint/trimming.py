@@ -14,6 +14,7 @@ from ..errors import CheckpointError, InputError
 from ..tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from ..tokenizer import TOKENIZER_FILE, BloomTokenizerFast
 from .convert import Plan, convert_checkpoint, plan_conversion
+from .files import CONFIG_FILE
 from .names import EMBEDDING, PREFIX, TIED_HEAD
 from .piece_ids import named_ids, with_ids
 from .trimming_proof import (
@@ -83,11 +84,14 @@ def plan_trimming(
     tokenizer = BloomTokenizerFast.from_directory(source)
     vocabulary = Vocabulary(source / TOKENIZER_FILE, tokenizer)
     _check_rows(plan.config, vocabulary)
-    counts, others, n_texts = _count(tokenizer, texts)
-    used = {*np.flatnonzero(counts >= min_count).tolist(), *others, *_all_pieces(tokenizer, keep)}
+    counts, n_texts = _count(tokenizer, texts)
+    if not n_texts:
+        raise InputError("Got no texts. Expected those whose pieces are to be kept.")
+    used = set(np.flatnonzero(counts >= min_count).tolist())
+    used.update(np.flatnonzero(_count(tokenizer, keep)[0]).tolist())
     config = plan.config.to_dict()
     naming = {name: read_json(source / name) for name in NAMING_FILES if (source / name).is_file()}
-    for name, content in {"config.json": config, **naming}.items():
+    for name, content in {CONFIG_FILE: config, **naming}.items():
         ids = named_ids(content)
         vocabulary.check(ids, str(source / name))
         used.update(ids)
@@ -149,33 +153,17 @@ def trim_checkpoint(
     return encodings, outputs[0]
 
 
-def _count(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> tuple[Ids, set[int], int]:
-    """RETURNS (tuple[ndarray, set[int], int]): How often each piece occurs, shape (ids,); pieces of texts that are
-    not read as data; number of texts.
+def _count(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> tuple[Ids, int]:
+    """RETURNS (tuple[ndarray, int]): How often each piece occurs, in the way of reading in which it occurs more
+    often, shape (ids,); number of texts.
     """
-    counts = np.zeros(max(tokenizer.get_vocab().values()) + 1, dtype=np.int64)
-    others: set[int] = set()
+    counts = np.zeros((2, max(tokenizer.get_vocab().values()) + 1), dtype=np.int64)
     n_texts = 0
     for as_data, batch in read_batches(tokenizer, texts):
-        rows = encode(tokenizer, batch, as_data)
-        if as_data:
-            n_texts += len(batch)
-            counts += np.bincount(np.concatenate(rows), minlength=len(counts))
-        else:
-            others.update(*(row.tolist() for row in rows))
-    if not n_texts:
-        raise InputError("Got no texts. Expected those whose pieces are to be kept.")
-    return counts, others, n_texts
-
-
-def _all_pieces(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> set[int]:
-    """RETURNS (set[int]): All pieces of the texts."""
-    return {
-        piece
-        for as_data, batch in read_batches(tokenizer, texts)
-        for row in encode(tokenizer, batch, as_data)
-        for piece in row.tolist()
-    }
+        pieces = np.concatenate(encode(tokenizer, batch, as_data))
+        counts[int(as_data)] += np.bincount(pieces, minlength=counts.shape[1])
+        n_texts += len(batch) if as_data else 0
+    return counts.max(axis=0), n_texts
 
 
 def _check_rows(config: BloomConfig, vocabulary: Vocabulary) -> None:

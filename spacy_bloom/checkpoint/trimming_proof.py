@@ -63,15 +63,18 @@ class OutputProof:
 def read_batches(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> Iterator[tuple[bool, list[str]]]:
     """YIELDS (tuple[bool, list[str]]): True and some of the texts, to be read as data; then False and those of
         them in which a control token stands, which Hugging Face's tokenizer reads in another way.
-    RAISES (InputError): The texts cannot be gone over again.
+    RAISES (InputError): These are no texts, or they cannot be gone over again.
     """
-    if iter(texts) is texts:
-        raise InputError("Expected texts that can be gone over several times, got an iterator. Pass a list.")
+    if isinstance(texts, str) or iter(texts) is texts:
+        got = "str" if isinstance(texts, str) else "an iterator"
+        raise InputError(f"Expected texts that can be gone over several times, got {got}. Pass a list.")
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
     control = [token.content for token in added if token.special]
     batch: list[str] = []
     n_characters = 0
     for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"Expected text (str), got {type(text).__name__}: {str(text)[:40]!r}.")
         batch.append(text)
         n_characters += len(text)
         if n_characters >= CHARACTERS_AT_ONCE:
