@@ -2,8 +2,9 @@
 
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,7 +17,14 @@ from .load import READABLE, check_tied_head, first_blocks, match_decoder, one_dt
 from .names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
 from .sizes import format_size, parse_size
 from .sources import SMALL_FILES
-from .writing import MAX_SHARD_SIZE, describe, remove_old_weights, taking_names, write_shards
+from .writing import (
+    MAX_SHARD_SIZE,
+    describe,
+    partial_path,
+    remove_old_weights,
+    taking_names,
+    write_shards,
+)
 
 # The config is written anew; what the tokenizer and generation need is copied as it is.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
@@ -33,6 +41,9 @@ class Plan:
     dtype (torch.dtype): Of the result.
     sizes (Mapping[str, int]): Bytes of each weight in the result, under the names that the source has.
     n_bytes (int): Of the same weights in the source.
+    rows (Mapping[str, Tensor]): Of weights that are not kept whole, the rows to keep in their new order. Each of
+        shape (kept,).
+    contents (Mapping[str, str]): Small files that are written anew instead of copied.
     """
 
     source: Path
@@ -40,6 +51,8 @@ class Plan:
     dtype: torch.dtype
     sizes: Mapping[str, int]
     n_bytes: int
+    rows: Mapping[str, Tensor] = field(default_factory=dict)
+    contents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def new_n_bytes(self) -> int:
@@ -86,6 +99,7 @@ def convert_checkpoint(
     max_shard_size: int | str = MAX_SHARD_SIZE,
     force: bool = False,
     progress: Callable[[int], object] = lambda n_bytes: None,
+    check: Callable[[Mapping[str, Path]], object] = lambda written: None,
 ) -> list[Path]:
     """Write the result of a plan. The memory it takes is that of the largest shard.
 
@@ -98,33 +112,58 @@ def convert_checkpoint(
     max_shard_size (int | str): Bytes, or text such as "2GB". A weight larger than this has a shard of its own.
     force (bool): Replace a checkpoint that is in the output; other files stay.
     progress (Callable): Called with the bytes of each weight when it is converted.
+    check (Callable): Called when all files are written and none has its name, with their paths by name: if it
+        raises, the output stays as it was.
     RETURNS (list[Path]): The files of the result.
     RAISES (InputError): The output is not empty, or the disk has too little room.
     """
     max_bytes = parse_size(max_shard_size)
-    _check_output(output, plan.new_n_bytes, force)
-    output.mkdir(parents=True, exist_ok=True)
+    check_output(output, plan.new_n_bytes, force)
 
     def read(names: Sequence[str]) -> dict[str, Tensor]:
         # Opened for each shard: when the map is closed, the pages that were read are free again.
         files = WeightFiles(plan.source, wanted=set(names).__contains__)
         weights = {}
         for name in names:
-            weights[name] = _converted(name, files[name], plan.dtype)
+            weights[name] = _converted(name, files[name], plan.dtype, plan.rows.get(name))
             progress(plan.sizes[name])
         return weights
 
-    with taking_names(output) as take_config:
+    with _directory(output), taking_names(output) as take_config:
         take_config(CONFIG_FILE).write_text(plan.config.to_json_string(), encoding="utf8")
         with taking_names(output, goes_first=CONFIG_FILE) as take:
             weights = write_shards(plan.sizes, read, take, max_bytes)
-            copied = [name for name in COPIED if (plan.source / name).is_file()]
-            for name in copied:
-                shutil.copyfile(plan.source / name, take(name))
+            small = _write_small_files(plan, take)
+            check({name: partial_path(output, name) for name in (CONFIG_FILE, *small, *weights)})
         remove_old_weights(output, weights)
-        for name in set(COPIED) - set(copied):
+        for name in set(COPIED) - set(small):
             (output / name).unlink(missing_ok=True)  # of the checkpoint that was here
-    return [output / name for name in (CONFIG_FILE, *copied, *weights)]
+    return [output / name for name in (CONFIG_FILE, *small, *weights)]
+
+
+@contextmanager
+def _directory(path: Path) -> Iterator[None]:
+    """Make a directory, which goes again if nothing could be written to it."""
+    is_new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # others may have put something there meanwhile
+                path.rmdir()
+        raise
+
+
+def _write_small_files(plan: Plan, take: Callable[[str], Path]) -> list[str]:
+    """RETURNS (list[str]): Names of the files."""
+    written = [name for name in COPIED if (plan.source / name).is_file()]
+    for name in written:
+        if name in plan.contents:
+            take(name).write_text(plan.contents[name], encoding="utf8")
+        else:
+            shutil.copyfile(plan.source / name, take(name))
+    return written
 
 
 def _check_readable(dtypes: Mapping[str, str]) -> None:
@@ -137,7 +176,11 @@ def _check_readable(dtypes: Mapping[str, str]) -> None:
         )
 
 
-def _check_output(output: Path, n_bytes: int, force: bool) -> None:
+def check_output(output: Path, n_bytes: int, force: bool) -> None:
+    """output (Path): Directory that a checkpoint of so many bytes is to be written to.
+    force (bool): Whether what is there may be replaced.
+    RAISES (InputError): The output is not empty, or the disk has too little room.
+    """
     if output.exists() and not output.is_dir():
         raise InputError(f"Expected {output} to be a directory or a new name, got a file.")
     if not force and output.is_dir() and not all(PARTIAL.fullmatch(file.name) for file in output.iterdir()):
@@ -152,8 +195,10 @@ def _check_output(output: Path, n_bytes: int, force: bool) -> None:
         )
 
 
-def _converted(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
-    """RETURNS (Tensor): A copy in memory of its own."""
+def _converted(name: str, value: Tensor, dtype: torch.dtype, rows: Tensor | None) -> Tensor:
+    """RETURNS (Tensor): A copy in memory of its own, of some rows or of all."""
+    if rows is not None:
+        value = value[rows]
     if value.numel() and torch.finfo(dtype).max < torch.finfo(value.dtype).max:
         largest = max(abs(end.item()) for end in value.aminmax())  # what is infinite or NaN stays as it is
         if torch.finfo(dtype).max < largest < float("inf"):
@@ -161,4 +206,4 @@ def _converted(name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
                 f"The weight {name} holds {largest:.3g}, too large for {str(dtype).removeprefix('torch.')}. "
                 "Convert to bfloat16 or float32."
             )
-    return value.to(dtype=dtype, copy=True, memory_format=torch.contiguous_format)
+    return value.to(dtype=dtype, copy=rows is None, memory_format=torch.contiguous_format)

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,15 +51,22 @@ class WeightFiles:
     path (Path): Directory with `model.safetensors`, `pytorch_model.bin`, or shards of one and an index.
     wanted (Callable | None): Whether a weight is wanted, given its name; None wants all. Others are as if they
         were not there, and shards that hold nothing else are not opened.
+    files (Sequence[Path] | None): The files to open; None finds them by their names.
     RAISES (CheckpointError): No weights, a damaged file, or an index that names a file outside the directory.
     """
 
-    def __init__(self, path: Path, *, wanted: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wanted: Callable[[str], bool] | None = None,
+        files: Sequence[Path] | None = None,
+    ) -> None:
         self.path = path
         self.weights: dict[str, Weight] = {}
         self._bins: dict[Path, dict[str, Tensor]] = {}
         self._opened: dict[Path, Any] = {}  # one map for all weights of a file
-        for file in weight_files(path, wanted=wanted):
+        for file in weight_files(path, wanted=wanted) if files is None else files:
             found = self._open_bin(file) if file.suffix == ".bin" else self._open_safetensors(file)
             found = {name: weight for name, weight in found.items() if wanted is None or wanted(name)}
             again = sorted(set(found) & set(self.weights))

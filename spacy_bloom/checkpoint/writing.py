@@ -98,7 +98,7 @@ def taking_names(path: Path, *, goes_first: str | None = None) -> Iterator[Calla
     modes: list[int] = []
 
     def take(name: str) -> Path:
-        partial = path / f".{name}.partial"
+        partial = partial_path(path, name)
         partial.touch()
         modes.append(partial.stat().st_mode)
         taken.append((partial, path / name))
@@ -116,6 +116,11 @@ def taking_names(path: Path, *, goes_first: str | None = None) -> Iterator[Calla
     finally:
         for partial, _ in taken:
             partial.unlink(missing_ok=True)
+
+
+def partial_path(path: Path, name: str) -> Path:
+    """RETURNS (Path): Where a file is while it has not taken its name."""
+    return path / f".{name}.partial"
 
 
 def remove_old_weights(path: Path, written: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from .convert import convert_cli
 from .demo import demo_cli
 from .info import info_cli
 from .train_lm import train_lm_cli
+from .trim_vocab import trim_vocab_cli
 
 bloom_cli = typer.Typer(
     name="bloom",
@@ -21,5 +22,6 @@ bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(train_lm_cli)
 bloom_cli.command("demo")(demo_cli)
 bloom_cli.command("convert")(convert_cli)
 bloom_cli.command("info")(info_cli)
+bloom_cli.command("trim-vocab")(trim_vocab_cli)
 
 app.add_typer(bloom_cli)

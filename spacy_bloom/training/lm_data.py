@@ -92,11 +92,12 @@ class Batch:
     lengths: list[int]
 
 
-def read_lines(path: Path) -> list[str]:
-    """RETURNS (list[str]): The lines of a file that are not blank, without their ends.
+def stream_lines(path: Path) -> Iterator[str]:
+    """path (Path): A UTF-8 file with one sentence or paragraph on each line.
+    YIELDS (str): The lines that are not blank, without their ends; one is in memory at a time.
     RAISES (InputError): The file is not UTF-8, or has no text.
     """
-    lines = []
+    empty = True
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             try:
@@ -107,10 +108,15 @@ def read_lines(path: Path) -> list[str]:
             if number == 1:
                 line = line.removeprefix("\ufeff")
             if line.strip():
-                lines.append(line)
-    if not lines:
+                empty = False
+                yield line
+    if empty:
         raise InputError(f"{path} has no text. Remove it, or put one sentence or paragraph on each line.")
-    return lines
+
+
+def read_lines(path: Path) -> list[str]:
+    """RETURNS (list[str]): `stream_lines` of a file. RAISES (InputError): As there."""
+    return list(stream_lines(path))
 
 
 def read_text_file(path: Path, name: str, config: DataConfig) -> TextFile:

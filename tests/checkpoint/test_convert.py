@@ -211,7 +211,7 @@ def test_numbers_too_large(tmp_path, randomize):
     model.save_pretrained(tmp_path / "source")
     with pytest.raises(CheckpointError, match=r"ln_f.bias holds 7e\+04, too large for float16"):
         run(tmp_path / "source", tmp_path / "new", dtype=torch.float16)
-    assert list((tmp_path / "new").iterdir()) == []
+    assert not (tmp_path / "new").exists()
     run(tmp_path / "source", tmp_path / "new", dtype=torch.bfloat16)
     with torch.no_grad():
         model.ln_f.bias[3] = float("inf")  # which every dtype can hold

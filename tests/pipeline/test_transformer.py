@@ -469,3 +469,24 @@ def test_docs_from_elsewhere(make_nlp):
     part = Span(doc, 1, 4).as_doc()
     assert [t.tag_ for t in nlp(part)] and part._.trf_data is None
     assert [t.tag_ for t in nlp(doc)] and doc._.trf_data is None
+
+
+def test_a_bidirectional_transformer_is_saved_and_its_language_model_stays_causal(checkpoint, tmp_path):
+    nlp = spacy.blank("xx")
+    settings = {"name": str(checkpoint), "attention": "bidirectional"}
+    nlp.add_pipe("bloom_transformer", config={"model": settings})
+    nlp.add_pipe("bloom_surprisal", config={"upstream": "bloom_transformer"})
+    plain = spacy.blank("xx")
+    plain.add_pipe("bloom_transformer", config={"model": {"name": str(checkpoint)}})
+    plain.add_pipe("bloom_surprisal", config={"model": {"name": str(checkpoint)}})
+    text = "The river was high, and the bridge was closed."
+    doc, causal = nlp(text), plain(text)
+    bits, expected = ([token._.surprisal for token in d[1:]] for d in (doc, causal))
+    assert bits == pytest.approx(expected, rel=1e-5)
+    vectors = doc._.trf_data.model_output.last_hidden_state
+    assert abs(vectors - causal._.trf_data.model_output.last_hidden_state).max() > 1e-2
+    nlp.to_disk(tmp_path / "nlp")
+    for again in (spacy.load(tmp_path / "nlp"), pickle.loads(pickle.dumps(nlp))):
+        numpy.testing.assert_allclose(
+            again(text)._.trf_data.model_output.last_hidden_state, vectors, atol=1e-5
+        )

@@ -1,0 +1,138 @@
+"""`python -m spacy bloom trim-vocab`: a checkpoint with no other pieces than those that a corpus uses."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Optional
+
+from spacy.cli._util import Arg, Opt
+from tqdm import tqdm
+from wasabi import msg, table
+
+from ..checkpoint.convert import check_output
+from ..checkpoint.description import Description, describe_directory
+from ..checkpoint.sizes import format_size, parse_size
+from ..checkpoint.sources import find_checkpoint
+from ..checkpoint.trimming import CHECK_TEXTS, plan_trimming, trim_checkpoint
+from ..checkpoint.trimming_proof import EncodingProof, OutputProof
+from ..checkpoint.writing import MAX_SHARD_SIZE
+from ..errors import BloomError
+from ..pretrained import to_dtype
+from .texts import read_texts
+
+
+def trim_vocab_cli(
+    # fmt: off
+    checkpoint: str = Arg(..., help="Directory in the Hugging Face layout, Hub name or bundled name"),
+    corpus: Path = Arg(
+        ..., help='Texts: .txt (one on each line), .jsonl (with "text"), .spacy, or a folder of these'
+    ),
+    output_path: Path = Arg(..., help="Directory for the trimmed checkpoint"),
+    min_count: int = Opt(
+        1,
+        "--min-count",
+        "-m",
+        min=1,
+        help="Keep pieces that occur at least so often; with more than 1 some texts get other pieces",
+    ),
+    keep: Optional[List[Path]] = Opt(
+        None, "--keep", "-k", help="Further texts, such as prompts and labels: all of their pieces are kept"
+    ),
+    check_texts: int = Opt(
+        CHECK_TEXTS, "--check-texts", "-c", min=0, help="Texts whose hidden states and logits are compared"
+    ),
+    seed: int = Opt(0, "--seed", "-S", min=0, help="Decides which texts these are"),
+    dtype: str = Opt("auto", "--dtype", "-d", help="float32, bfloat16 or float16; auto keeps the files' own"),
+    max_shard_size: str = Opt(
+        MAX_SHARD_SIZE, "--max-shard-size", "-s", help="Size of a file, as 500MB, 2GB or 2GiB"
+    ),
+    revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
+    force: bool = Opt(False, "--force", "-F", help="Replace the checkpoint in the output directory"),
+    # fmt: on
+) -> None:
+    """
+    Keep the pieces that a corpus uses, what they are merged from, all bytes
+    and all control tokens, with their rows of the embedding and of an LM head
+    that is not tied to it. All other weights stay as they are. Any text can
+    still be encoded; pieces that are gone are spelled by smaller ones.
+
+    Before the output appears it is proven that every text of the corpus is
+    encoded to the same pieces and decoded to the same text, and that hidden
+    states and logits are the same for some of the texts.
+    """
+    try:
+        max_bytes, to = parse_size(max_shard_size), to_dtype(dtype)
+        check_output(output_path, 0, force)  # again with the size, when the texts have been read
+        source = find_checkpoint(checkpoint, revision=revision)
+        before = describe_directory(checkpoint, source)
+        texts, further = Texts("Counting pieces", [corpus]), Texts("Further texts", keep or [])
+        trimming = plan_trimming(source, texts, keep=further, min_count=min_count, dtype=to)
+        texts.what = "Comparing encodings"
+        with tqdm(
+            total=trimming.plan.new_n_bytes, unit="B", unit_scale=True, disable=None, leave=False
+        ) as bar:
+            encodings, outputs = trim_checkpoint(
+                trimming, output_path, check_texts=check_texts, seed=seed,
+                max_shard_size=max_bytes, force=force, progress=bar.update,
+            )  # fmt: skip
+        after = describe_directory(str(output_path), output_path)
+    except BloomError as error:
+        msg.fail(str(error), exits=1)
+    show(before, after, encodings, outputs)
+    msg.good("Saved the trimmed checkpoint", output_path.resolve())
+
+
+@dataclass
+class Texts:
+    """Texts of files, read anew each time, with a bar that counts them (if there is a terminal).
+
+    what (str): Stands before the bar.
+    paths (Sequence[Path]): As for `read_texts`.
+    """
+
+    what: str
+    paths: Sequence[Path]
+
+    def __iter__(self) -> Iterator[str]:
+        texts = (text for path in self.paths for text in read_texts(path))
+        yield from tqdm(texts, desc=self.what, unit=" texts", disable=None, leave=False)
+
+
+def show(
+    before: Description, after: Description, encodings: EncodingProof, outputs: Optional[OutputProof]
+) -> None:
+    """Print what became smaller, and the proof."""
+    e = encodings
+    disk = (sum(before.files.values()), sum(after.files.values()))
+    rows = [
+        _row("Pieces", before.n_pieces or 0, after.n_pieces or 0),
+        _row("Rows of the embedding", before.vocab_size, after.vocab_size),
+        _row("Parameters", before.parameters, after.parameters),
+        ("On disk", *map(format_size, disk), _change(*disk)),
+        _row("Pieces of the corpus", e.n_pieces, e.new_n_pieces),
+        ("Bytes per piece", *(f"{e.n_bytes / max(n, 1):.3f}" for n in (e.n_pieces, e.new_n_pieces)), ""),
+    ]
+    print(table(rows, header=("", "BEFORE", "AFTER", "CHANGE"), divider=True, aligns=("l", "r", "r", "r")))
+    if e.n_changed:
+        msg.warn(
+            f"{e.n_changed:,} of {e.n_texts:,} texts have other pieces than before (--min-count); all are decoded "
+            "to the same text"
+        )
+    else:
+        msg.good(f"All {e.n_texts:,} texts have the same pieces and are decoded to the same text")
+    if outputs is None:
+        msg.warn("Hidden states and logits were not compared (--check-texts)")
+        return
+    logits = "no LM head" if outputs.logits is None else f"logits of the kept pieces {outputs.logits:.3g}"
+    msg.good(
+        f"Largest difference in {outputs.n_texts} texts ({outputs.n_pieces:,} pieces): "
+        f"hidden states {outputs.hidden_states:.3g}, {logits}"
+    )
+
+
+def _row(what: str, before: int, after: int) -> tuple[str, str, str, str]:
+    return what, f"{before:,}", f"{after:,}", _change(before, after)
+
+
+def _change(before: int, after: int) -> str:
+    return f"{(after - before) / max(before, 1):+.1%}"
