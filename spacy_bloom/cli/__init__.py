@@ -6,6 +6,7 @@ from spacy.cli._util import app
 from .convert import convert_cli
 from .demo import demo_cli
 from .info import info_cli
+from .init_config import TASK_LIST, init_config_cli
 from .train_lm import train_lm_cli
 
 bloom_cli = typer.Typer(
@@ -21,5 +22,6 @@ bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(train_lm_cli)
 bloom_cli.command("demo")(demo_cli)
 bloom_cli.command("convert")(convert_cli)
 bloom_cli.command("info")(info_cli)
+bloom_cli.command("init-config", epilog=TASK_LIST)(init_config_cli)
 
 app.add_typer(bloom_cli)
