@@ -1,6 +1,8 @@
 """The command shows texts and counts corpora as the checkpoint or the pipeline that it names cuts them."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 import spacy
@@ -11,6 +13,7 @@ import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.debug_pieces import find_bloom, find_cutter
 from spacy_bloom.errors import ConfigError, InputError
 
+DOCS = Path(__file__).parents[2] / "docs" / "tools.md"
 TEXT = "Ana lives in 北京."
 
 
@@ -133,6 +136,16 @@ def test_a_pipeline_without_bloom(tmp_path):
     (tmp_path / "blank" / "tokenizer").unlink()
     with pytest.raises(InputError, match="cannot be loaded"):
         find_cutter(str(tmp_path / "blank"))
+
+
+@pytest.mark.parametrize("command", ["debug-pieces", "init-config"])
+def test_commands_in_the_docs_have_these_options(command):
+    shown = CliRunner().invoke(app, ["bloom", command, "--help"]).output
+    lines = [
+        line for line in DOCS.read_text(encoding="utf8").splitlines() if f"spacy bloom {command}" in line
+    ]
+    options = re.findall(r"--[a-z-]+", " ".join(lines))
+    assert len(lines) == 3 and options and all(option in shown for option in options)
 
 
 def test_windows_are_checked():
