@@ -4,8 +4,10 @@ import typer
 from spacy.cli._util import app
 
 from .convert import convert_cli
+from .debug_pieces import debug_pieces_cli
 from .demo import demo_cli
 from .info import info_cli
+from .init_config import TASK_LIST, init_config_cli
 from .train_lm import train_lm_cli
 from .trim_vocab import trim_vocab_cli
 
@@ -23,5 +25,7 @@ bloom_cli.command("demo")(demo_cli)
 bloom_cli.command("convert")(convert_cli)
 bloom_cli.command("info")(info_cli)
 bloom_cli.command("trim-vocab")(trim_vocab_cli)
+bloom_cli.command("debug-pieces")(debug_pieces_cli)
+bloom_cli.command("init-config", epilog=TASK_LIST)(init_config_cli)
 
 app.add_typer(bloom_cli)

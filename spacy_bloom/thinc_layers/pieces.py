@@ -20,11 +20,14 @@ class DocPieces:
     ids (NDArray): Shape (pieces,).
     strings (list[str]): The pieces in their byte-level spelling.
     align (Ragged): The pieces of each token.
+    offsets (NDArray): Where each piece starts and ends in the Doc's text, in Unicode code points; a piece that holds
+        part of a character has that character's. Shape (pieces, 2).
     """
 
     ids: NDArray[numpy.int64]
     strings: list[str]
     align: Ragged
+    offsets: NDArray[numpy.int64]
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,8 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
     for doc, encoding in zip(docs, encodings, strict=True):
         offsets = numpy.array(encoding.offsets, dtype=numpy.int64).reshape(-1, 2)
         ids = numpy.array(encoding.ids, dtype=numpy.int64)
-        result.append(
-            DocPieces(ids, encoding.tokens, align(*token_offsets(doc), offsets[:, 0], offsets[:, 1]))
-        )
+        aligned = align(*token_offsets(doc), offsets[:, 0], offsets[:, 1])
+        result.append(DocPieces(ids, encoding.tokens, aligned, offsets))
     return result
 
 

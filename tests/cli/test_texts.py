@@ -2,7 +2,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
 
-from spacy_bloom.cli.texts import read_texts
+from spacy_bloom.cli.texts import read_named_texts, read_texts
 from spacy_bloom.errors import InputError
 
 TEXTS = ["ein Text ", "今天天气很好。\n\n  zweiter Absatz", "</s> </s>"]
@@ -31,6 +31,24 @@ def test_every_kind_of_file(folder):
     assert list(read_texts(folder)) == [*lines, *records, *TEXTS]
 
 
+def test_names_are_those_of_languages_or_files(folder):
+    nlp = spacy.blank("xx")
+    docs = [nlp.make_doc("Uno"), nlp.make_doc("Trois"), nlp.make_doc("")]
+    docs[1].user_data["lang"] = "fr"
+    DocBin(docs=docs, store_user_data=True).to_disk(folder / "mixed.spacy")
+    assert list(read_named_texts(folder / "mixed.spacy")) == [
+        ("mixed", "Uno"),
+        ("fr", "Trois"),
+        ("mixed", ""),
+    ]
+    assert list(read_named_texts(folder / "deep" / "b.jsonl")) == [
+        ("b", "ein Text "),
+        ("b", ""),
+        ("b", "a\nb"),
+    ]
+    assert {name for name, _ in read_named_texts(folder)} == {"a", "b", "c", "mixed", "fr"}
+
+
 def test_texts_come_as_they_are_read(folder):
     (folder / "endless.jsonl").write_text('{"text": "x"}\nbroken', encoding="utf8")
     texts = read_texts(folder / "endless.jsonl")
@@ -49,6 +67,7 @@ def test_texts_come_as_they_are_read(folder):
         ("x.jsonl", b'{"text": "\xff"}', "line 1: not JSON"),
         ("x.jsonl", b"[" * 100_000, "line 1: not JSON"),
         ("x.jsonl", b'["text"]', "line 1: expected a record"),
+        ("x.jsonl", b'{"text": "half a pair: \\ud83d"}', "line 1: .* of whole characters"),
         ("x.jsonl", b'{"text": 3}', "line 1: expected a record"),
         ("x.jsonl", b'{"text": "a"}\n{"txt": "a"}', r"line 2: expected a record .* got b'\{\"txt\""),
         ("x.spacy", b"no Docs", "x.spacy is not a file of Docs"),

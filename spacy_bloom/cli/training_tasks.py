@@ -1,0 +1,224 @@
+"""The parts that `init-config` puts together: what each task adds to a config, and what all have in common. Options
+that are not here have the defaults of their components and of spaCy.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping
+
+LISTENER = {
+    "@architectures": "spacy-bloom.TransformerListener.v1",
+    "grad_factor": 1.0,
+    "pooling": {"@layers": "reduce_mean.v1"},
+}
+# BLOOM has not seen what follows a token; a window over the neighbours gives that back.
+ENCODE = {
+    "@architectures": "spacy.MaxoutWindowEncoder.v2",
+    "width": 128,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "depth": 2,
+}
+TRANSFORMER = "bloom_transformer"
+# [components.bloom_transformer]. storage_dtype: half the size on disk.
+TRANSFORMER_CONFIG = {
+    "factory": TRANSFORMER,
+    "max_batch_items": 1024,
+    "model": {
+        "@architectures": "spacy-bloom.TransformerModel.v1",
+        "name": "${paths.checkpoint}",
+        "window": 512,
+        "context": 128,
+        "dtype": "float32",
+        "storage_dtype": "float16",
+    },
+}
+COMMON = """
+[paths]
+train = null
+dev = null
+
+[system]
+seed = 0
+gpu_allocator = null
+
+[nlp]
+
+[components]
+
+[training]
+accumulate_gradient = 1
+patience = 0
+max_epochs = 0
+eval_frequency = 500
+
+[training.batcher]
+@batchers = "spacy.batch_by_words.v1"
+discard_oversize = false
+tolerance = 0.2
+
+[training.logger]
+@loggers = "spacy.ConsoleLogger.v3"
+progress_bar = "train"
+console_output = true
+
+[training.optimizer]
+@optimizers = "Adam.v1"
+
+[training.optimizer.learn_rate]
+@schedules = "warmup_linear.v1"
+warmup_steps = 100
+total_steps = ${training.max_steps}
+"""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to learn.
+
+    about (str): What it is, in a few words.
+    name (str): Of its component in the pipeline.
+    writes (str): The annotation that it learns and writes; two components of a pipeline do not write the same.
+    component (Mapping[str, Any]): Its section of [components].
+    scores (Mapping[str, float | None]): Weights in [training.score_weights], 1 in all.
+    shared (bool): Whether it listens to the pipeline's transformer; otherwise it has a BLOOM of its own.
+    batch_docs (int): Docs that nlp.pipe buffers.
+    batch_words (int): Words of a batch in training.
+    max_steps (int): Steps of training.
+    """
+
+    about: str
+    name: str
+    writes: str
+    component: Mapping[str, Any]
+    scores: Mapping[str, Any]
+    shared: bool = field(default=True, kw_only=True)
+    batch_docs: int = field(default=256, kw_only=True)
+    batch_words: int = field(default=1500, kw_only=True)
+    max_steps: int = field(default=2000, kw_only=True)
+
+
+def _token_classifier(target: str) -> Dict[str, Any]:
+    model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "encode": ENCODE}
+    return {"factory": "bloom_token_classifier", "target": target, "model": model}
+
+
+def _text_classifier(exclusive: bool) -> Dict[str, Any]:
+    return {"factory": "bloom_text_classifier", "exclusive": exclusive}
+
+
+def _spacy_tagger(factory: str) -> Dict[str, Any]:
+    return {"factory": factory, "model": {"@architectures": "spacy.Tagger.v2", "tok2vec": LISTENER}}
+
+
+QUESTION_ANSWERER = {
+    "factory": "bloom_question_answerer",
+    "max_batch_items": 2048,
+    "model": {
+        "@architectures": "spacy-bloom.QuestionAnswerer.v1",
+        "name": "${paths.checkpoint}",
+        "window": 384,
+        "context": 128,
+        "dtype": "float32",
+        "storage_dtype": "float16",
+        "train_transformer": True,
+        "encode": ENCODE,
+    },
+}
+# SOURCE: spaCy's quickstart_training.jinja, for a transformer.
+PARSER = {
+    "factory": "parser",
+    "model": {
+        "@architectures": "spacy.TransitionBasedParser.v2",
+        "state_type": "parser",
+        "extra_state_tokens": False,
+        "hidden_width": 128,
+        "maxout_pieces": 3,
+        "use_upper": False,
+        "tok2vec": LISTENER,
+    },
+}
+
+# In the order of their components in a pipeline.
+TASKS = {
+    "ner": Task(
+        "entities",
+        "bloom_token_classifier",
+        "doc.ents",
+        _token_classifier("ents"),
+        {"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0},
+    ),
+    "spans": Task(
+        "spans that do not overlap, for their own key",
+        "bloom_token_classifier_spans",
+        'doc.spans["sc"]',
+        _token_classifier("spans"),
+        {"spans_sc_f": 1.0, "spans_sc_p": 0.0, "spans_sc_r": 0.0},
+    ),
+    "tag": Task(
+        "fine-grained tags, with a window over the neighbours",
+        "bloom_token_classifier_tag",
+        "token.tag",
+        _token_classifier("tag"),
+        {"tag_acc": 1.0},
+    ),
+    "pos": Task(
+        "parts of speech, likewise",
+        "bloom_token_classifier_pos",
+        "token.pos",
+        _token_classifier("pos"),
+        {"pos_acc": 1.0},
+    ),
+    "tagger": Task(
+        "fine-grained tags, by spaCy's component",
+        "tagger",
+        "token.tag",
+        _spacy_tagger("tagger"),
+        {"tag_acc": 1.0},
+    ),
+    "morphologizer": Task(
+        "parts of speech and morphology, by spaCy's component",
+        "morphologizer",
+        "token.pos",
+        _spacy_tagger("morphologizer"),
+        {"pos_acc": 0.5, "morph_acc": 0.5},
+    ),
+    "parser": Task(
+        "syntax and sentences, by spaCy's component",
+        "parser",
+        "sentences",
+        PARSER,
+        {"dep_uas": 0.5, "dep_las": 0.5, "sents_f": 0.0},
+    ),
+    "senter": Task(
+        "sentences alone, by spaCy's component",
+        "senter",
+        "sentences",
+        _spacy_tagger("senter"),
+        {"sents_f": 1.0, "sents_p": 0.0, "sents_r": 0.0},
+    ),
+    "textcat": Task(
+        "one category for each text",
+        "bloom_text_classifier",
+        "doc.cats",
+        _text_classifier(True),
+        {"cats_score": 1.0},
+    ),
+    "textcat_multilabel": Task(
+        "any number of categories",
+        "bloom_text_classifier",
+        "doc.cats",
+        _text_classifier(False),
+        {"cats_score": 1.0},
+    ),
+    "qa": Task(
+        "answers to questions, on a BLOOM of its own",
+        "bloom_question_answerer",
+        'doc.spans["answers"]',
+        QUESTION_ANSWERER,
+        {"qa_em": 0.0, "qa_f1": 0.5, "qa_char_f1": 0.5},
+        shared=False,
+        batch_docs=64,
+        batch_words=2000,  # of contexts: about fifteen questions
+        max_steps=4000,
+    ),
+}
