@@ -51,16 +51,24 @@ PASSAGES = {
         "coast of the island.",
         "When was the lighthouse built?",
     ),
+    "French": (
+        "Le musée de la Mer a ouvert ses portes en 1988 à Saint-Malo. Il reçoit chaque année deux cent mille visiteurs.",
+        "En quelle année le musée a-t-il ouvert ?",
+    ),
     "Hindi": (
         "यह संग्रहालय 1935 में जयपुर में खोला गया था और इसमें बारह हज़ार से अधिक चित्र रखे हैं।",
         "संग्रहालय कब खोला गया था?",
+    ),
+    "Indonesian": (
+        "Pasar terapung itu dibuka pada tahun 1962 oleh Gubernur Hasan Basri dan menjadi tujuan wisata utama.",
+        "Siapa yang membuka pasar terapung itu?",
     ),
 }
 BEGINNINGS = {
     "English": "The children walked to the",
     "French": "Le gouvernement a annoncé que la",
     "Hindi": "बच्चे अपने घर के",
-    "Spanish": "El río más largo de la",
+    "Portuguese": "Os cientistas descobriram que a",
     "Swahili": "Watoto walikwenda",
     "Tamil": "குழந்தைகள்",
 }

@@ -28,7 +28,8 @@ h2 {{ font-size: 0.8rem; font-weight: 600; color: #595959; margin: 0 }}
   overflow-wrap: anywhere }}
 .card header {{ display: flex; justify-content: space-between; align-items: center; gap: 1rem }}
 .card p {{ margin: 0.4rem 0; line-height: 1.6 }}
-.entities {{ line-height: 2 !important }}
+.entities {{ line-height: 1.9 !important; margin-top: 0.35rem }}
+mark.entity {{ padding: 0.2em 0.35em !important; margin: 0 0.1em !important }}
 .topic {{ font-size: 0.75rem; border-radius: 1rem; padding: 0.1rem 0.6rem; background: #e5dbff; white-space: nowrap }}
 .question {{ font-weight: 600 }}
 .new {{ color: #6741d9; background: #f3f0ff; border-radius: 3px }}

@@ -120,7 +120,7 @@ def test_languages_of_a_checkpoint():
         (["tiny-bloom", "a", "--lang", "qq"], "knows no language 'qq'"),
         (["tiny-bloom", "a", "--window", "4", "--context", "4"], "Expected 0 <= context < window"),
         (["tiny-bloom", "a", "--window", "0"], "Expected 0 <= context < window"),
-        (["tiny-bloom", "--corpus", "nothing"], "or a folder with some, got nothing"),
+        (["tiny-bloom", "--corpus", "nothing"], "or a folder of these, got nothing"),
         (["tiny-bloom", "half \ud83d"], "Expected texts of whole Unicode characters"),
     ],
 )
