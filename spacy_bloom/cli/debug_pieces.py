@@ -29,7 +29,7 @@ from .piece_view import CutText, cut_texts, table_rows, window_lines
 
 WINDOW, CONTEXT = 512, 128  # defaults of spacy-bloom.TransformerModel.v1
 SHOWN = 3  # texts of each group of a corpus, on the page
-TOTAL = "all"
+TOTAL = "(all)"  # which is no name of a file that people choose
 # Of a corpus, by their names in `Counts.summary`; narrow enough for a terminal.
 TABLES = (
     {

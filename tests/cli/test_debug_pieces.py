@@ -61,7 +61,7 @@ def test_a_corpus(run, corpus, tmp_path):
     result = run("tiny-bloom", "--corpus", corpus, "--html", page, "--json", found)
     assert result.exit_code == 0, result.output
     lines = [line.split() for line in result.output.splitlines()]
-    rows = {name: [line[1:] for line in lines if line[:1] == [name]] for name in ("en", "hi", "all")}
+    rows = {name: [line[1:] for line in lines if line[:1] == [name]] for name in ("en", "hi", "(all)")}
     assert [rows[name][0][:3] for name in rows] == [["3", "0", "57"], ["2", "1", "12"], ["5", "1", "69"]]
     assert all([len(row) for row in of_group] == [8, 7] for of_group in rows.values())
     assert rows["en"][1][3] == "0.0%"  # single bytes
