@@ -29,7 +29,29 @@ from .texts import read_named_texts
 
 WINDOW, CONTEXT = 512, 128  # defaults of spacy-bloom.TransformerModel.v1
 SHOWN = 3  # texts of each group of a corpus, on the page
-TOTAL = "all"
+TOTAL = "(all)"  # which is no name of a file that people choose
+# Of a corpus, by their names in `Counts.summary`; narrow enough for a terminal.
+TABLES = (
+    {
+        "texts": "TEXTS",
+        "empty_texts": "EMPTY",
+        "characters": "CHARACTERS",
+        "bytes": "BYTES",
+        "tokens": "TOKENS",
+        "pieces": "PIECES",
+        "texts_longer_than_a_window": "LONG TEXTS",
+        "windows": "WINDOWS",
+    },
+    {
+        "bytes_per_piece": "BYTES/PIECE",
+        "pieces_per_token": "PIECES/TOKEN",
+        "pieces_per_token_95": "95%",
+        "byte_pieces_share": "BYTE PIECES",
+        "pieces_per_text_median": "PIECES/TEXT: MEDIAN",
+        "pieces_per_text_95": "95%",
+        "pieces_per_text_max": "MAX",
+    },
+)
 
 
 def debug_pieces_cli(
@@ -247,13 +269,13 @@ def print_text(heading: str, cut: CutText) -> None:
 
 
 def print_counts(counts: Dict[str, Counts]) -> None:
-    """Print a table with a column for each group."""
+    """Print two tables with a row for each group."""
     summaries = {name: group.summary() for name, group in counts.items()}
-    rows = [
-        (name.replace("_", " "), *(format_figure(name, summary[name]) for summary in summaries.values()))
-        for name in Counts().summary()
-        if name != "scripts_in_bytes"
-    ]
-    aligns: List[Align] = ["r"] * (1 + len(summaries))
-    aligns[0] = "l"
-    print(table(rows, header=("", *summaries), divider=True, aligns=aligns))
+    for columns in TABLES:
+        rows = [
+            (group, *(format_figure(name, summary[name]) for name in columns))
+            for group, summary in summaries.items()
+        ]
+        aligns: List[Align] = ["r"] * (1 + len(columns))
+        aligns[0] = "l"
+        print(table(rows, header=("", *columns.values()), divider=True, aligns=aligns))

@@ -177,8 +177,8 @@ def find_warnings(name: str, counts: Counts, window: int) -> Iterator[str]:
         share, n_all = n / counts.scripts[script], counts.scripts[script]
         if share >= FALLEN_SHARE and n_all >= FEWEST_CHARACTERS:
             yield (
-                f"{name}: {share:.0%} of {n_all:,} {script} characters are cut into bytes: the model has hardly seen "
-                "this script. Use a checkpoint that knows it, or expect little."
+                f"{name}: {share:.0%} of {n_all:,} {script} characters are cut into bytes: the tokenizer has no "
+                "pieces for them. Use a checkpoint that knows this script, or expect less."
             )
     if counts.long_texts >= max(1, LONG_SHARE * counts.texts):
         yield (

@@ -148,7 +148,7 @@ TASKS = {
         {"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0},
     ),
     "spans": Task(
-        "spans that do not overlap, for their own key",
+        "spans that do not overlap each other",
         "bloom_token_classifier_spans",
         'doc.spans["sc"]',
         _token_classifier("spans"),

@@ -60,8 +60,11 @@ def test_a_corpus(run, corpus, tmp_path):
     page, found = tmp_path / "page.html", tmp_path / "found.json"
     result = run("tiny-bloom", "--corpus", corpus, "--html", page, "--json", found)
     assert result.exit_code == 0, result.output
-    rows = {line[:26].strip(): line[26:].split() for line in result.output.splitlines()}
-    assert rows["texts"] == ["3", "2", "5"] and rows["empty texts"] == ["0", "1", "1"]
+    lines = [line.split() for line in result.output.splitlines()]
+    rows = {name: [line[1:] for line in lines if line[:1] == [name]] for name in ("en", "hi", "(all)")}
+    assert [rows[name][0][:3] for name in rows] == [["3", "0", "57"], ["2", "1", "12"], ["5", "1", "69"]]
+    assert all([len(row) for row in of_group] == [8, 7] for of_group in rows.values())
+    assert rows["en"][1][3] == "0.0%"  # single bytes
     assert "hi: 1 of 2 texts are empty" in words(result)
     found = json.loads(found.read_text(encoding="utf8"))
     assert found["groups"]["en"]["texts"] == 3 and found["total"]["characters"] == 3 * 19 + 12
