@@ -40,6 +40,7 @@ name = "tiny-bloom"
 window = 512
 context = 128
 dtype = "float32"
+train_transformer = true
 """
 
 
@@ -168,7 +169,7 @@ class BloomTransformer(Transformer):
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
         """Run on a batch and hand the vectors to the listeners; the weights learn from the sum of their
-        gradients.
+        gradients. A transformer that does not learn annotates the Docs, and its listeners read them there.
 
         RETURNS (dict[str, float]): The losses; the listeners add the sum of their squared gradients later.
         """
@@ -179,6 +180,9 @@ class BloomTransformer(Transformer):
         self._send_rest()
         docs = [eg.predicted for eg in examples]
         if not self.listeners or not any(len(doc) for doc in docs):
+            return losses
+        if not bloom_shim(self.model).learns:
+            self.set_annotations(docs, self.predict(docs))
             return losses
         set_dropout_rate(self.model, drop)
         output, backprop = self.model.begin_update(docs)

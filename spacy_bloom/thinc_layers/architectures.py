@@ -23,6 +23,7 @@ def create_transformer_model(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
+    train_transformer: bool = True,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -33,6 +34,8 @@ def create_transformer_model(
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
     revision (Optional[str]): Branch, tag or commit on the Hub.
     gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
+    train_transformer (bool): Whether the weights learn; otherwise only what listens does, on vectors that are
+        computed as in prediction.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -41,6 +44,7 @@ def create_transformer_model(
         dtype=dtype,
         storage_dtype=storage_dtype,
         gradient_checkpointing=gradient_checkpointing,
+        train_transformer=train_transformer,
     )
     return bloom_transformer_model(shim, window=window, context=context)
 
@@ -74,6 +78,7 @@ def create_tok2vec_transformer(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
+    train_transformer: bool = True,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -82,7 +87,7 @@ def create_tok2vec_transformer(
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
     """
     transformer = create_transformer_model(
-        name, window, context, dtype, storage_dtype, revision, gradient_checkpointing
+        name, window, context, dtype, storage_dtype, revision, gradient_checkpointing, train_transformer
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

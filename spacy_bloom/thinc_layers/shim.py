@@ -46,6 +46,7 @@ class BloomShim(PyTorchShim):
     dtype (str): Dtype to compute in; "auto" is the checkpoint's.
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
     gradient_checkpointing (bool): Trade time for memory in training.
+    train_transformer (bool): Whether the weights learn.
     """
 
     model_class: Any = BloomModel
@@ -59,6 +60,7 @@ class BloomShim(PyTorchShim):
         dtype: str = "float32",
         storage_dtype: str | None = None,
         gradient_checkpointing: bool = False,
+        train_transformer: bool = True,
     ) -> None:
         super().__init__(None)
         self.name = name
@@ -66,6 +68,7 @@ class BloomShim(PyTorchShim):
         self.dtype = to_dtype(dtype)
         self.storage_dtype = None if storage_dtype is None else to_dtype(storage_dtype)
         self.gradient_checkpointing = gradient_checkpointing
+        self.train_transformer = train_transformer
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
 
@@ -73,6 +76,11 @@ class BloomShim(PyTorchShim):
     def loaded(self) -> bool:
         """RETURNS (bool): Whether weights are in memory."""
         return self._model is not None
+
+    @property
+    def learns(self) -> bool:
+        """RETURNS (bool): Whether an update may change weights; if not, none are to be begun."""
+        return self.train_transformer
 
     @property
     def module(self) -> BloomModel:

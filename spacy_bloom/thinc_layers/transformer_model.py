@@ -71,7 +71,7 @@ def forward(
     shim = bloom_shim(model)
     pieces = cut_docs(shim.tokenizer, docs)
     windows = cut_windows([len(p.ids) for p in pieces], model.attrs["window"], model.attrs["context"])
-    run = _update if is_train else _predict
+    run = _update if is_train and shim.learns else _predict
     vectors, backprop_vectors = run(model, pieces, windows)
     data = [doc_output(p, v) for p, v in zip(pieces, vectors, strict=True)]
 
@@ -139,7 +139,7 @@ def _join(
 
 
 def _no_backprop(d_vectors: Any) -> None:
-    """Prediction has no gradient, and neither has a batch of empty Docs."""
+    """Prediction has no gradient, and neither has a transformer that does not learn or a batch of empty Docs."""
 
 
 def replace_listener(model: Model) -> Model:
