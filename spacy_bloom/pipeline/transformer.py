@@ -41,6 +41,7 @@ window = 512
 context = 128
 dtype = "float32"
 train_transformer = true
+reuse = null
 """
 
 
@@ -139,8 +140,11 @@ class BloomTransformer(Transformer):
         docs = list(docs)
         if not any(len(doc) for doc in docs):
             return BloomTransformerBatch(docs, FullTransformerBatch.empty(len(docs)).doc_data)
+        return self._run(docs, is_train=False)
+
+    def _run(self, docs: list[Doc], *, is_train: bool) -> FullTransformerBatch:
         self.model.attrs["max_batch_pieces"] = self.cfg["max_batch_items"]
-        return self.model.predict(docs)
+        return self.model(docs, is_train)[0]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
         """Write `doc._.trf_data`, for as long as somebody is going to read it."""
@@ -182,7 +186,7 @@ class BloomTransformer(Transformer):
         if not self.listeners or not any(len(doc) for doc in docs):
             return losses
         if not bloom_shim(self.model).learns:
-            self.set_annotations(docs, self.predict(docs))
+            self.set_annotations(docs, self._run(docs, is_train=True))
             return losses
         set_dropout_rate(self.model, drop)
         output, backprop = self.model.begin_update(docs)

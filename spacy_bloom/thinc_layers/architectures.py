@@ -1,6 +1,6 @@
 """The registered architectures that put BLOOM under spaCy's components."""
 
-from typing import List, Optional
+from typing import Any, Dict, List, Optional
 
 from spacy import registry
 from spacy.tokens import Doc
@@ -9,6 +9,7 @@ from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
 from .listener import BloomTransformerListener
+from .reused_vectors import ReuseConfig, ReusedVectors
 from .shim import BloomShim
 from .transformer_data import BloomTransformerBatch
 from .transformer_model import bloom_transformer_model
@@ -24,6 +25,7 @@ def create_transformer_model(
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
     train_transformer: bool = True,
+    reuse: Optional[Dict[str, Any]] = None,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -36,6 +38,8 @@ def create_transformer_model(
     gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
     train_transformer (bool): Whether the weights learn; otherwise only what listens does, on vectors that are
         computed as in prediction.
+    reuse (Optional[Dict[str, Any]]): Keep the vectors of training texts for the epochs to come, if the weights do
+        not learn: settings of `ReuseConfig`, {} for 1,000 megabytes in memory.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -46,7 +50,8 @@ def create_transformer_model(
         gradient_checkpointing=gradient_checkpointing,
         train_transformer=train_transformer,
     )
-    return bloom_transformer_model(shim, window=window, context=context)
+    reused = None if reuse is None else ReusedVectors(ReuseConfig.of(reuse))
+    return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
 
 
 @registry.architectures("spacy-bloom.TransformerListener.v1")
@@ -79,6 +84,7 @@ def create_tok2vec_transformer(
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
     train_transformer: bool = True,
+    reuse: Optional[Dict[str, Any]] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -87,7 +93,15 @@ def create_tok2vec_transformer(
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
     """
     transformer = create_transformer_model(
-        name, window, context, dtype, storage_dtype, revision, gradient_checkpointing, train_transformer
+        name,
+        window,
+        context,
+        dtype,
+        storage_dtype,
+        revision,
+        gradient_checkpointing,
+        train_transformer,
+        reuse,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

@@ -1,5 +1,6 @@
 """The torch side of a thinc model: loads on first use, saves as safetensors, never as pickle."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class BloomShim(PyTorchShim):
         self.train_transformer = train_transformer
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
+        self._digest: tuple[tuple, str] | None = None
 
     @property
     def loaded(self) -> bool:
@@ -159,6 +161,18 @@ class BloomShim(PyTorchShim):
             Shim.global_id += 1
             copied.id = Shim.global_id
         return copied
+
+    def identity(self) -> str:
+        """RETURNS (str): A digest of config and weights, read anew when weights may have changed."""
+        weights = dict(self.module.named_parameters())
+        state = tuple((id(w), w.data_ptr(), w._version) for w in weights.values())
+        if self._digest is None or self._digest[0] != state:
+            digest = hashlib.sha256(self.module.config.to_json_string().encode("utf8"))
+            for name, weight in weights.items():
+                digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+                digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            self._digest = state, digest.hexdigest()
+        return self._digest[1]
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are loaded; later they load onto the device of thinc's ops."""

@@ -1,5 +1,6 @@
 """A transformer that does not learn, in each way that a user may write it; its listeners do."""
 
+import gc
 import io
 
 import numpy
@@ -15,6 +16,7 @@ from thinc.api import Adam
 from spacy_bloom.errors import ListenerError
 from spacy_bloom.thinc_layers.shim import BloomShim
 
+TEXTS = ["Ana lives in Lima near Rio .", "今天 Wei 在 Paris 。", "The café in Lisboa", "No names here at all"]
 HEADS = ["tagger", "ner", "textcat", "bloom_token_classifier"]
 SETTING = {"model": {"train_transformer": False}}
 LISTED = {"exclude": ["bloom_transformer"], "annotates": ["bloom_transformer"]}
@@ -174,3 +176,121 @@ def test_a_transformer_of_its_own_that_does_not_learn(make_nlp, make_examples, p
     losses = learn(nlp, make_examples(nlp), 10)
     assert losses[-1]["tagger"] < losses[0]["tagger"]
     assert all(torch.equal(before[name], value) for name, value in module.named_parameters())
+
+
+# Vectors of training texts, computed once
+
+
+def epochs(nlp, examples, n_epochs=3):
+    """RETURNS: The losses of every batch of every epoch."""
+    optimizer, losses = Adam(0.01), []
+    for _ in range(n_epochs):
+        for start in range(0, len(examples), 4):
+            losses.append(nlp.update(examples[start : start + 4], sgd=optimizer, drop=0.2))
+    return losses
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The lengths of all sequences that a frozen transformer runs on."""
+    lengths = []
+    predict = BloomShim.predict
+
+    def spy(self, inputs):
+        lengths.extend(inputs[1])
+        return predict(self, inputs)
+
+    monkeypatch.setattr(BloomShim, "predict", spy)
+    return lengths
+
+
+def reusing(window=24, **settings):
+    return {"model": {"train_transformer": False, "reuse": settings}, "window": window}
+
+
+def without_and_with(make_nlp, make_examples, computed, settings):
+    """Train the same without and with reuse. RETURNS: Losses and heads, and pieces that were computed."""
+    found, counts = [], []
+    for options in ({"model": {"train_transformer": False}}, reusing(**settings)):
+        fix_random_seed(0)
+        nlp = make_nlp("tagger", "ner", "textcat", **options)
+        examples = make_examples(nlp, ["", *TEXTS, "Ana Rio " * 20, "Omar", " "])
+        computed.clear()
+        found.append((epochs(nlp, examples), head_weights(nlp)))
+        counts.append(sum(computed))
+    return found, counts
+
+
+@pytest.mark.parametrize("settings", [{}, {"disk": True}], ids=["memory", "disk"])
+def test_reuse_changes_no_number(make_nlp, make_examples, computed, settings):
+    """Losses and heads are bit for bit those without it."""
+    found, counts = without_and_with(make_nlp, make_examples, computed, settings)
+    assert found[0][0] == found[1][0]
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        numpy.testing.assert_array_equal(one, other)
+    assert 3 * counts[1] == counts[0]
+
+
+def test_what_does_not_fit_is_computed_in_every_epoch(make_nlp, make_examples, computed):
+    """In other batches than without reuse, where products are rounded differently."""
+    found, counts = without_and_with(make_nlp, make_examples, computed, {"max_mb": 0.003})
+    for one, other in zip(found[0][0], found[1][0], strict=True):
+        assert one == pytest.approx(other, rel=1e-5)
+    for one, other in zip(found[0][1], found[1][1], strict=True):
+        numpy.testing.assert_allclose(one, other, atol=1e-4)
+    assert counts[0] / 3 < counts[1] < counts[0]
+
+
+def test_changed_weights_give_no_stale_vectors(make_nlp, make_examples):
+    nlp = make_nlp("tagger", **reusing())
+    pipe = nlp.get_pipe("bloom_transformer")
+    examples = make_examples(nlp)
+    epochs(nlp, examples, 1)
+    for change in ("in place", "from bytes"):
+        if change == "in place":
+            with torch.no_grad():
+                pipe.model.shims[0].module.h[0].mlp.dense_4h_to_h.bias.add_(0.5)
+        else:
+            pipe.model.shims[0].from_disk(pipe.model.shims[0].name)
+        read = []
+        pipe.set_extra_annotations = lambda docs, batch, read=read: read.append(batch)
+        epochs(nlp, examples[:1], 1)
+        expected = pipe.model.copy().predict([examples[0].reference]).doc_data[0].tensors[0]
+        numpy.testing.assert_allclose(read[0].doc_data[0].tensors[0], expected, atol=1e-5)
+
+
+def test_evaluation_reads_them_too_and_a_loaded_pipeline_keeps_none(
+    make_nlp, make_examples, computed, predictions, tmp_path
+):
+    nlp = make_nlp("tagger", **reusing())
+    epochs(nlp, make_examples(nlp), 1)
+    predictions(nlp)
+    computed.clear()
+    expected = predictions(nlp)
+    assert computed == []
+    nlp.to_disk(tmp_path / "nlp")
+    loaded = spacy.load(tmp_path / "nlp")
+    assert predictions(loaded) == predictions(loaded) == expected
+    assert len(computed) > 0 and not loaded.get_pipe("bloom_transformer").model.attrs["reuse"].started
+
+
+def test_a_later_run_computes_nothing(make_nlp, make_examples, computed, tmp_path):
+    for run in range(3):
+        options = reusing(path=str(tmp_path), window=24 if run < 2 else 12)
+        nlp = make_nlp("tagger", **options)
+        computed.clear()
+        epochs(nlp, make_examples(nlp))
+        assert (len(computed) == 0) == (run == 1)
+        del nlp
+        gc.collect()
+
+
+def test_a_component_with_a_frozen_transformer_of_its_own_reuses(make_nlp, make_examples, computed):
+    nlp = make_nlp("tagger", **reusing())
+    nlp.replace_listeners("bloom_transformer", "tagger", ["model.tok2vec"])
+    nlp.remove_pipe("bloom_transformer")
+    examples = make_examples(nlp)
+    epochs(nlp, examples, 1)
+    computed.clear()
+    epochs(nlp, examples)
+    assert computed == []
