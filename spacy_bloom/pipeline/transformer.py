@@ -42,6 +42,8 @@ context = 128
 dtype = "float32"
 train_transformer = true
 reuse = null
+trainable_layers = null
+layer_factor = 1.0
 """
 
 

@@ -1,6 +1,6 @@
 """The registered architectures that put BLOOM under spaCy's components."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from spacy import registry
 from spacy.tokens import Doc
@@ -26,6 +26,8 @@ def create_transformer_model(
     gradient_checkpointing: bool = False,
     train_transformer: bool = True,
     reuse: Optional[Dict[str, Any]] = None,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -40,6 +42,9 @@ def create_transformer_model(
         computed as in prediction.
     reuse (Optional[Dict[str, Any]]): Keep the vectors of training texts for the epochs to come, if the weights do
         not learn: settings of `ReuseConfig`, {} for 1,000 megabytes in memory.
+    trainable_layers (Union[int, Dict[str, Optional[int]], None]): How many of the last layers learn, None for all and
+        the embeddings; or numbers by the step from which on they hold, to let layer after layer learn.
+    layer_factor (float): Factor of the learning rate from each layer to the one below it.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -49,6 +54,8 @@ def create_transformer_model(
         storage_dtype=storage_dtype,
         gradient_checkpointing=gradient_checkpointing,
         train_transformer=train_transformer,
+        trainable_layers=trainable_layers,
+        layer_factor=layer_factor,
     )
     reused = None if reuse is None else ReusedVectors(ReuseConfig.of(reuse))
     return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
@@ -85,6 +92,8 @@ def create_tok2vec_transformer(
     gradient_checkpointing: bool = False,
     train_transformer: bool = True,
     reuse: Optional[Dict[str, Any]] = None,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -102,6 +111,8 @@ def create_tok2vec_transformer(
         gradient_checkpointing,
         train_transformer,
         reuse,
+        trainable_layers,
+        layer_factor,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

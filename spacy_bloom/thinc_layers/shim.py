@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype
 from ..tokenizer import BloomTokenizerFast
+from ..training.layerwise import LayerSchedule, layer_depth, set_trainable_layers
 from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
 # msgpack counts bytes in 32 bits.
@@ -48,6 +50,9 @@ class BloomShim(PyTorchShim):
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
     gradient_checkpointing (bool): Trade time for memory in training.
     train_transformer (bool): Whether the weights learn.
+    trainable_layers (int | Mapping[str, int | None] | None): Which layers learn, see `LayerSchedule`.
+    layer_factor (float): Factor of the learning rate from each layer to the one below it.
+    RAISES (ConfigError): A factor that is not above 0 and at most 1.
     """
 
     model_class: Any = BloomModel
@@ -62,6 +67,8 @@ class BloomShim(PyTorchShim):
         storage_dtype: str | None = None,
         gradient_checkpointing: bool = False,
         train_transformer: bool = True,
+        trainable_layers: int | Mapping[str, int | None] | None = None,
+        layer_factor: float = 1.0,
     ) -> None:
         super().__init__(None)
         self.name = name
@@ -70,6 +77,11 @@ class BloomShim(PyTorchShim):
         self.storage_dtype = None if storage_dtype is None else to_dtype(storage_dtype)
         self.gradient_checkpointing = gradient_checkpointing
         self.train_transformer = train_transformer
+        self.schedule = LayerSchedule(trainable_layers)
+        if not 0.0 < layer_factor <= 1.0:
+            raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
+        self.layer_factor = layer_factor
+        self._steps = 0
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
         self._digest: tuple[tuple, str] | None = None
@@ -82,7 +94,7 @@ class BloomShim(PyTorchShim):
     @property
     def learns(self) -> bool:
         """RETURNS (bool): Whether an update may change weights; if not, none are to be begun."""
-        return self.train_transformer
+        return self.train_transformer and self.schedule.at(self._steps) != 0
 
     @property
     def module(self) -> BloomModel:
@@ -126,6 +138,7 @@ class BloomShim(PyTorchShim):
         """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
         own_weights(self.module)
         module = self.module.train()
+        set_trainable_layers(module, self.schedule.at(self._steps))
         ids, lengths = inputs
         hidden = module.encode_packed(ids.to(module.device), lengths)
 
@@ -137,15 +150,25 @@ class BloomShim(PyTorchShim):
     def finish_update(self, optimizer: Optimizer) -> None:
         """Change the weights by their gradients. The optimizer works in float32: where weights have fewer
         bits, they are rounded from a copy that does not lose small changes.
+
+        Each layer's learning rate is scaled here, where the optimizer is called weight by weight: scaling gradients
+        instead would change nothing under Adam, which divides by their size.
         """
         if not self.loaded:
             return
+        self._steps += 1
+        n_layer = self._model.config.n_layer
         for name, weight in self._model.named_parameters():
             if weight.grad is None:
                 continue
             exact = weight.dtype == torch.float32
             master = weight.data if exact else self._masters.setdefault(name, weight.data.float())
-            changed, _ = optimizer((self.id, name), torch2xp(master), torch2xp(weight.grad.float()))
+            changed, _ = optimizer(
+                (self.id, name),
+                torch2xp(master),
+                torch2xp(weight.grad.float()),
+                lr_scale=self.layer_factor ** layer_depth(name, n_layer),
+            )
             changed = xp2torch(changed, device=weight.device)
             if exact:
                 weight.data = changed
@@ -257,6 +280,7 @@ class BloomShim(PyTorchShim):
                 f"Got a tokenizer of {len(tokenizer)} pieces and a model of {model.config.vocab_size} "
                 "embedding rows. Expected both from one checkpoint."
             )
+        self.schedule.check(model.config.n_layer)
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         self._model, self._tokenizer = model, tokenizer
