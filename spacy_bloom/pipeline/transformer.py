@@ -44,6 +44,7 @@ train_transformer = true
 reuse = null
 trainable_layers = null
 layer_factor = 1.0
+lora = null
 """
 
 

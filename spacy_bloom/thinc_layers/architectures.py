@@ -8,6 +8,7 @@ from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
+from ..training.lora import LoraSettings
 from .listener import BloomTransformerListener
 from .reused_vectors import ReuseConfig, ReusedVectors
 from .shim import BloomShim
@@ -28,6 +29,7 @@ def create_transformer_model(
     reuse: Optional[Dict[str, Any]] = None,
     trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
     layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -45,6 +47,7 @@ def create_transformer_model(
     trainable_layers (Union[int, Dict[str, Optional[int]], None]): How many of the last layers learn, None for all and
         the embeddings; or numbers by the step from which on they hold, to let layer after layer learn.
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
+    lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: settings of `LoraSettings`.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -56,6 +59,7 @@ def create_transformer_model(
         train_transformer=train_transformer,
         trainable_layers=trainable_layers,
         layer_factor=layer_factor,
+        lora=None if lora is None else LoraSettings.of(lora),
     )
     reused = None if reuse is None else ReusedVectors(ReuseConfig.of(reuse))
     return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
@@ -94,6 +98,7 @@ def create_tok2vec_transformer(
     reuse: Optional[Dict[str, Any]] = None,
     trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
     layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -113,6 +118,7 @@ def create_tok2vec_transformer(
         reuse,
         trainable_layers,
         layer_factor,
+        lora,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype
 from ..tokenizer import BloomTokenizerFast
 from ..training.layerwise import LayerSchedule, layer_depth, set_trainable_layers
+from ..training.lora import LoraSettings, add_lora, base_weights, freeze_base, has_lora, merged_weights
+from .adapter_files import (
+    adapter_config,
+    has_adapter,
+    named_for_peft,
+    read_adapter,
+    remove_adapter,
+    set_adapter,
+    write_adapter,
+)
 from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
 # msgpack counts bytes in 32 bits.
@@ -52,6 +63,7 @@ class BloomShim(PyTorchShim):
     train_transformer (bool): Whether the weights learn.
     trainable_layers (int | Mapping[str, int | None] | None): Which layers learn, see `LayerSchedule`.
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
+    lora (LoraSettings | None): Adapters that learn instead of the weights; the first update puts them in.
     RAISES (ConfigError): A factor that is not above 0 and at most 1.
     """
 
@@ -69,6 +81,7 @@ class BloomShim(PyTorchShim):
         train_transformer: bool = True,
         trainable_layers: int | Mapping[str, int | None] | None = None,
         layer_factor: float = 1.0,
+        lora: LoraSettings | None = None,
     ) -> None:
         super().__init__(None)
         self.name = name
@@ -81,6 +94,7 @@ class BloomShim(PyTorchShim):
         if not 0.0 < layer_factor <= 1.0:
             raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
         self.layer_factor = layer_factor
+        self.lora = lora
         self._steps = 0
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
@@ -136,9 +150,8 @@ class BloomShim(PyTorchShim):
 
     def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Any]:
         """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
-        own_weights(self.module)
+        self._prepare()
         module = self.module.train()
-        set_trainable_layers(module, self.schedule.at(self._steps))
         ids, lengths = inputs
         hidden = module.encode_packed(ids.to(module.device), lengths)
 
@@ -146,6 +159,16 @@ class BloomShim(PyTorchShim):
             hidden.backward(gradient.to(hidden))
 
         return hidden, backprop
+
+    def _prepare(self) -> None:
+        """Let what is to learn in this step learn: weights of its own, or adapters."""
+        if self.lora is None:
+            own_weights(self.module)
+        elif not has_lora(self.module):
+            add_lora(self.module, self.lora)
+        set_trainable_layers(self.module, self.schedule.at(self._steps))
+        if self.lora is not None:
+            freeze_base(self.module)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Change the weights by their gradients. The optimizer works in float32: where weights have fewer
@@ -207,8 +230,29 @@ class BloomShim(PyTorchShim):
 
         path (str | Path): Directory, made if it does not exist.
         """
-        self.module.save_pretrained(path, dtype=self.storage_dtype)
+        self._without_adapters().save_pretrained(path, dtype=self.storage_dtype)
         self.tokenizer.save_pretrained(path)
+        if self._writes_adapters:
+            assert self.lora is not None
+            write_adapter(self.module, self.lora, Path(path))
+        else:
+            remove_adapter(Path(path))
+
+    @property
+    def _writes_adapters(self) -> bool:
+        return self.lora is not None and not self.lora.merge and has_lora(self.module)
+
+    def _without_adapters(self) -> BloomModel:
+        """RETURNS (BloomModel): What is written as a checkpoint: the module, without adapters or with them merged."""
+        if self.lora is None or not has_lora(self.module):
+            return self.module
+        weights = {name: weight.detach() for name, weight in base_weights(self.module).items()}
+        if self.lora.merge:
+            weights = merged_weights(self.module, self.lora)
+        with torch.device("meta"):
+            model = BloomModel(self.module.config)
+        model.load_state_dict(weights, assign=True)
+        return model
 
     def from_disk(self, path: str | Path) -> "BloomShim":
         """Map a checkpoint's weights into memory. RETURNS (BloomShim): The shim itself."""
@@ -231,17 +275,20 @@ class BloomShim(PyTorchShim):
         tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
         weights = {
             name: value.to(dtype).contiguous()
-            for name, value in self.module.state_dict().items()
+            for name, value in self._without_adapters().state_dict().items()
             if name not in tied
         }
-        return srsly.msgpack_dumps(
-            {
-                "config": self.module.config.to_json_string(),
-                "tokenizer": tokenizer_json,
-                "tokenizer_config": srsly.json_dumps(tokenizer_config),
-                "weights": save_safetensors(weights),
-            }
-        )
+        parts = {
+            "config": self.module.config.to_json_string(),
+            "tokenizer": tokenizer_json,
+            "tokenizer_config": srsly.json_dumps(tokenizer_config),
+            "weights": save_safetensors(weights),
+        }
+        if self._writes_adapters:
+            assert self.lora is not None
+            parts["adapter_config"] = srsly.json_dumps(adapter_config(self.lora))
+            parts["adapter"] = save_safetensors(named_for_peft(self.module))
+        return srsly.msgpack_dumps(parts)
 
     def from_bytes(self, bytes_data: bytes) -> "BloomShim":
         """RETURNS (BloomShim): The shim itself, with what `to_bytes` has written.
@@ -251,6 +298,8 @@ class BloomShim(PyTorchShim):
             parts = srsly.msgpack_loads(bytes_data)
             config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
             weights = load_safetensors(parts["weights"])
+            adapter = load_safetensors(parts["adapter"]) if "adapter" in parts else None
+            adapter_settings = srsly.json_loads(parts["adapter_config"]) if adapter is not None else None
             tokenizer = BloomTokenizerFast.from_strings(
                 parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"])
             )
@@ -262,6 +311,9 @@ class BloomShim(PyTorchShim):
         model = load_model(
             self.model_class, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False
         )
+        if adapter is not None:
+            shapes = {name: tuple(value.shape) for name, value in adapter.items()}
+            self._follow(set_adapter(model, adapter_settings, shapes, adapter.__getitem__, "the bytes"))
         self._set(model, tokenizer)
         return self
 
@@ -272,7 +324,14 @@ class BloomShim(PyTorchShim):
         weights = weights_in_memory(origin) if self.read_only and tied else None
         model = self.model_class.from_pretrained(path, dtype=self.dtype, device=device, weights=weights)
         hold_weights(model, origin, read_only=self.read_only)
+        if isinstance(model, BloomModel) and has_adapter(path):
+            self._follow(read_adapter(model, path))
         self._set(model, BloomTokenizerFast.from_directory(path))
+
+    def _follow(self, settings: LoraSettings) -> None:
+        """Go on with the adapters that were read, as they are."""
+        merge = self.lora is not None and self.lora.merge
+        self.lora = replace(settings, merge=merge)
 
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
         if len(tokenizer) > model.config.vocab_size:
