@@ -45,6 +45,7 @@ reuse = null
 trainable_layers = null
 layer_factor = 1.0
 lora = null
+mix_layers = false
 """
 
 

@@ -30,6 +30,7 @@ def create_transformer_model(
     trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
     layer_factor: float = 1.0,
     lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -48,6 +49,7 @@ def create_transformer_model(
         the embeddings; or numbers by the step from which on they hold, to let layer after layer learn.
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
     lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: settings of `LoraSettings`.
+    mix_layers (bool): Give out learned mixtures of all layers' states instead of the last state.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -60,6 +62,7 @@ def create_transformer_model(
         trainable_layers=trainable_layers,
         layer_factor=layer_factor,
         lora=None if lora is None else LoraSettings.of(lora),
+        mix_layers=mix_layers,
     )
     reused = None if reuse is None else ReusedVectors(ReuseConfig.of(reuse))
     return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
@@ -99,6 +102,7 @@ def create_tok2vec_transformer(
     trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
     layer_factor: float = 1.0,
     lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -119,6 +123,7 @@ def create_tok2vec_transformer(
         trainable_layers,
         layer_factor,
         lora,
+        mix_layers,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ from .adapter_files import (
     set_adapter,
     write_adapter,
 )
+from .layer_mix import LayerMix
 from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
+MIX = "layer_mix"
 
 _process = os.getpid()
 
@@ -64,6 +66,7 @@ class BloomShim(PyTorchShim):
     trainable_layers (int | Mapping[str, int | None] | None): Which layers learn, see `LayerSchedule`.
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
     lora (LoraSettings | None): Adapters that learn instead of the weights; the first update puts them in.
+    mix_layers (bool): Whether the vectors are mixtures of all layers' states, which learn even if nothing else does.
     RAISES (ConfigError): A factor that is not above 0 and at most 1.
     """
 
@@ -82,6 +85,7 @@ class BloomShim(PyTorchShim):
         trainable_layers: int | Mapping[str, int | None] | None = None,
         layer_factor: float = 1.0,
         lora: LoraSettings | None = None,
+        mix_layers: bool = False,
     ) -> None:
         super().__init__(None)
         self.name = name
@@ -95,6 +99,8 @@ class BloomShim(PyTorchShim):
             raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
         self.layer_factor = layer_factor
         self.lora = lora
+        self.mix_layers = mix_layers
+        self._mix: LayerMix | None = None
         self._steps = 0
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
@@ -108,7 +114,11 @@ class BloomShim(PyTorchShim):
     @property
     def learns(self) -> bool:
         """RETURNS (bool): Whether an update may change weights; if not, none are to be begun."""
-        return self.train_transformer and self.schedule.at(self._steps) != 0
+        return self.mix_layers or self._trainable_layers != 0
+
+    @property
+    def _trainable_layers(self) -> int | None:
+        return self.schedule.at(self._steps) if self.train_transformer else 0
 
     @property
     def module(self) -> BloomModel:
@@ -143,17 +153,14 @@ class BloomShim(PyTorchShim):
 
     def predict(self, inputs: Any) -> torch.Tensor:
         """RETURNS (Tensor): Last hidden states of packed (ids, lengths). Shape (pieces, hidden_size)."""
-        module = self.module.eval()
-        ids, lengths = inputs
+        self.module.eval()
         with torch.inference_mode():
-            return module.encode_packed(ids.to(module.device), lengths)
+            return self._encode(*inputs)
 
     def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Any]:
         """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
         self._prepare()
-        module = self.module.train()
-        ids, lengths = inputs
-        hidden = module.encode_packed(ids.to(module.device), lengths)
+        hidden = self._encode(*inputs)
 
         def backprop(gradient: torch.Tensor) -> None:
             hidden.backward(gradient.to(hidden))
@@ -162,13 +169,22 @@ class BloomShim(PyTorchShim):
 
     def _prepare(self) -> None:
         """Let what is to learn in this step learn: weights of its own, or adapters."""
-        if self.lora is None:
+        layers = self._trainable_layers
+        if layers != 0 and self.lora is None:
             own_weights(self.module)
-        elif not has_lora(self.module):
+        elif layers != 0 and not has_lora(self.module):
+            assert self.lora is not None
             add_lora(self.module, self.lora)
-        set_trainable_layers(self.module, self.schedule.at(self._steps))
+        set_trainable_layers(self.module, layers)
         if self.lora is not None:
             freeze_base(self.module)
+        self.module.train(layers != 0)
+
+    def _encode(self, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        module, ids = self.module, ids.to(self.module.device)
+        if self._mix is None:
+            return module.encode_packed(ids, lengths)
+        return self._mix(module.hidden_states_packed(ids, lengths))
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Change the weights by their gradients. The optimizer works in float32: where weights have fewer
@@ -181,16 +197,18 @@ class BloomShim(PyTorchShim):
             return
         self._steps += 1
         n_layer = self._model.config.n_layer
-        for name, weight in self._model.named_parameters():
+        mix = {} if self._mix is None else dict(self._mix.named_parameters(prefix=MIX))
+        for name, weight in [*self._model.named_parameters(), *mix.items()]:
             if weight.grad is None:
                 continue
+            depth = 0 if name in mix else layer_depth(name, n_layer)
             exact = weight.dtype == torch.float32
             master = weight.data if exact else self._masters.setdefault(name, weight.data.float())
             changed, _ = optimizer(
                 (self.id, name),
                 torch2xp(master),
                 torch2xp(weight.grad.float()),
-                lr_scale=self.layer_factor ** layer_depth(name, n_layer),
+                lr_scale=self.layer_factor**depth,
             )
             changed = xp2torch(changed, device=weight.device)
             if exact:
@@ -224,6 +242,8 @@ class BloomShim(PyTorchShim):
         """Move the weights, if they are loaded; later they load onto the device of thinc's ops."""
         if self.loaded:
             super().to_device(device_type, device_id)
+            if self._mix is not None:
+                self._mix.to(self._model.device)
 
     def to_disk(self, path: str | Path) -> None:
         """Write a checkpoint in the Hugging Face layout.
@@ -237,6 +257,8 @@ class BloomShim(PyTorchShim):
             write_adapter(self.module, self.lora, Path(path))
         else:
             remove_adapter(Path(path))
+        if self._mix is not None:
+            self._mix.to_disk(Path(path))
 
     @property
     def _writes_adapters(self) -> bool:
@@ -288,6 +310,8 @@ class BloomShim(PyTorchShim):
             assert self.lora is not None
             parts["adapter_config"] = srsly.json_dumps(adapter_config(self.lora))
             parts["adapter"] = save_safetensors(named_for_peft(self.module))
+        if self._mix is not None:
+            parts[MIX] = self._mix.to_bytes()
         return srsly.msgpack_dumps(parts)
 
     def from_bytes(self, bytes_data: bytes) -> "BloomShim":
@@ -315,6 +339,8 @@ class BloomShim(PyTorchShim):
             shapes = {name: tuple(value.shape) for name, value in adapter.items()}
             self._follow(set_adapter(model, adapter_settings, shapes, adapter.__getitem__, "the bytes"))
         self._set(model, tokenizer)
+        if self._mix is not None and MIX in parts:
+            self._mix.from_bytes(parts[MIX], "the bytes")
         return self
 
     def _read(self, path: Path) -> None:
@@ -327,6 +353,8 @@ class BloomShim(PyTorchShim):
         if isinstance(model, BloomModel) and has_adapter(path):
             self._follow(read_adapter(model, path))
         self._set(model, BloomTokenizerFast.from_directory(path))
+        if self._mix is not None:
+            self._mix.from_disk(path)
 
     def _follow(self, settings: LoraSettings) -> None:
         """Go on with the adapters that were read, as they are."""
@@ -343,4 +371,5 @@ class BloomShim(PyTorchShim):
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         self._model, self._tokenizer = model, tokenizer
+        self._mix = LayerMix(model.config.n_layer).to(model.device) if self.mix_layers else None
         self._masters = {}

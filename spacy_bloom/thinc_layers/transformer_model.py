@@ -40,7 +40,7 @@ def bloom_transformer_model(
     if reuse is not None and shim.learns:
         raise ConfigError(
             "Got reuse for a transformer that learns: its vectors change with every step. Set "
-            "train_transformer = false (instead of spaCy's frozen_components), or reuse = null."
+            "train_transformer = false (instead of spaCy's frozen_components) and mix_layers = false, or reuse = null."
         )
     return Model(
         "bloom-transformer",

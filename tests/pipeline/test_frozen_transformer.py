@@ -294,3 +294,22 @@ def test_a_component_with_a_frozen_transformer_of_its_own_reuses(make_nlp, make_
     computed.clear()
     epochs(nlp, examples)
     assert computed == []
+
+
+# Mixed layers, the only thing that learns below the heads
+
+
+@pytest.mark.parametrize("kind", ["ours", "stock"])
+def test_mixed_layers_learn_from_all_listeners(make_nlp, make_examples, predictions, weights, kind, tmp_path):
+    nlp = make_nlp("tagger", "ner", kind=kind, model={"train_transformer": False, "mix_layers": True})
+    before = weights(nlp)
+    losses = learn(nlp, make_examples(nlp), 10)
+    assert losses[-1]["tagger"] < 0.9 * losses[0]["tagger"]
+    assert losses[-1]["bloom_transformer"] > 0
+    assert all(torch.equal(before[name], value) for name, value in weights(nlp).items())
+    mix = nlp.get_pipe("bloom_transformer").model.shims[0]._mix
+    assert mix.weights.detach().abs().min() > 0 and mix.scale != 1.0
+    expected = predictions(nlp)
+    nlp.to_disk(tmp_path / "nlp")
+    assert predictions(spacy.load(tmp_path / "nlp")) == expected
+    assert predictions(type(nlp).from_config(nlp.config).from_bytes(nlp.to_bytes())) == expected
