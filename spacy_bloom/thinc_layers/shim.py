@@ -195,12 +195,16 @@ class BloomShim(PyTorchShim):
         """
         if not self.loaded:
             return
+        learns = self.learns
         self._steps += 1
+        if not learns:
+            return  # gradients of 0 are left from the last step that learnt, and an optimizer has momentum
         n_layer = self._model.config.n_layer
         mix = {} if self._mix is None else dict(self._mix.named_parameters(prefix=MIX))
         for name, weight in [*self._model.named_parameters(), *mix.items()]:
             if weight.grad is None:
                 continue
+            self._digest = None  # the optimizer writes into the same memory
             depth = 0 if name in mix else layer_depth(name, n_layer)
             exact = weight.dtype == torch.float32
             master = weight.data if exact else self._masters.setdefault(name, weight.data.float())
@@ -373,3 +377,4 @@ class BloomShim(PyTorchShim):
         self._model, self._tokenizer = model, tokenizer
         self._mix = LayerMix(model.config.n_layer).to(model.device) if self.mix_layers else None
         self._masters = {}
+        self._digest = None

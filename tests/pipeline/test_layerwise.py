@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import numpy
 import pytest
 import torch
 from spacy.util import fix_random_seed
@@ -87,6 +88,19 @@ def test_factors_out_of_range(make_nlp, factor):
 def test_more_layers_than_there_are(make_nlp):
     with pytest.raises(ConfigError, match="trainable_layers of at most 2"):
         make_nlp("tagger", model={"trainable_layers": 3})
+
+
+def test_vectors_of_before_a_change_are_not_reused_after_it(make_nlp, make_examples):
+    nlp = make_nlp("tagger", model={"trainable_layers": {"0": 0, "3": 2, "5": 0}, "reuse": {}})
+    pipe = nlp.get_pipe("bloom_transformer")
+    examples, optimizer, read = make_examples(nlp), Adam(0.01), []
+    pipe.set_extra_annotations = lambda docs, batch: read.append(batch.doc_data[0].tensors[0].copy())
+    for _ in range(7):
+        nlp.update(examples, sgd=optimizer)
+    first, _, _, changed, again = read
+    assert numpy.array_equal(changed, again) and not numpy.allclose(first, changed)
+    expected = pipe.model.copy().predict([examples[0].reference]).doc_data[0].tensors[0]
+    numpy.testing.assert_allclose(changed, expected, atol=1e-5)
 
 
 def test_vectors_are_reused_until_the_transformer_learns(make_nlp, make_examples, weights):
