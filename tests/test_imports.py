@@ -88,6 +88,8 @@ def find_faults(source, file):
             yield f"{where}: {library} is not for {part}"
         elif library in OWNERS and part != OWNERS[library]:
             yield f"{where}: {library} is for {OWNERS[library]} only"
+        elif library == "peft" and not (inside and file == ROOT / "training" / "lora.py"):
+            yield f"{where}: peft is for one function of training/lora.py"
         elif library == "huggingface_hub" and not (inside and file == ROOT / "checkpoint" / "sources.py"):
             yield f"{where}: huggingface_hub is for one function of checkpoint/sources.py"
 
@@ -121,6 +123,8 @@ def test_huggingface_hub_is_imported_in_one_function():
         ("checkpoint/files.py", "from ..training import lm"),
         ("checkpoint/files.py", "from ..pretrained import BloomModel"),
         ("checkpoint/files.py", "import huggingface_hub"),
+        ("training/lora.py", "import peft"),
+        ("thinc_layers/shim.py", "def f():\n    import peft"),
         ("checkpoint/sources.py", "import huggingface_hub"),
         ("checkpoint/files.py", "from thinc.api import Model"),
         ("thinc_layers/listener.py", "from transformers import AutoModel"),
@@ -179,7 +183,7 @@ print(sorted(name for name in ("sympy", "huggingface_hub") if name in sys.module
 
 
 def test_the_core_needs_no_framework(tmp_path, tiny_checkpoint):
-    absent = {"spacy", "thinc", "transformers", "spacy_transformers", "srsly", "typer", "jax"}
+    absent = {"spacy", "thinc", "transformers", "spacy_transformers", "srsly", "typer", "jax", "peft"}
     code = CORE_ALONE.format(absent=absent)
     command = [sys.executable, "-c", code, str(tiny_checkpoint), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)

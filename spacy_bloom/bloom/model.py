@@ -193,10 +193,12 @@ class BloomModel(BloomPreTrainedModel):
         for block in self.h:
             if keep_all:
                 states.append(hidden)
-            if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            recorded = _is_recorded(block, hidden)
+            if self.gradient_checkpointing and self.training and recorded:
                 hidden = checkpoint(block, hidden, view, use_reentrant=False)
             else:
-                hidden = block(hidden, view)
+                with torch.set_grad_enabled(recorded):
+                    hidden = block(hidden, view)
         states.append(self.ln_f(hidden))
         return states
 
@@ -237,6 +239,15 @@ class BloomModel(BloomPreTrainedModel):
     def _slopes(self, device: torch.device) -> Tensor:
         # Computed, not a buffer: buffers follow .half(), and slopes must stay float32.
         return alibi_slopes(self.config.n_head).to(device)
+
+
+def _is_recorded(block: nn.Module, hidden: Tensor) -> bool:
+    """RETURNS (bool): Whether a block is needed in the backward pass. One that does not learn is not, nor are those
+    before it: they run as in prediction.
+    """
+    if not torch.is_grad_enabled():
+        return False
+    return hidden.requires_grad or any(parameter.requires_grad for parameter in block.parameters())
 
 
 def draw_normal(weight: Tensor, std: float) -> None:

@@ -40,6 +40,14 @@ name = "tiny-bloom"
 window = 512
 context = 128
 dtype = "float32"
+attention = "causal"
+bidirectional_layers = null
+train_transformer = true
+reuse = null
+trainable_layers = null
+layer_factor = 1.0
+lora = null
+mix_layers = false
 """
 
 
@@ -138,8 +146,11 @@ class BloomTransformer(Transformer):
         docs = list(docs)
         if not any(len(doc) for doc in docs):
             return BloomTransformerBatch(docs, FullTransformerBatch.empty(len(docs)).doc_data)
+        return self._run(docs, is_train=False)
+
+    def _run(self, docs: list[Doc], *, is_train: bool) -> FullTransformerBatch:
         self.model.attrs["max_batch_pieces"] = self.cfg["max_batch_items"]
-        return self.model.predict(docs)
+        return self.model(docs, is_train)[0]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
         """Write `doc._.trf_data`, for as long as somebody is going to read it."""
@@ -168,7 +179,7 @@ class BloomTransformer(Transformer):
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
         """Run on a batch and hand the vectors to the listeners; the weights learn from the sum of their
-        gradients.
+        gradients. A transformer that does not learn annotates the Docs, and its listeners read them there.
 
         RETURNS (dict[str, float]): The losses; the listeners add the sum of their squared gradients later.
         """
@@ -179,6 +190,9 @@ class BloomTransformer(Transformer):
         self._send_rest()
         docs = [eg.predicted for eg in examples]
         if not self.listeners or not any(len(doc) for doc in docs):
+            return losses
+        if not bloom_shim(self.model).learns:
+            self.set_annotations(docs, self._run(docs, is_train=True))
             return losses
         set_dropout_rate(self.model, drop)
         output, backprop = self.model.begin_update(docs)

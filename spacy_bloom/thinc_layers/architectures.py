@@ -1,6 +1,6 @@
 """The registered architectures that put BLOOM under spaCy's components."""
 
-from typing import List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 from spacy import registry
 from spacy.tokens import Doc
@@ -8,7 +8,9 @@ from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
+from ..training.lora import LoraSettings
 from .listener import BloomTransformerListener
+from .reused_vectors import ReuseConfig, ReusedVectors
 from .shim import BloomShim
 from .transformer_data import BloomTransformerBatch
 from .transformer_model import bloom_transformer_model
@@ -25,6 +27,12 @@ def create_transformer_model(
     gradient_checkpointing: bool = False,
     attention: str = "causal",
     bidirectional_layers: Optional[int] = None,
+    train_transformer: bool = True,
+    reuse: Optional[Dict[str, Any]] = None,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -39,6 +47,15 @@ def create_transformer_model(
         on both sides. Taggers gain from what follows a token; `train-lm --training.objective mntp` prepares a
         checkpoint for it.
     bidirectional_layers (Optional[int]): The last layers that are bidirectional; None for all.
+    train_transformer (bool): Whether the weights learn; otherwise only what listens does, on vectors that are
+        computed as in prediction.
+    reuse (Optional[Dict[str, Any]]): Keep the vectors of training texts for the epochs to come, if the weights do
+        not learn: settings of `ReuseConfig`, {} for 1,000 megabytes in memory.
+    trainable_layers (Union[int, Dict[str, Optional[int]], None]): How many of the last layers learn, None for all and
+        the embeddings; or numbers by the step from which on they hold, to let layer after layer learn.
+    layer_factor (float): Factor of the learning rate from each layer to the one below it.
+    lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: settings of `LoraSettings`.
+    mix_layers (bool): Give out learned mixtures of all layers' states instead of the last state.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
@@ -49,8 +66,14 @@ def create_transformer_model(
         gradient_checkpointing=gradient_checkpointing,
         attention=attention,
         bidirectional_layers=bidirectional_layers,
+        train_transformer=train_transformer,
+        trainable_layers=trainable_layers,
+        layer_factor=layer_factor,
+        lora=None if lora is None else LoraSettings.of(lora),
+        mix_layers=mix_layers,
     )
-    return bloom_transformer_model(shim, window=window, context=context)
+    reused = None if reuse is None else ReusedVectors(ReuseConfig.of(reuse))
+    return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
 
 
 @registry.architectures("spacy-bloom.TransformerListener.v1")
@@ -84,6 +107,12 @@ def create_tok2vec_transformer(
     gradient_checkpointing: bool = False,
     attention: str = "causal",
     bidirectional_layers: Optional[int] = None,
+    train_transformer: bool = True,
+    reuse: Optional[Dict[str, Any]] = None,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
     place.
@@ -101,6 +130,12 @@ def create_tok2vec_transformer(
         gradient_checkpointing,
         attention,
         bidirectional_layers,
+        train_transformer,
+        reuse,
+        trainable_layers,
+        layer_factor,
+        lora,
+        mix_layers,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

@@ -87,8 +87,9 @@ def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerDat
     raise ListenerError(
         f"Expected the output of {upstream} on the Doc {doc.text[:40]!r}, got none. Add the transformer "
         "before this component and keep it enabled; in training, list a frozen transformer under "
-        "training.annotating_components. If something runs this component a second time, set "
-        "keep_activations = true on the transformer: its output leaves the Doc with the last reader."
+        "training.annotating_components too, or set train_transformer = false on its model instead. If "
+        "something runs this component a second time, set keep_activations = true on the transformer: its "
+        "output leaves the Doc with the last reader."
     )
 
 

@@ -54,8 +54,9 @@ def create_question_answerer(
         dtype=dtype,
         storage_dtype=storage_dtype,
         gradient_checkpointing=gradient_checkpointing,
+        train_transformer=train_transformer,
     )
-    transformer = bloom_sequences(shim, learns=train_transformer)
+    transformer = bloom_sequences(shim)
     head = create_token_classifier(noop(), encode, nO=2)
     model: Model[List[Ints1d], List[Floats2d]] = chain(transformer, head)
     model.set_ref("transformer", transformer)
@@ -65,16 +66,13 @@ def create_question_answerer(
     return model
 
 
-def bloom_sequences(shim: BloomShim, *, learns: bool = True) -> Model[list[Ints1d], list[Floats2d]]:
+def bloom_sequences(shim: BloomShim) -> Model[list[Ints1d], list[Floats2d]]:
     """A model that runs BLOOM on sequences of pieces, all that it is given in one packed batch.
 
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
-    learns (bool): Whether the weights get gradients.
     RETURNS (Model): Ids to last hidden states. Each of shape (pieces,) and (pieces, hidden_size).
     """
-    return Model(
-        "bloom-sequences", forward, init=init, shims=[shim], dims={"nO": None}, attrs={"learns": learns}
-    )
+    return Model("bloom-sequences", forward, init=init, shims=[shim], dims={"nO": None})
 
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
@@ -90,7 +88,7 @@ def forward(
     shim = bloom_shim(model)
     lengths = [len(ids) for ids in sequences]
     packed = torch.from_numpy(numpy.concatenate(sequences)), lengths
-    learns = is_train and model.attrs["learns"]
+    learns = is_train and shim.learns
     hidden, backprop_hidden = shim.begin_update(packed) if learns else (shim.predict(packed), None)
 
     def backprop(d_states: list[Floats2d]) -> list[Ints1d]:

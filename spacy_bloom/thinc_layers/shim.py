@@ -1,7 +1,9 @@
 """The torch side of a thinc model: loads on first use, saves as safetensors, never as pickle."""
 
+import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,26 @@ from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype
 from ..tokenizer import BloomTokenizerFast
+from ..training.layerwise import LayerSchedule, layer_depth, set_trainable_layers
+from ..training.lora import LoraSettings, add_lora, base_weights, freeze_base, has_lora, merged_weights
+from .adapter_files import (
+    adapter_config,
+    has_adapter,
+    named_for_peft,
+    read_adapter,
+    remove_adapter,
+    set_adapter,
+    write_adapter,
+)
+from .heap import give_back_free_memory
+from .layer_mix import LayerMix
 from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
+MIX = "layer_mix"
+# Updates after which free memory goes back to the system: after each update it would cost an eighth of the time.
+TRIM_EVERY = 32
 
 ATTENTIONS = ("causal", "bidirectional")
 
@@ -52,7 +70,12 @@ class BloomShim(PyTorchShim):
     attention (str): "causal", as BLOOM was trained, or "bidirectional": a piece attends to what is after it too. Only
         here; whoever generates on the same weights does so causally.
     bidirectional_layers (int | None): The last layers that are bidirectional; None for all.
-    RAISES (ConfigError): A dtype or an attention that there is not, or a number of layers that says nothing.
+    train_transformer (bool): Whether the weights learn.
+    trainable_layers (int | Mapping[str, int | None] | None): Which layers learn, see `LayerSchedule`.
+    layer_factor (float): Factor of the learning rate from each layer to the one below it.
+    lora (LoraSettings | None): Adapters that learn instead of the weights; the first update puts them in.
+    mix_layers (bool): Whether the vectors are mixtures of all layers' states, which learn even if nothing else does.
+    RAISES (ConfigError): A setting that there is not, or one that is out of range.
     """
 
     model_class: Any = BloomModel
@@ -68,6 +91,11 @@ class BloomShim(PyTorchShim):
         gradient_checkpointing: bool = False,
         attention: str = "causal",
         bidirectional_layers: int | None = None,
+        train_transformer: bool = True,
+        trainable_layers: int | Mapping[str, int | None] | None = None,
+        layer_factor: float = 1.0,
+        lora: LoraSettings | None = None,
+        mix_layers: bool = False,
     ) -> None:
         super().__init__(None)
         _check_attention(attention, bidirectional_layers)
@@ -78,13 +106,40 @@ class BloomShim(PyTorchShim):
         self.gradient_checkpointing = gradient_checkpointing
         self.bidirectional = attention == "bidirectional"
         self._bidirectional_layers = bidirectional_layers
+        self.train_transformer = train_transformer
+        self.schedule = LayerSchedule(trainable_layers)
+        if not 0.0 < layer_factor <= 1.0:
+            raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
+        self.layer_factor = layer_factor
+        self.lora = lora
+        self.mix_layers = mix_layers
+        self._mix: LayerMix | None = None
+        self._steps = 0
         self._tokenizer: BloomTokenizerFast | None = None
         self._masters: dict[str, torch.Tensor] = {}
+        self._digest: tuple[tuple, str] | None = None
 
     @property
     def loaded(self) -> bool:
         """RETURNS (bool): Whether weights are in memory."""
         return self._model is not None
+
+    @property
+    def learns(self) -> bool:
+        """RETURNS (bool): Whether an update may change weights; if not, none are to be begun."""
+        return self.mix_layers or self._trainable_layers != 0
+
+    @property
+    def _trainable_layers(self) -> int | None:
+        return self.schedule.at(self._steps) if self.train_transformer else 0
+
+    @property
+    def bidirectional_layers(self) -> int:
+        """RETURNS (int): The last layers in which a piece attends to both sides."""
+        if not self.bidirectional:
+            return 0
+        named = self._bidirectional_layers
+        return self.module.config.n_layer if named is None else named
 
     @property
     def module(self) -> BloomModel:
@@ -119,31 +174,69 @@ class BloomShim(PyTorchShim):
 
     def predict(self, inputs: Any) -> torch.Tensor:
         """RETURNS (Tensor): Last hidden states of packed (ids, lengths). Shape (pieces, hidden_size)."""
+        self.module.eval()
         with torch.inference_mode():
-            return self._encode(self.module.eval(), *inputs)
+            return self._encode(*inputs)
 
     def begin_update(self, inputs: Any) -> tuple[torch.Tensor, Any]:
         """RETURNS (tuple[Tensor, Callable]): As `predict`, and a callback that takes the gradient of it."""
-        own_weights(self.module)
-        hidden = self._encode(self.module.train(), *inputs)
+        self._prepare()
+        hidden = self._encode(*inputs)
 
         def backprop(gradient: torch.Tensor) -> None:
             hidden.backward(gradient.to(hidden))
 
         return hidden, backprop
 
+    def _prepare(self) -> None:
+        """Let what is to learn in this step learn: weights of its own, or adapters."""
+        layers = self._trainable_layers
+        if layers != 0 and self.lora is None:
+            own_weights(self.module)
+        elif layers != 0 and not has_lora(self.module):
+            assert self.lora is not None
+            add_lora(self.module, self.lora)
+        set_trainable_layers(self.module, layers)
+        if self.lora is not None:
+            freeze_base(self.module)
+        self.module.train(layers != 0)
+
+    def _encode(self, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """RETURNS (Tensor): Last hidden states, or mixtures of all. Shape (pieces, hidden_size)."""
+        module, ids = self.module, ids.to(self.module.device)
+        if self._mix is None:
+            return module.encode_packed(ids, lengths, bidirectional_layers=self.bidirectional_layers)
+        states = module.hidden_states_packed(ids, lengths, bidirectional_layers=self.bidirectional_layers)
+        return self._mix(states)
+
     def finish_update(self, optimizer: Optimizer) -> None:
         """Change the weights by their gradients. The optimizer works in float32: where weights have fewer
         bits, they are rounded from a copy that does not lose small changes.
+
+        Each layer's learning rate is scaled here, where the optimizer is called weight by weight: scaling gradients
+        instead would change nothing under Adam, which divides by their size.
         """
         if not self.loaded:
             return
-        for name, weight in self._model.named_parameters():
+        learns = self.learns
+        self._steps += 1
+        if not learns:
+            return  # gradients of 0 are left from the last step that learnt, and an optimizer has momentum
+        n_layer = self._model.config.n_layer
+        mix = {} if self._mix is None else dict(self._mix.named_parameters(prefix=MIX))
+        for name, weight in [*self._model.named_parameters(), *mix.items()]:
             if weight.grad is None:
                 continue
+            self._digest = None  # the optimizer writes into the same memory
+            depth = 0 if name in mix else layer_depth(name, n_layer)
             exact = weight.dtype == torch.float32
             master = weight.data if exact else self._masters.setdefault(name, weight.data.float())
-            changed, _ = optimizer((self.id, name), torch2xp(master), torch2xp(weight.grad.float()))
+            changed, _ = optimizer(
+                (self.id, name),
+                torch2xp(master),
+                torch2xp(weight.grad.float()),
+                lr_scale=self.layer_factor**depth,
+            )
             changed = xp2torch(changed, device=weight.device)
             if exact:
                 weight.data = changed
@@ -151,6 +244,8 @@ class BloomShim(PyTorchShim):
                 master.copy_(changed)
                 weight.data.copy_(changed)
             weight.grad.zero_()
+        if self._steps % TRIM_EVERY == 0 and self._model.device.type == "cpu":
+            give_back_free_memory()
 
     def copy(self) -> "BloomShim":
         """RETURNS (BloomShim): A copy with weights of its own, and an id, by which optimizers know them."""
@@ -160,18 +255,55 @@ class BloomShim(PyTorchShim):
             copied.id = Shim.global_id
         return copied
 
+    def identity(self) -> str:
+        """RETURNS (str): A digest of config and weights, read anew when weights may have changed."""
+        weights = dict(self.module.named_parameters())
+        state = tuple((id(w), w.data_ptr(), w._version) for w in weights.values())
+        if self._digest is None or self._digest[0] != state:
+            digest = hashlib.sha256(self.module.config.to_json_string().encode("utf8"))
+            for name, weight in weights.items():
+                digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+                digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+            self._digest = state, digest.hexdigest()
+        return self._digest[1]
+
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are loaded; later they load onto the device of thinc's ops."""
         if self.loaded:
             super().to_device(device_type, device_id)
+            if self._mix is not None:
+                self._mix.to(self._model.device)
 
     def to_disk(self, path: str | Path) -> None:
         """Write a checkpoint in the Hugging Face layout.
 
         path (str | Path): Directory, made if it does not exist.
         """
-        self.module.save_pretrained(path, dtype=self.storage_dtype)
+        self._without_adapters().save_pretrained(path, dtype=self.storage_dtype)
         self.tokenizer.save_pretrained(path)
+        if self._writes_adapters:
+            assert self.lora is not None
+            write_adapter(self.module, self.lora, Path(path))
+        else:
+            remove_adapter(Path(path))
+        if self._mix is not None:
+            self._mix.to_disk(Path(path))
+
+    @property
+    def _writes_adapters(self) -> bool:
+        return self.lora is not None and not self.lora.merge and has_lora(self.module)
+
+    def _without_adapters(self) -> BloomModel:
+        """RETURNS (BloomModel): What is written as a checkpoint: the module, without adapters or with them merged."""
+        if self.lora is None or not has_lora(self.module):
+            return self.module
+        weights = {name: weight.detach() for name, weight in base_weights(self.module).items()}
+        if self.lora.merge:
+            weights = merged_weights(self.module, self.lora)
+        with torch.device("meta"):
+            model = BloomModel(self.module.config)
+        model.load_state_dict(weights, assign=True)
+        return model
 
     def from_disk(self, path: str | Path) -> "BloomShim":
         """Map a checkpoint's weights into memory. RETURNS (BloomShim): The shim itself."""
@@ -194,17 +326,22 @@ class BloomShim(PyTorchShim):
         tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
         weights = {
             name: value.to(dtype).contiguous()
-            for name, value in self.module.state_dict().items()
+            for name, value in self._without_adapters().state_dict().items()
             if name not in tied
         }
-        return srsly.msgpack_dumps(
-            {
-                "config": self.module.config.to_json_string(),
-                "tokenizer": tokenizer_json,
-                "tokenizer_config": srsly.json_dumps(tokenizer_config),
-                "weights": save_safetensors(weights),
-            }
-        )
+        parts = {
+            "config": self.module.config.to_json_string(),
+            "tokenizer": tokenizer_json,
+            "tokenizer_config": srsly.json_dumps(tokenizer_config),
+            "weights": save_safetensors(weights),
+        }
+        if self._writes_adapters:
+            assert self.lora is not None
+            parts["adapter_config"] = srsly.json_dumps(adapter_config(self.lora))
+            parts["adapter"] = save_safetensors(named_for_peft(self.module))
+        if self._mix is not None:
+            parts[MIX] = self._mix.to_bytes()
+        return srsly.msgpack_dumps(parts)
 
     def from_bytes(self, bytes_data: bytes) -> "BloomShim":
         """RETURNS (BloomShim): The shim itself, with what `to_bytes` has written.
@@ -214,6 +351,8 @@ class BloomShim(PyTorchShim):
             parts = srsly.msgpack_loads(bytes_data)
             config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
             weights = load_safetensors(parts["weights"])
+            adapter = load_safetensors(parts["adapter"]) if "adapter" in parts else None
+            adapter_settings = srsly.json_loads(parts["adapter_config"]) if adapter is not None else None
             tokenizer = BloomTokenizerFast.from_strings(
                 parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"])
             )
@@ -225,16 +364,13 @@ class BloomShim(PyTorchShim):
         model = load_model(
             self.model_class, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False
         )
+        if adapter is not None:
+            shapes = {name: tuple(value.shape) for name, value in adapter.items()}
+            self._follow(set_adapter(model, adapter_settings, shapes, adapter.__getitem__, "the bytes"))
         self._set(model, tokenizer)
+        if self._mix is not None and MIX in parts:
+            self._mix.from_bytes(parts[MIX], "the bytes")
         return self
-
-    def _encode(self, module: BloomModel, ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """RETURNS (Tensor): Last hidden states. Shape (pieces, hidden_size)."""
-        layers = 0
-        if self.bidirectional:
-            named = self._bidirectional_layers
-            layers = module.config.n_layer if named is None else named
-        return module.encode_packed(ids.to(module.device), lengths, bidirectional_layers=layers)
 
     def _read(self, path: Path) -> None:
         device = get_torch_default_device()
@@ -243,7 +379,16 @@ class BloomShim(PyTorchShim):
         weights = weights_in_memory(origin) if self.read_only and tied else None
         model = self.model_class.from_pretrained(path, dtype=self.dtype, device=device, weights=weights)
         hold_weights(model, origin, read_only=self.read_only)
+        if isinstance(model, BloomModel) and has_adapter(path):
+            self._follow(read_adapter(model, path))
         self._set(model, BloomTokenizerFast.from_directory(path))
+        if self._mix is not None:
+            self._mix.from_disk(path)
+
+    def _follow(self, settings: LoraSettings) -> None:
+        """Go on with the adapters that were read, as they are."""
+        merge = self.lora is not None and self.lora.merge
+        self.lora = replace(settings, merge=merge)
 
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
         if (self._bidirectional_layers or 0) > model.config.n_layer:
@@ -256,10 +401,13 @@ class BloomShim(PyTorchShim):
                 f"Got a tokenizer of {len(tokenizer)} pieces and a model of {model.config.vocab_size} "
                 "embedding rows. Expected both from one checkpoint."
             )
+        self.schedule.check(model.config.n_layer)
         if self.gradient_checkpointing:
             model.gradient_checkpointing_enable()
         self._model, self._tokenizer = model, tokenizer
+        self._mix = LayerMix(model.config.n_layer).to(model.device) if self.mix_layers else None
         self._masters = {}
+        self._digest = None
 
 
 def _check_attention(attention: str, layers: int | None) -> None:

@@ -1,5 +1,6 @@
 """BLOOM as a thinc model from Docs to their pieces' vectors."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,13 +11,20 @@ from spacy_transformers.layers import split_trf_batch
 from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d
 
+from ..errors import ConfigError
 from .pieces import DocPieces, Window, batch_windows, check_windows, cut_docs, cut_windows
+from .reused_vectors import ReusedVectors
 from .shim import BloomShim
 from .transformer_data import BloomTransformerBatch, doc_output
 
 
 def bloom_transformer_model(
-    shim: BloomShim, *, window: int, context: int, max_batch_pieces: int = 1024
+    shim: BloomShim,
+    *,
+    window: int,
+    context: int,
+    max_batch_pieces: int = 1024,
+    reuse: ReusedVectors | None = None,
 ) -> Model[list[Doc], BloomTransformerBatch]:
     """A model that runs BLOOM on Docs in packed batches.
 
@@ -24,10 +32,16 @@ def bloom_transformer_model(
     window (int): Most pieces that the model sees at once; longer Docs are cut.
     context (int): Pieces that are seen before those that a window is for, and after them by a bidirectional shim.
     max_batch_pieces (int): Budget of a packed batch in prediction.
+    reuse (ReusedVectors | None): Keeps the vectors of training texts.
     RETURNS (Model): Docs to vectors.
-    RAISES (ConfigError): A window without room for new pieces.
+    RAISES (ConfigError): A window without room for new pieces, or vectors to keep that change with every step.
     """
     check_windows(window, context, both_sides=shim.bidirectional)
+    if reuse is not None and shim.learns:
+        raise ConfigError(
+            "Got reuse for a transformer that learns: its vectors change with every step. Set "
+            "train_transformer = false (instead of spaCy's frozen_components) and mix_layers = false, or reuse = null."
+        )
     return Model(
         "bloom-transformer",
         forward,
@@ -38,6 +52,7 @@ def bloom_transformer_model(
             "window": window,
             "context": context,
             "max_batch_pieces": max_batch_pieces,
+            "reuse": reuse,
             "replace_listener": replace_listener,
             "replace_listener_cfg": replace_listener_cfg,
         },
@@ -70,12 +85,7 @@ def forward(
     """Docs to vectors; see `bloom_transformer_model`."""
     shim = bloom_shim(model)
     pieces = cut_docs(shim.tokenizer, docs)
-    lengths = [len(p.ids) for p in pieces]
-    windows = cut_windows(
-        lengths, model.attrs["window"], model.attrs["context"], both_sides=shim.bidirectional
-    )
-    run = _update if is_train else _predict
-    vectors, backprop_vectors = run(model, pieces, windows)
+    vectors, backprop_vectors = _way(model, is_train)(model, pieces)
     data = [doc_output(p, v) for p, v in zip(pieces, vectors, strict=True)]
 
     def backprop(d_output: BloomTransformerBatch) -> list[Doc]:
@@ -86,11 +96,38 @@ def forward(
     return BloomTransformerBatch(docs, data), backprop
 
 
-def _predict(
-    model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]
-) -> tuple[list[Floats2d], Callable]:
+def _way(
+    model: Model, is_train: bool
+) -> Callable[[Model, Sequence[DocPieces]], tuple[list[Floats2d], Callable]]:
+    if bloom_shim(model).learns:
+        return _update if is_train else _predict
+    reuse = model.attrs["reuse"]
+    return _reuse if reuse is not None and (is_train or reuse.started) else _predict
+
+
+def _reuse(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:
+    """As `_predict`, of the Docs whose vectors are not kept."""
+    reuse, shim = model.attrs["reuse"], bloom_shim(model)
+    windows = (model.attrs["window"], model.attrs["context"], shim.bidirectional_layers)
+    settings = (shim.identity(), *windows, reuse.config.dtype)
+    reuse.use(hashlib.sha256(repr(settings).encode()).hexdigest())
+    size = shim.module.config.hidden_size
+    vectors = [reuse.get(p.ids, size) if len(p.ids) else None for p in pieces]
+    missing = [i for i, found in enumerate(vectors) if found is None]
+    computed, _ = _predict(model, [pieces[i] for i in missing])
+    for i, part in zip(missing, computed, strict=True):
+        vectors[i] = reuse.add(pieces[i].ids, model.ops.to_numpy(part)) if len(part) else part
+    return [model.ops.asarray2f(part) for part in vectors], _no_backprop
+
+
+def _windows(model: Model, pieces: Sequence[DocPieces]) -> list[Window]:
+    lengths, both_sides = [len(p.ids) for p in pieces], bloom_shim(model).bidirectional
+    return cut_windows(lengths, model.attrs["window"], model.attrs["context"], both_sides=both_sides)
+
+
+def _predict(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:
     """RETURNS (tuple[list[Floats2d], Callable]): Vectors by Doc. Each of shape (pieces, hidden_size)."""
-    shim = bloom_shim(model)
+    shim, windows = bloom_shim(model), _windows(model, pieces)
     parts: dict[tuple[int, int], torch.Tensor] = {}
     for batch in batch_windows(windows, model.attrs["max_batch_pieces"]):
         hidden = shim.predict(_packed(pieces, batch))  # (pieces of the batch, hidden_size)
@@ -99,10 +136,9 @@ def _predict(
     return _join(model, len(pieces), windows, parts), _no_backprop
 
 
-def _update(
-    model: Model, pieces: Sequence[DocPieces], windows: Sequence[Window]
-) -> tuple[list[Floats2d], Callable]:
+def _update(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:
     """As `_predict`, in one packed batch whose graph is kept for the backward pass."""
+    windows = _windows(model, pieces)
     if not windows:
         return _join(model, len(pieces), windows, {}), _no_backprop
     hidden, backprop_hidden = bloom_shim(model).begin_update(_packed(pieces, windows))
@@ -140,7 +176,7 @@ def _join(
 
 
 def _no_backprop(d_vectors: Any) -> None:
-    """Prediction has no gradient, and neither has a batch of empty Docs."""
+    """Prediction has no gradient, and neither has a transformer that does not learn or a batch of empty Docs."""
 
 
 def replace_listener(model: Model) -> Model:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..bloom.model import BloomModel
 from ..checkpoint.files import weight_files
+from ..training.lora import base_weights
 
 CHUNK = 2**22  # bytes of two files that are compared at a time
 
@@ -75,7 +76,7 @@ def weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
     """RETURNS (dict[str, Tensor] | None): The decoder's weights of a module that holds what the origin gives."""
     for module, other in [*_learners.items(), *_readers.items()]:
         if other.gives_the_same_as(origin):
-            return {name: parameter.data for name, parameter in _decoder(module).named_parameters()}
+            return {name: parameter.data for name, parameter in base_weights(_decoder(module)).items()}
     return None
 
 
@@ -89,10 +90,10 @@ def hold_weights(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
     if read_only:
         _readers[module] = origin
         return
-    weights = {name: parameter.data for name, parameter in _decoder(module).named_parameters()}
+    weights = {name: parameter.data for name, parameter in base_weights(_decoder(module)).items()}
     shared = {parameter.data_ptr() for other in _learners for parameter in _decoder(other).parameters()}
     for reader, other in list(_readers.items()):
-        theirs = dict(_decoder(reader).named_parameters())
+        theirs = base_weights(_decoder(reader))
         free = shared.isdisjoint(parameter.data_ptr() for parameter in theirs.values())
         if free and theirs.keys() == weights.keys() and other.gives_the_same_as(origin):
             for name, parameter in theirs.items():

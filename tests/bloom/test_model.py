@@ -273,3 +273,25 @@ def test_a_cache_of_other_rows(model):
 def test_packed_arguments_that_do_not_fit(model, ids, lengths):
     with pytest.raises(InputError):
         model.encode_packed(ids, lengths)
+
+
+@pytest.mark.parametrize("lowest", [0, 1, 2])
+def test_nothing_below_what_learns_is_recorded(randomize, lowest):
+    """Blocks below run as in prediction, and the gradients above are those of the whole."""
+    model = randomize(BloomModel(CONFIG)).train()
+    model.encode_packed(draw_ids(9), [4, 5]).square().sum().backward()
+    expected = {name: parameter.grad for name, parameter in model.named_parameters()}
+    recorded = []
+    for block in model.h:
+        block.register_forward_pre_hook(lambda *_: recorded.append(torch.is_grad_enabled()))
+    for name, parameter in model.named_parameters():
+        parameter.grad = None
+        block = int(name.split(".")[1]) if name.startswith("h.") else 0 if name.startswith("word") else 3
+        parameter.requires_grad_(block >= lowest and not name.startswith("word"))
+    model.encode_packed(draw_ids(9), [4, 5]).square().sum().backward()
+    assert recorded == [i >= lowest for i in range(3)]
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            torch.testing.assert_close(parameter.grad, expected[name], atol=1e-4, rtol=1e-4)
+        else:
+            assert parameter.grad is None

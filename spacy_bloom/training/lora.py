@@ -1,0 +1,156 @@
+"""LoRA: small matrices beside BLOOM's linear layers learn, and its own weights stay as they are.
+
+The adapters are `peft`'s, put into the model from outside; the core knows nothing of them. Its fast paths ask whether
+a linear layer is plain, and take the layer's own way where it is not.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..bloom.model import BloomModel
+from ..errors import ConfigError
+
+TARGETS = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
+ADAPTER = "default"
+A, B, BASE = "lora_A", "lora_B", "base_layer"
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """What the adapters are.
+
+    r (int): Their rank.
+    alpha (float): Their outputs are scaled by alpha / r.
+    dropout (float): Of their inputs, in training.
+    targets (Sequence[str]): The linear layers of each block that get one.
+    merge (bool): Whether to save one checkpoint with the adapters added to its weights, instead of both.
+    RAISES (ConfigError): A value is out of range.
+    SOURCE: Hu et al. 2021 (arXiv 2106.09685); names and files as in peft.
+    """
+
+    r: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    targets: Sequence[str] = ("query_key_value", "dense")
+    merge: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.r, int) or isinstance(self.r, bool) or self.r < 1:
+            raise ConfigError(f"Expected lora.r to be a whole number from 1 on, got {self.r!r}.")
+        if not 0.0 < self.alpha < math.inf or not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(
+                "Expected lora.alpha above 0 and lora.dropout from 0 to below 1, got "
+                f"{self.alpha} and {self.dropout}."
+            )
+        if isinstance(self.targets, str) or not self.targets or not set(self.targets) <= set(TARGETS):
+            raise ConfigError(f"Expected lora.targets to be some of {list(TARGETS)}, got {self.targets!r}.")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "LoraSettings":
+        """RETURNS (LoraSettings): From a config's settings. RAISES (ConfigError): An unknown one."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(settings) - set(known))
+        if unknown:
+            raise ConfigError(f"Expected of lora some of the settings {known}, got {unknown}.")
+        return cls(**settings)
+
+
+def add_lora(model: BloomModel, settings: LoraSettings) -> None:
+    """Put adapters into a model, in place: only they learn, and until they do the model's output is what it was.
+
+    RAISES (ConfigError): peft is not installed.
+    """
+    try:
+        import peft
+    except ImportError as error:
+        raise ConfigError(
+            f"Expected peft to be installed for lora, got {error}. Run `pip install spacy-bloom[lora]`; to use a "
+            "pipeline without it, save it with merge = true in lora."
+        ) from error
+    config = peft.LoraConfig(
+        r=settings.r,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.targets),
+    )
+    training = model.training
+    peft.inject_adapter_in_model(config, model, adapter_name=ADAPTER)
+    model.train(training)
+
+
+def has_lora(model: nn.Module) -> bool:
+    """RETURNS (bool): Whether there are adapters in a model."""
+    return any(f".{A}." in name for name, _ in model.named_parameters())
+
+
+def linear_layers(model: BloomModel, targets: Sequence[str]) -> dict[str, nn.Linear]:
+    """RETURNS (dict[str, Linear]): The linear layers of these names in all blocks."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and name.rpartition(".")[2] in targets
+    }
+
+
+def adapter_shapes(model: BloomModel, settings: LoraSettings) -> dict[str, tuple[int, ...]]:
+    """RETURNS (dict[str, tuple[int, ...]]): What `adapter_weights` returns when adapters are in a plain model."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, linear in linear_layers(model, settings.targets).items():
+        shapes[f"{name}.{A}.weight"] = (settings.r, linear.in_features)
+        shapes[f"{name}.{B}.weight"] = (linear.out_features, settings.r)
+    return shapes
+
+
+def base_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """RETURNS (dict[str, Parameter]): The model's own weights, under the names that they have without adapters."""
+    return {
+        name.replace(f".{BASE}.", "."): parameter
+        for name, parameter in model.named_parameters()
+        if not _is_adapter(name)
+    }
+
+
+def adapter_weights(model: nn.Module) -> dict[str, nn.Parameter]:
+    """RETURNS (dict[str, Parameter]): What learns, under the names of peft's files without their prefix."""
+    return {
+        name.replace(f".{ADAPTER}.", "."): parameter
+        for name, parameter in model.named_parameters()
+        if _is_adapter(name)
+    }
+
+
+def load_adapter_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give the adapters of a model their weights, by the names that `adapter_weights` has."""
+    with torch.no_grad():
+        for name, parameter in adapter_weights(model).items():
+            parameter.copy_(weights[name])
+
+
+def merged_weights(model: BloomModel, settings: LoraSettings) -> dict[str, Tensor]:
+    """RETURNS (dict[str, Tensor]): The weights of a plain model that computes the same, added up in float32."""
+    merged: dict[str, Tensor] = {name: weight.detach() for name, weight in base_weights(model).items()}
+    adapters = adapter_weights(model)
+    for name in adapters:
+        layer, found, _ = name.partition(f".{A}.")
+        if found:
+            a, b = adapters[name].detach().float(), adapters[f"{layer}.{B}.weight"].detach().float()
+            weight = merged[f"{layer}.weight"]
+            merged[f"{layer}.weight"] = (weight.float() + settings.alpha / settings.r * (b @ a)).to(
+                weight.dtype
+            )
+    return merged
+
+
+def freeze_base(model: nn.Module) -> None:
+    """Let adapters alone learn, of what is set to learn."""
+    for parameter in base_weights(model).values():
+        parameter.requires_grad_(False)
+
+
+def _is_adapter(name: str) -> bool:
+    return f".{A}." in name or f".{B}." in name
