@@ -1,7 +1,7 @@
 """`python -m spacy bloom demo`: what the components do, in many languages, in the terminal and on a page."""
 
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import spacy
 from spacy.cli._util import Arg, Opt
@@ -14,6 +14,7 @@ from ..pipeline.answers import get_answers
 from .demo_page import (
     best_category,
     render_answers,
+    render_category,
     render_continuation,
     render_entities,
     render_heat_map,
@@ -23,18 +24,29 @@ from .demo_page import (
 
 # All texts were written for this page; the languages are those of the bundled pipelines' training data.
 SENTENCES = {
-    "Arabic": "سافر نجيب محفوظ من القاهرة إلى باريس عام 1950.",
+    "Arabic": "يعيش محمد بن سعيد في مدينة دمشق في سوريا.",
     "Catalan": "L'alcaldessa de Girona, Marta Madrenas, va rebre el president de la Universitat de Barcelona.",
     "Chinese (simplified)": "张伟教授在北京大学工作，他的姐姐住在上海。",
-    "Chinese (traditional)": "陳小姐去年從臺北搬到香港，在香港大學教書。",
-    "English": "Angela Miller works for Microsoft in London.",
+    "Chinese (traditional)": "陳小姐去年搬到香港，在香港大學教書。",
+    "English": "John Miller works for Microsoft in London.",
     "French": "Le général Martin est arrivé hier à Lyon avec les ministres de Belgique.",
     "Hindi": "राहुल शर्मा दिल्ली में रहते हैं और भारतीय रिज़र्व बैंक में काम करते हैं।",
     "Indonesian": "Presiden Joko Widodo bertemu dengan pengurus Bank Indonesia di Surabaya.",
     "Nepali": "प्रधानमन्त्री सुशील कोइरालाले काठमाडौंमा नेपाली कांग्रेसका नेताहरूलाई भेटे।",
     "Portuguese": "A escritora Clara Mendes nasceu em Coimbra e trabalha na Universidade de Lisboa.",
-    "Telugu": "రాముడు హైదరాబాద్ నుండి చెన్నై వెళ్ళాడు.",
+    "Telugu": "సీత హైదరాబాద్ నుండి చెన్నై వెళ్ళింది.",
     "Urdu": "پاکستان کے وزیر اعظم عمران خان نے بھارت کا دورہ کیا۔",
+}
+TOPICAL = {
+    "Chinese (simplified)": "如果您乘飞机前往该国旅行，请提前预订酒店，并向旅行社询问签证和机票的价格。",
+    "French": "Si vous voyagez en avion, réservez votre hôtel à l'avance et renseignez-vous sur les visas et le prix des "
+    "billets.",
+    "Indonesian": "Para ilmuwan mengatakan bahwa bintang itu terdiri dari gas panas dan memancarkan cahaya karena reaksi "
+    "nuklir.",
+    "Portuguese": "Os cientistas descobriram que a energia do Sol é produzida por reações nucleares entre átomos de "
+    "hidrogénio.",
+    "Swahili": "Ikiwa unasafiri kwenda nchi nyingine kwa ndege, weka nafasi ya hoteli mapema na uliza kuhusu visa.",
+    "Urdu": "وزیر اعظم نے کہا کہ حکومت نومبر میں انتخابات کرائے گی اور اپوزیشن جماعتوں نے اس فیصلے پر تنقید کی۔",
 }
 # A text and a question about it.
 PASSAGES = {
@@ -83,6 +95,19 @@ GENERATION = {"num_beams": 4, "repetition_penalty": 1.2}
 Named = Dict[str, Doc]
 
 
+class Texts(NamedTuple):
+    """What each component is shown with, by headings.
+
+    passages (dict[str, tuple[str, str]]): Texts with a question.
+    """
+
+    sentences: Dict[str, str] = SENTENCES
+    topical: Dict[str, str] = TOPICAL
+    passages: Dict[str, Tuple[str, str]] = PASSAGES
+    beginnings: Dict[str, str] = BEGINNINGS
+    surprising: Dict[str, str] = SURPRISING
+
+
 def demo_cli(
     # fmt: off
     texts: Optional[List[str]] = Arg(
@@ -111,21 +136,24 @@ def demo_cli(
     Entities, categories, answers, continuations and surprisal with the bundled
     models, in the terminal and on a page. Runs offline on the CPU.
     """
-    sentences, passages, beginnings, surprising = chosen_texts(texts, question)
-    found = annotate(load(pipeline), sentences)
-    answered = ask(load(answerer), passages) if passages else {}
-    language_model = load_language_model(model)
-    continued, measured = annotate(language_model, beginnings), annotate(language_model, surprising)
+    chosen = chosen_texts(texts, question)
+    nlp, language_model = load(pipeline), load_language_model(model)
+    found, topics = annotate(nlp, chosen.sentences), annotate(nlp, chosen.topical)
+    answered = ask(load(answerer), chosen.passages) if chosen.passages else {}
+    continued = annotate(language_model, chosen.beginnings)
+    measured = annotate(language_model, chosen.surprising)
 
     print_entities(found)
+    print_categories(topics)
     print_answers(answered)
     print_continuations(continued)
     sections = [
         render_section(
-            "Entities and topics",
-            f"doc.ents and doc.cats, from {pipeline}",
-            [render_entities(*item) for item in found.items()],
-        )
+            "Entities", f"doc.ents, from {pipeline}", [render_entities(*item) for item in found.items()]
+        ),
+        render_section(
+            "Topics", f"doc.cats, from {pipeline}", [render_category(*item) for item in topics.items()]
+        ),
     ]
     if answered:
         cards = [render_answers(*item) for item in answered.items()]
@@ -140,17 +168,15 @@ def demo_cli(
     msg.good("Page written", output.resolve())
 
 
-def chosen_texts(
-    texts: Optional[List[str]], question: Optional[str]
-) -> Tuple[Dict[str, str], Dict[str, Tuple[str, str]], Dict[str, str], Dict[str, str]]:
-    """RETURNS (tuple): By heading: texts for entities, with a question, to continue, and to measure."""
+def chosen_texts(texts: Optional[List[str]], question: Optional[str]) -> Texts:
+    """RETURNS (Texts): The user's own, or those that come with the demo."""
     if not texts:
         if question is not None:
             msg.fail("--question is asked of your own texts: give at least one.", exits=1)
-        return SENTENCES, PASSAGES, BEGINNINGS, SURPRISING
+        return Texts()
     own = {f"Text {i + 1}": text for i, text in enumerate(texts)}
     asked = {} if question is None else {heading: (text, question) for heading, text in own.items()}
-    return own, asked, own, own
+    return Texts(own, own, asked, own, own)
 
 
 def load(pipeline: str) -> Language:
@@ -184,12 +210,17 @@ def ask(nlp: Language, passages: Dict[str, Tuple[str, str]]) -> Named:
 
 
 def print_entities(docs: Named) -> None:
-    """Print texts with their entities and their most probable category."""
+    """Print texts with their entities."""
     for heading, doc in docs.items():
         print(f"{color(heading, bold=True)}  {doc.text}")
         entities = [f"{ent.text} ({ent.label_})" for ent in doc.ents]
-        categories = [f"[{best_category(doc)}]"] if doc.cats else []
-        print("    " + "  ".join([", ".join(entities) or "no entities", *categories]) + "\n")
+        print("    " + (", ".join(entities) or "no entities") + "\n")
+
+
+def print_categories(docs: Named) -> None:
+    """Print texts with their most probable category."""
+    for heading, doc in docs.items():
+        print(f"{color(heading, bold=True)}  {doc.text}\n    {best_category(doc) or 'no category'}\n")
 
 
 def print_answers(docs: Named) -> None:

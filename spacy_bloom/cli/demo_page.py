@@ -58,9 +58,14 @@ def render_heat_map(title: str, text: str, headings: Sequence[str], docs: Sequen
 
 
 def render_entities(heading: str, doc: Doc) -> str:
-    """RETURNS (str): A card with the entities of a Doc, and the most probable of its categories, if it has some."""
+    """RETURNS (str): A card with the entities of a Doc."""
     ents = displacy.parse_ents(doc)["ents"] if doc.ents else []  # displaCy warns of a Doc without
-    return _card(heading, _marked(doc, ents), best_category(doc))
+    return _card(heading, _marked(doc, ents))
+
+
+def render_category(heading: str, doc: Doc) -> str:
+    """RETURNS (str): A card with a Doc, and the most probable of its categories, if it has some."""
+    return _card(heading, _paragraph(doc, html.escape(doc.text)), best_category(doc))
 
 
 def render_answers(heading: str, doc: Doc) -> str:
@@ -78,8 +83,7 @@ def render_answers(heading: str, doc: Doc) -> str:
 def render_continuation(heading: str, doc: Doc, attr: str = "generated") -> str:
     """RETURNS (str): A card with a Doc and what was generated after it."""
     new = html.escape(str(doc._.get(attr) or ""))
-    text = f'{html.escape(doc.text)}<span class="new">{new}</span>'
-    return _card(heading, f'<p dir="{direction(doc.text)}">{text}</p>')
+    return _card(heading, _paragraph(doc, f'{html.escape(doc.text)}<span class="new">{new}</span>'))
 
 
 def best_category(doc: Doc) -> str:
@@ -114,6 +118,10 @@ def _card(heading: str, content: str, topic: str = "") -> str:
     return (
         f'<section class="card"><header><h2>{html.escape(heading)}</h2>{chip}</header>\n{content}\n</section>'
     )
+
+
+def _paragraph(doc: Doc, content: str) -> str:
+    return f'<p dir="{direction(doc.text)}">{content}</p>'
 
 
 def _marked(doc: Doc, ents: List[Dict[str, Any]]) -> str:

@@ -9,11 +9,12 @@ import pytest
 import spacy
 from spacy.tokens import Doc, Span
 
-from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING
+from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING, TOPICAL
 from spacy_bloom.cli.demo_page import (
     best_category,
     direction,
     render_answers,
+    render_category,
     render_continuation,
     render_entities,
     render_page,
@@ -45,7 +46,11 @@ def test_demo_shows_everything_in_many_languages(tmp_path):
     found = [line for line in output.splitlines() if re.search(r"\((PER|LOC|ORG)\)", line)]
     assert len(found) >= 10
     assert all(sentence in output for sentence in SENTENCES.values())
-    assert page.count('class="topic"') == len(SENTENCES) == len(re.findall(r"\[[a-z/]+ \d+%\]", output))
+    assert (
+        page.count('class="topic"')
+        == len(TOPICAL)
+        == len(re.findall(r"^ +[a-z/]+ \d+%$", output, re.MULTILINE))
+    )
     for _, question in PASSAGES.values():
         assert question in output and question in page
     assert page.count("ANSWER") == len(PASSAGES)
@@ -99,7 +104,8 @@ def test_texts_are_escaped_everywhere(nlp):
     doc._.generated = HOSTILE
     doc.cats = {HOSTILE: 1.0}
     set_answers(doc, {HOSTILE: [Answer(0, 2), Answer(1, 3)]})
-    cards = [render(HOSTILE, doc) for render in (render_entities, render_answers, render_continuation)]
+    renderers = (render_entities, render_category, render_answers, render_continuation)
+    cards = [render(HOSTILE, doc) for render in renderers]
     page = render_page([render_section(HOSTILE, HOSTILE, cards)])
     assert "<script>" not in page
     assert page.count("&lt;script&gt;") >= 10
@@ -108,7 +114,7 @@ def test_texts_are_escaped_everywhere(nlp):
 
 def test_the_most_probable_category(nlp):
     doc = nlp.make_doc("Anna")
-    assert best_category(doc) == "" and "topic" not in render_entities("One", doc)
+    assert best_category(doc) == "" and "topic" not in render_category("One", doc)
     doc.cats = {"sports": 0.25, "travel": 0.754}
     assert best_category(doc) == "travel 75%"
-    assert '<span class="topic">travel 75%</span>' in render_entities("One", doc)
+    assert '<span class="topic">travel 75%</span>' in render_category("One", doc)
