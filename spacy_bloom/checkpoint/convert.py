@@ -28,6 +28,8 @@ from .writing import (
 
 # The config is written anew; what the tokenizer and generation need is copied as it is.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
+# What a trained pipeline keeps beside its weights: adapters, and the mixture of layers.
+BESIDE = ("adapter", "layer_mix.safetensors")
 # What a process leaves that was killed while it wrote.
 PARTIAL = re.compile(r"\..+\.partial")
 
@@ -69,6 +71,9 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
     RETURNS (Plan): What to read and write.
     RAISES (BloomError): The checkpoint is damaged, or the options do not fit it.
     """
+    _expect_nothing_beside(
+        source, "save the pipeline with lora.merge = true, or train without mix_layers, first"
+    )
     config, is_kept = first_blocks(BloomConfig.from_json_file(source / CONFIG_FILE), num_layers)
     files = WeightFiles(source, wanted=is_kept)
     expected, names = decoder_shapes(config), match_decoder(config, files)
@@ -90,6 +95,13 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
         {name: weight.numel * dtype.itemsize for name, weight in kept.items()},
         sum(weight.numel * old[name].itemsize for name, weight in kept.items()),
     )
+
+
+def _expect_nothing_beside(path: Path, advice: str) -> None:
+    """RAISES (InputError): There is what belongs to just these weights, and would be lost or be put on others."""
+    for name in BESIDE:
+        if (path / name).exists():
+            raise InputError(f"Expected a checkpoint alone in {path}, got {name} beside it: {advice}.")
 
 
 def convert_checkpoint(
@@ -117,6 +129,7 @@ def convert_checkpoint(
     RETURNS (list[Path]): The files of the result.
     RAISES (InputError): The output is not empty, or the disk has too little room.
     """
+    _expect_nothing_beside(output, "it is of the weights that are there; choose another directory")
     max_bytes = parse_size(max_shard_size)
     check_output(output, plan.new_n_bytes, force)
 

@@ -14,7 +14,7 @@ from thinc.api import Model
 from tqdm import tqdm
 from wasabi import color, msg, table
 
-from ..checkpoint.sources import BUNDLED_PIPELINES, bundled_path
+from ..checkpoint.sources import BUNDLED_PIPELINES
 from ..errors import BloomError, InputError
 from ..pretrained import BloomTokenizerFast as PretrainedTokenizer
 from ..thinc_layers.pieces import check_windows
@@ -25,6 +25,7 @@ from .languages import find_language
 from .piece_counts import Counts, PieceCounter, find_warnings
 from .piece_page import format_figure, render_pieces
 from .piece_view import CutText, cut_texts, table_rows, window_lines
+from .pipelines import load_pipeline
 from .texts import read_named_texts
 
 WINDOW, CONTEXT = 512, 128  # defaults of spacy-bloom.TransformerModel.v1
@@ -148,7 +149,7 @@ class Cutter:
     source (str): The checkpoint or pipeline.
     nlp (Language): Makes the tokens.
     tokenizer (BloomTokenizerFast): Makes the pieces.
-    window, context (int): As for `cut_windows`.
+    window, context (int), both_sides (bool): As for `cut_windows`.
     """
 
     source: str
@@ -156,6 +157,7 @@ class Cutter:
     tokenizer: BloomTokenizerFast
     window: int
     context: int
+    both_sides: bool = False
 
     @property
     def about(self) -> str:
@@ -163,7 +165,8 @@ class Cutter:
         made_by = type(self.nlp.tokenizer).__name__
         return (
             f"{self.source}: {len(self.tokenizer):,} pieces; tokens of {made_by} ({self.nlp.lang}); windows of "
-            f"{self.window} pieces with {self.context} of left context"
+            f"{self.window} pieces with {self.context} of context "
+            + ("on both sides" if self.both_sides else "before")
         )
 
     def cut(self, texts: Iterable[str]) -> List[CutText]:
@@ -175,7 +178,9 @@ class Cutter:
             docs = [self.nlp.tokenizer(text) for text in texts]
         except UnicodeEncodeError as error:
             raise InputError(f"Expected texts of whole Unicode characters: {error}.") from None
-        return cut_texts(self.tokenizer, docs, window=self.window, context=self.context)
+        return cut_texts(
+            self.tokenizer, docs, window=self.window, context=self.context, both_sides=self.both_sides
+        )
 
     def count(self, corpus: Path, *, silent: bool = False) -> Tuple[PieceCounter, Dict[str, List[str]]]:
         """Count a corpus under a progress bar.
@@ -183,7 +188,9 @@ class Cutter:
         RETURNS (tuple[PieceCounter, dict[str, list[str]]]): What has been counted, and the first texts of each group
             that are not empty.
         """
-        counter = PieceCounter(self.nlp, self.tokenizer, window=self.window, context=self.context)
+        counter = PieceCounter(
+            self.nlp, self.tokenizer, window=self.window, context=self.context, both_sides=self.both_sides
+        )
         samples: Dict[str, List[str]] = {}
         texts = _sampled(read_named_texts(corpus), samples)
         with tqdm(texts, unit=" texts", disable=True if silent else None, leave=False) as bar:
@@ -211,16 +218,14 @@ def find_cutter(
     RETURNS (Cutter): What cuts texts as that does.
     RAISES (BloomError): No such checkpoint, a pipeline without BLOOM, or options that do not fit together.
     """
-    found = {"window": WINDOW, "context": CONTEXT}
+    found, both_sides = {"window": WINDOW, "context": CONTEXT}, False
     if source in BUNDLED_PIPELINES or (Path(source) / "config.cfg").is_file() or is_package(source):
         if lang is not None:
             raise InputError(f"{source} is a pipeline with a tokenizer of its own: leave --lang out.")
-        try:
-            nlp = spacy.load(bundled_path(source) or source)
-        except OSError as error:
-            raise InputError(f"The pipeline {source} cannot be loaded: {error}.") from error
+        nlp = load_pipeline(source)
         shim, attrs = find_bloom(nlp)
         tokenizer: BloomTokenizerFast = shim.tokenizer
+        both_sides = shim.bidirectional
         found.update((key, attrs[key]) for key in found if key in attrs)
     else:
         code, spacy_tokenizer = find_language(lang or "xx")
@@ -230,8 +235,8 @@ def find_cutter(
     if context is None:  # in proportion, where only a window was asked for that is too narrow for it
         context = found["context"] if window is None else min(found["context"], window // 4)
     window = found["window"] if window is None else window
-    check_windows(window, context)
-    return Cutter(source, nlp, tokenizer, window, context)
+    check_windows(window, context, both_sides=both_sides)
+    return Cutter(source, nlp, tokenizer, window, context, both_sides)
 
 
 def find_bloom(nlp: Language) -> Tuple[BloomShim, Dict[str, Any]]:

@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import color, msg
 
-from ..checkpoint.sources import bundled_path
+from ..errors import BloomError
 from ..pipeline.answers import get_answers
 from .demo_page import (
     best_category,
@@ -21,6 +21,7 @@ from .demo_page import (
     render_page,
     render_section,
 )
+from .pipelines import load_pipeline
 
 # All texts were written for this page; the languages are those of the bundled pipelines' training data.
 SENTENCES = {
@@ -137,11 +138,14 @@ def demo_cli(
     models, in the terminal and on a page. Runs offline on the CPU.
     """
     chosen = chosen_texts(texts, question)
-    nlp, language_model = load(pipeline), load_language_model(model)
-    found, topics = annotate(nlp, chosen.sentences), annotate(nlp, chosen.topical)
-    answered = ask(load(answerer), chosen.passages) if chosen.passages else {}
-    continued = annotate(language_model, chosen.beginnings)
-    measured = annotate(language_model, chosen.surprising)
+    try:
+        nlp, language_model = load_pipeline(pipeline), load_language_model(model)
+        found, topics = annotate(nlp, chosen.sentences), annotate(nlp, chosen.topical)
+        answered = ask(load_pipeline(answerer), chosen.passages) if chosen.passages else {}
+        continued = annotate(language_model, chosen.beginnings)
+        measured = annotate(language_model, chosen.surprising)
+    except BloomError as error:
+        msg.fail(str(error), exits=1)
 
     print_entities(found)
     print_categories(topics)
@@ -164,6 +168,7 @@ def demo_cli(
     sections.append(
         render_heat_map(title, f"token._.surprisal, from {model}", list(measured), list(measured.values()))
     )
+    output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render_page(sections), encoding="utf8")
     msg.good("Page written", output.resolve())
 
@@ -177,11 +182,6 @@ def chosen_texts(texts: Optional[List[str]], question: Optional[str]) -> Texts:
     own = {f"Text {i + 1}": text for i, text in enumerate(texts)}
     asked = {} if question is None else {heading: (text, question) for heading, text in own.items()}
     return Texts(own, own, asked, own, own)
-
-
-def load(pipeline: str) -> Language:
-    """RETURNS (Language): A bundled pipeline, or one that spacy.load knows."""
-    return spacy.load(bundled_path(pipeline) or pipeline)
 
 
 def load_language_model(name: str) -> Language:

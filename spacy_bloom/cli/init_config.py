@@ -52,7 +52,7 @@ def init_config_cli(
         Optimizations.efficiency,
         "--optimize",
         "-o",
-        help="accuracy trains twice as long, with more left context in every window, and rounds no weight",
+        help="accuracy trains twice as long, with more context in every window, and rounds no weight",
     ),
     force: bool = Opt(False, "--force", "-F", help="Replace the output file"),
     # fmt: on

@@ -87,13 +87,21 @@ class PieceCounter:
 
     nlp (Language): Its tokenizer makes the tokens.
     tokenizer (BloomTokenizerFast): Makes the pieces.
-    window, context (int): As for `cut_windows`.
+    window, context (int), both_sides (bool): As for `cut_windows`.
     """
 
-    def __init__(self, nlp: Language, tokenizer: BloomTokenizerFast, *, window: int, context: int) -> None:
+    def __init__(
+        self,
+        nlp: Language,
+        tokenizer: BloomTokenizerFast,
+        *,
+        window: int,
+        context: int,
+        both_sides: bool = False,
+    ) -> None:
         self.nlp = nlp
         self.tokenizer = tokenizer
-        self.window, self.context = window, context
+        self.window, self.context, self.both_sides = window, context, both_sides
         self.groups: dict[str, Counts] = {}
         vocabulary = tokenizer.get_vocab()
         self._n_bytes = numpy.zeros(max(vocabulary.values()) + 1, dtype=numpy.int64)
@@ -122,7 +130,7 @@ class PieceCounter:
     def _count(self, counts: Counts, doc: Doc, pieces: DocPieces) -> None:
         text = doc.text
         n_bytes, n_pieces = len(text.encode("utf8")), len(pieces.ids)
-        n_windows = len(cut_windows([n_pieces], self.window, self.context))
+        n_windows = len(cut_windows([n_pieces], self.window, self.context, both_sides=self.both_sides))
         is_byte = self._is_byte[pieces.ids]
         counts.texts += 1
         counts.empty += not text.strip()
@@ -183,7 +191,7 @@ def find_warnings(name: str, counts: Counts, window: int) -> Iterator[str]:
     if counts.long_texts >= max(1, LONG_SHARE * counts.texts):
         yield (
             f"{name}: {counts.long_texts:,} of {counts.texts:,} texts are longer than a window of {window} pieces, "
-            f"{counts.windows:,} windows in all. Each repeats its left context: cut the texts into paragraphs, or "
+            f"{counts.windows:,} windows in all. Each repeats its context: cut the texts into paragraphs, or "
             "widen the window."
         )
 

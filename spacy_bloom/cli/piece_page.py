@@ -177,18 +177,19 @@ def _segment(
 
 
 def _windows(cut: CutText) -> str:
-    """RETURNS (str): A bar for each window over the Doc's pieces: what is left context is pale. Nothing for one window."""
+    """RETURNS (str): A bar for each window over the Doc's pieces: what is context is pale. Nothing for one window."""
     if len(cut.windows) < 2:
         return ""
     bars = []
     for number, window in enumerate(cut.windows, start=1):
-        start, keep, end = (100 * place / len(cut) for place in (window.start, window.keep, window.end))
-        share = 100 * (keep - start) / (end - start)
+        first, last = 100 * window.kept.start / len(window), 100 * window.kept.stop / len(window)
         style = (
-            f"margin-inline-start: {start:.2f}%; width: {end - start:.2f}%; "
-            f"background: linear-gradient(to right, #d0bfff {share:.2f}%, #6741d9 {share:.2f}%)"
+            f"margin-inline-start: {100 * window.start / len(cut):.2f}%; width: {100 * len(window) / len(cut):.2f}%; "
+            f"background: linear-gradient(to right, #d0bfff {first:.2f}%, #6741d9 {first:.2f}%, "
+            f"#6741d9 {last:.2f}%, #d0bfff {last:.2f}%)"
         )
-        context = f", {window.keep - window.start} of context" if number > 1 else ""
+        n_context = len(window) - (window.keep_end - window.keep)
+        context = f", {n_context} of context" if n_context else ""
         label = f"window {number}: pieces {window.start} to {window.end - 1}{context}"
         bars.append(f'<span>{label}</span><div><b style="{style}"></b></div>')
     return f'<div class="windows">{"".join(bars)}</div>'

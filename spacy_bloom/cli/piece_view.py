@@ -90,16 +90,21 @@ class CutText:
                     zip(self.spelled, self.pieces.offsets.tolist(), strict=True)
                 )
             ],
-            "windows": [{"start": w.start, "end": w.end, "new_from": w.keep} for w in self.windows],
+            "windows": [
+                {"start": w.start, "end": w.end, "new_from": w.keep, "new_to": w.keep_end}
+                for w in self.windows
+            ],
         }
 
 
 def cut_texts(
-    tokenizer: BloomTokenizerFast, docs: Sequence[Doc], *, window: int, context: int
+    tokenizer: BloomTokenizerFast, docs: Sequence[Doc], *, window: int, context: int, both_sides: bool = False
 ) -> list[CutText]:
-    """RETURNS (list[CutText]): Docs, cut as the transformer cuts them."""
+    """window, context (int), both_sides (bool): As for `cut_windows`.
+    RETURNS (list[CutText]): Docs, cut as the transformer cuts them.
+    """
     pieces = cut_docs(tokenizer, docs)
-    windows = cut_windows([len(p.ids) for p in pieces], window, context)
+    windows = cut_windows([len(p.ids) for p in pieces], window, context, both_sides=both_sides)
     cut = []
     for number, (doc, p) in enumerate(zip(docs, pieces, strict=True)):
         first, last = token_pieces(p.align)
@@ -148,7 +153,8 @@ def window_lines(cut: CutText) -> list[str]:
     for number, window in enumerate(cut.windows, start=1):
         start = cut.text_of(window.keep)[0]
         beginning = readable(cut.doc.text[start : start + BEGINNING].encode("utf8"))
-        context = f", {window.keep - window.start} of them left context" if window.keep > window.start else ""
+        n_context = len(window) - (window.keep_end - window.keep)
+        context = f", {n_context} of them context" if n_context else ""
         lines.append(
             f"window {number}: pieces {window.start} to {window.end - 1}{context}; new from {beginning}"
         )

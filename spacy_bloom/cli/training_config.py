@@ -58,7 +58,7 @@ def make_config(
     checkpoint (str): Bundled name, directory or Hub name.
     hidden_size (int): The checkpoint's: large ones are trained with other settings.
     gpu (bool): Whether it is trained on a GPU.
-    accuracy (bool): Train twice as long, with more left context in every window, and without rounding any weight.
+    accuracy (bool): Train twice as long, with more context in every window, and without rounding any weight.
         Otherwise weights are stored in 16 bits, and a large checkpoint computes in bfloat16 on a GPU.
     RETURNS (Config): Complete and valid.
     RAISES (ConfigError): spaCy does not know the language.

@@ -103,7 +103,8 @@ def _token_classifier(target: str) -> Dict[str, Any]:
 
 
 def _text_classifier(exclusive: bool) -> Dict[str, Any]:
-    return {"factory": "bloom_text_classifier", "exclusive": exclusive}
+    model = {"@architectures": "spacy-bloom.TextClassifier.v1", "tok2vec": LISTENER}
+    return {"factory": "bloom_text_classifier", "exclusive": exclusive, "model": model}
 
 
 def _spacy_tagger(factory: str) -> Dict[str, Any]:

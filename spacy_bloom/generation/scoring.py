@@ -66,10 +66,12 @@ def _score(
     scores = [[[first[p, text[0]].item()] for text in own] for p, own in enumerate(texts)]
     longer = [(p, t) for p, own in enumerate(texts) for t, text in enumerate(own) if len(text) > 1]
     # Those of similar length together, so that few are padded.
-    longer.sort(key=lambda at: len(texts[at[0]][at[1]]))
-    at_once = max(1, pieces_at_once // running.cache.length)
-    for start in range(0, len(longer), at_once):
-        part = longer[start : start + at_once]
+    longer.sort(key=lambda at: -len(texts[at[0]][at[1]]))
+    while longer:
+        prompt, text = longer[0]
+        length = running.cache.length + len(texts[prompt][text]) - 1  # of the longest that is left
+        part = longer[: max(1, pieces_at_once // length)]
+        longer = longer[len(part) :]
         found = _rest(running, [p for p, _ in part], [texts[p][t] for p, t in part])
         for (p, t), rest in zip(part, found, strict=True):
             scores[p][t] += rest

@@ -13,7 +13,7 @@ from spacy.strings import get_string_id
 from spacy.tokens import Doc, Span, SpanGroup
 
 from ..errors import InputError
-from .extensions import add_extension
+from .extensions import add_extension, add_read_extension
 
 
 class Answer(NamedTuple):
@@ -26,7 +26,7 @@ class Answer(NamedTuple):
 
 def install_extensions() -> None:
     """Register `doc._.questions`, `span._.question` and `span._.answer_score`, where they are not yet."""
-    add_extension(Doc, "questions")
+    add_read_extension(Doc, "questions")
     # Computed, not stored: what is stored on a span is found by its place alone, and two questions may have
     # the same answer.
     add_extension(Span, "question", getter=question_of)

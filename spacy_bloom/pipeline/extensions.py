@@ -7,6 +7,16 @@ from ..config import shown
 from ..errors import ConfigError
 
 
+def add_read_extension(owner: Any, name: str) -> None:
+    """Register an attribute that a component only reads, where it is not yet: users may have one with a getter.
+
+    owner (Any): Doc, Span or Token.
+    name (str): The attribute's name.
+    """
+    if not owner.has_extension(name):
+        owner.set_extension(name, default=None)
+
+
 def add_extension(owner: Any, name: Any, getter: Callable | None = None) -> None:
     """Register an attribute where it is not yet. Components do it when they are made, not on first use: with
     nlp.pipe(n_process=2) that would be in another process.

@@ -193,6 +193,8 @@ class BloomTransformer(Transformer):
             return losses
         if not bloom_shim(self.model).learns:
             self.set_annotations(docs, self._run(docs, is_train=True))
+            if sgd is not None:
+                self.finish_update(sgd)  # a schedule of layers counts this step too
             return losses
         set_dropout_rate(self.model, drop)
         output, backprop = self.model.begin_update(docs)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import BloomWarning, InputError
 from .cats_scores import NO_WEIGHTS, score_own_cats
-from .extensions import add_extension
+from .extensions import add_read_extension
 from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .prompt_batches import encode_prompts
 from .prompt_template import PromptTemplate
@@ -193,7 +193,7 @@ class BloomZeroShot(LanguageModelPipe):
         check_settings(self.cfg)
         self.scorer = scorer
         self._content_free = KeptScores()
-        add_extension(Doc, "labels")
+        add_read_extension(Doc, "labels")
 
     @property
     def labels(self) -> tuple[str, ...]:

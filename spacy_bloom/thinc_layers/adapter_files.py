@@ -17,6 +17,8 @@ from ..errors import CheckpointError, ConfigError
 from ..training.lora import LoraSettings, adapter_shapes, adapter_weights, add_lora, load_adapter_weights
 
 FOLDER, CONFIG, WEIGHTS = "adapter", "adapter_config.json", "adapter_model.safetensors"
+# Settings of peft that change what the weights mean.
+NOT_PLAIN = ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern", "layers_to_transform")
 PREFIX = "base_model.model."  # of names in peft's files
 
 
@@ -98,11 +100,16 @@ def set_adapter(
     return settings
 
 
+def _list(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
 def _settings(config: Any, where: str) -> LoraSettings:
     try:
-        if config["peft_type"] != "LORA" or config.get("bias", "none") != "none" or config.get("use_dora"):
+        other = [name for name in NOT_PLAIN if config.get(name)]
+        if config["peft_type"] != "LORA" or config.get("bias", "none") != "none" or other:
             raise CheckpointError(
-                f"Expected plain LoRA without biases in {where}, got another kind of adapter."
+                f"Expected plain LoRA without biases in {where}, got another kind of adapter{_list(other)}."
             )
         targets = tuple(config["target_modules"])
         return LoraSettings(config["r"], config["lora_alpha"], config.get("lora_dropout", 0.0), targets)

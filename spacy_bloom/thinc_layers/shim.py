@@ -34,6 +34,7 @@ from .adapter_files import (
     write_adapter,
 )
 from .heap import give_back_free_memory
+from .layer_mix import FILE as MIX_FILE
 from .layer_mix import LayerMix
 from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
@@ -261,6 +262,7 @@ class BloomShim(PyTorchShim):
         state = tuple((id(w), w.data_ptr(), w._version) for w in weights.values())
         if self._digest is None or self._digest[0] != state:
             digest = hashlib.sha256(self.module.config.to_json_string().encode("utf8"))
+            digest.update(repr(self.lora if has_lora(self.module) else None).encode())
             for name, weight in weights.items():
                 digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
                 digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
@@ -288,6 +290,8 @@ class BloomShim(PyTorchShim):
             remove_adapter(Path(path))
         if self._mix is not None:
             self._mix.to_disk(Path(path))
+        else:
+            (Path(path) / MIX_FILE).unlink(missing_ok=True)  # of other weights
 
     @property
     def _writes_adapters(self) -> bool:

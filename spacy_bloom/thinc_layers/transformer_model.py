@@ -34,7 +34,8 @@ def bloom_transformer_model(
     max_batch_pieces (int): Budget of a packed batch in prediction.
     reuse (ReusedVectors | None): Keeps the vectors of training texts.
     RETURNS (Model): Docs to vectors.
-    RAISES (ConfigError): A window without room for new pieces, or vectors to keep that change with every step.
+    RAISES (ConfigError): A window without room for new pieces, or vectors to keep of weights that learn from the
+        first step on.
     """
     check_windows(window, context, both_sides=shim.bidirectional)
     if reuse is not None and shim.learns:

@@ -104,6 +104,22 @@ def test_an_architecture_that_the_config_does_not_name(tmp_path, make_theirs, cl
         assert plan_conversion(tmp_path / "source").config.extra["architectures"] == [cls]
 
 
+def test_what_stands_beside_the_weights_is_not_lost(tmp_path, tiny_checkpoint):
+    for number, name in enumerate(("adapter/adapter_config.json", "layer_mix.safetensors")):
+        source, output = tmp_path / f"source{number}", tmp_path / f"new{number}"
+        shutil.copytree(tiny_checkpoint, source)
+        run(source, output)
+        for path in (source, output):
+            (path / name).parent.mkdir(exist_ok=True)
+            (path / name).write_bytes(b"{}")
+        with pytest.raises(InputError, match=r"(adapter|layer_mix.safetensors) beside it: save the pipeline"):
+            run(source, tmp_path / "third")
+        before = (output / "model.safetensors").read_bytes()
+        with pytest.raises(InputError, match="choose another directory"):
+            run(tiny_checkpoint, output, force=True, dtype=torch.float16)
+        assert (output / "model.safetensors").read_bytes() == before and not (tmp_path / "third").exists()
+
+
 def test_the_other_files_are_copied(tmp_path, tiny_checkpoint):
     shutil.copytree(tiny_checkpoint, tmp_path / "source")
     (tmp_path / "source" / "generation_config.json").write_text('{"max_new_tokens": 7}', encoding="utf8")

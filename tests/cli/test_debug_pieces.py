@@ -12,6 +12,8 @@ from typer.testing import CliRunner
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.debug_pieces import find_bloom, find_cutter
 from spacy_bloom.errors import ConfigError, InputError
+from spacy_bloom.thinc_layers.pieces import cut_docs
+from spacy_bloom.thinc_layers.transformer_model import _windows
 
 DOCS = Path(__file__).parents[2] / "docs" / "tools.md"
 TEXT = "Ana lives in 北京."
@@ -91,6 +93,25 @@ def test_a_pipeline_has_its_own_tokens_and_windows(tmp_path, checkpoint):
     assert find_cutter(str(tmp_path / "pipeline"), window=12).context == 3
     with pytest.raises(InputError, match="leave --lang out"):
         find_cutter(str(tmp_path / "pipeline"), lang="en")
+
+
+def test_windows_of_a_bidirectional_pipeline_are_its_own(tmp_path, checkpoint):
+    nlp = spacy.blank("en")
+    settings = {"name": checkpoint, "window": 16, "context": 4, "attention": "bidirectional"}
+    nlp.add_pipe("bloom_transformer", config={"model": settings})
+    nlp.to_disk(tmp_path / "pipeline")
+    cutter = find_cutter(str(tmp_path / "pipeline"))
+    text = "The river was high. " * 8
+    (cut,) = cutter.cut([text])
+    model = nlp.get_pipe("bloom_transformer").model
+    model.initialize()
+    assert cut.windows == _windows(model, cut_docs(cutter.tokenizer, [nlp.make_doc(text)]))
+    (tmp_path / "x.txt").write_text(text, encoding="utf8")
+    counter, _ = cutter.count(tmp_path / "x.txt", silent=True)
+    assert counter.total.windows == len(cutter.cut([text.strip()])[0].windows) > 3
+    assert "on both sides" in cutter.about
+    with pytest.raises(ConfigError, match="context < window / 2"):
+        find_cutter(str(tmp_path / "pipeline"), window=16, context=8)
 
 
 def test_the_bloom_of_other_components(checkpoint):

@@ -79,7 +79,7 @@ def test_windows(cut):
     found = cut(text, window=4, context=1)
     lines = window_lines(found)
     assert len(lines) > 2 and lines[0] == f"window 1: pieces 0 to 3; new from {text.replace(' ', '␣')}"
-    assert lines[1].startswith("window 2: pieces 3 to 6, 1 of them left context; new from ")
+    assert lines[1].startswith("window 2: pieces 3 to 6, 1 of them context; new from ")
     assert text.replace(" ", "␣").endswith(lines[1].partition("new from ")[2])
 
 
@@ -88,7 +88,7 @@ def test_json(cut):
     assert [token["pieces"] for token in found["tokens"][:2]] == [[0], [0]]
     assert bytes.fromhex("".join(piece["bytes"] for piece in found["pieces"])).decode() == "工作 张"
     assert found["pieces"][0]["shown"] == "工作" and found["pieces"][0]["end"] == 2
-    assert found["windows"][1] == {"start": 1, "end": 3, "new_from": 2}
+    assert found["windows"][1] == {"start": 1, "end": 3, "new_from": 2, "new_to": 3}
 
 
 def test_a_text_without_tokens(cut):

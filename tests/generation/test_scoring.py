@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from spacy_bloom.errors import InputError
+from spacy_bloom.generation.running import RunningRows
 from spacy_bloom.generation.scoring import last_states, score_continuations, set_nll, surprisal
 
 
@@ -118,3 +119,20 @@ def test_a_set_without_hope_is_finite():
     hidden, weight = torch.tensor([[1.0]]), torch.tensor([[0.0], [500.0]])
     found = set_nll(hidden, weight, torch.tensor([True, False]))
     assert found.item() == pytest.approx(500)
+
+
+def test_the_budget_bounds_prompts_with_their_continuations(language_model, draw_prompts, monkeypatch):
+    sizes, fork = [], RunningRows.fork
+
+    def counted(self, rows, *, room=0):
+        sizes.append(len(rows) * (self.cache.length + room))
+        return fork(self, rows, room=room)
+
+    monkeypatch.setattr(RunningRows, "fork", counted)
+    prompts = draw_prompts(4)
+    continuations = [draw_prompts(*[2 + i % 20 for i in range(60)], seed=1)]
+    found = score_continuations(language_model, prompts, continuations, pieces_at_once=100)
+    assert len(sizes) > 5 and max(sizes) <= 100
+    together = score_continuations(language_model, prompts, continuations, pieces_at_once=10_000)
+    for one, other in zip(found[0], together[0], strict=True):
+        assert one == pytest.approx(other, rel=1e-4, abs=1e-5)

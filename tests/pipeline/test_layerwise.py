@@ -56,6 +56,15 @@ def test_layer_after_layer(step):
     assert [changed(a, b) for a, b in pairwise(states)] == [0, 1, 1, 2, 2, 3]
 
 
+def test_steps_count_where_a_component_is_updated_alone(make_nlp, make_examples):
+    nlp = make_nlp("tagger", model={"trainable_layers": {"0": 0, "2": None}})
+    pipe, examples, learns = nlp.get_pipe("bloom_transformer"), make_examples(nlp), []
+    for _ in range(4):
+        learns.append(pipe.model.shims[0].learns)
+        pipe.update(examples, sgd=Adam(0.01))
+    assert learns == [False, False, True, True]
+
+
 def test_layers_can_stop(step):
     states = step(4, trainable_layers={"0": None, "2": 1})
     assert [changed(a, b) for a, b in pairwise(states)] == [3, 3, 1, 1]

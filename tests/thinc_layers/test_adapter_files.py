@@ -135,6 +135,11 @@ DAMAGES = {
     "a pattern": (lambda p: change_config(p, target_modules=".*"), "settings of adapters"),
     "no rank": (lambda p: change_config(p, r="8"), "settings of adapters"),
     "another kind": (lambda p: change_config(p, peft_type="IA3"), "plain LoRA"),
+    "another scale": (lambda p: change_config(p, use_rslora=True), r"plain LoRA.*\(use_rslora\)"),
+    "scales of some": (
+        lambda p: change_config(p, alpha_pattern={"dense": 2}),
+        r"plain LoRA.*\(alpha_pattern\)",
+    ),
     "a list": (lambda p: (p / CONFIG).write_text("[]"), "settings of adapters"),
     "no JSON": (lambda p: (p / CONFIG).write_text("{"), "something else"),
     "a missing weight": (lambda p: change_weights(p, lambda w: w.pop(NAME)), f"missing: {NAME}"),
