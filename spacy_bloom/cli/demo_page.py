@@ -1,7 +1,6 @@
 """The page of the demo: Docs as people would rather look at them than read about them."""
 
 import html
-import unicodedata
 from typing import Any, Dict, List, Sequence
 
 from spacy import displacy
@@ -9,42 +8,24 @@ from spacy.tokens import Doc
 
 from ..pipeline.answers import get_answers
 from ..pipeline.heat_map import render_surprisal
+from .card_page import card_page, direction
 
 COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff", "ANSWER": "#fff3bf"}
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>spacy_bloom</title>
-<style>
-body {{ font-family: system-ui, sans-serif; font-size: 16px; color: #1a1a1a; background: #f6f6f4;
-  max-width: 70rem; margin: 1.5rem auto; padding: 0 1rem }}
-h1 {{ font-size: 1.15rem; margin: 1.8rem 0 0.2rem }}
-h1 + p {{ color: #595959; font-size: 0.85rem; margin: 0 0 0.7rem }}
-h2 {{ font-size: 0.8rem; font-weight: 600; color: #595959; margin: 0 }}
-.cards {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 0.7rem }}
-.card, .surprisal {{ background: #fff; border: 1px solid #e3e3df; border-radius: 8px; padding: 0.6rem 0.9rem;
-  overflow-wrap: anywhere }}
-.card header {{ display: flex; justify-content: space-between; align-items: center; gap: 1rem }}
-.card p {{ margin: 0.4rem 0; line-height: 1.6 }}
-.entities {{ line-height: 1.9 !important; margin-top: 0.35rem }}
-mark.entity {{ padding: 0.2em 0.35em !important; margin: 0 0.1em !important }}
-.topic {{ font-size: 0.75rem; border-radius: 1rem; padding: 0.1rem 0.6rem; background: #e5dbff; white-space: nowrap }}
-.question {{ font-weight: 600 }}
-.new {{ color: #6741d9; background: #f3f0ff; border-radius: 3px }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
+STYLE = """
+.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 0.7rem }
+.surprisal { background: #fff; border: 1px solid #e3e3df; border-radius: 8px; padding: 0.6rem 0.9rem }
+.card p { margin: 0.4rem 0; line-height: 1.6 }
+.entities { line-height: 1.9 !important; margin-top: 0.35rem }
+mark.entity { padding: 0.2em 0.35em !important; margin: 0 0.1em !important }
+.topic { font-size: 0.75rem; border-radius: 1rem; padding: 0.1rem 0.6rem; background: #e5dbff; white-space: nowrap }
+.question { font-weight: 600 }
+.new { color: #6741d9; background: #f3f0ff; border-radius: 3px }
 """
 
 
 def render_page(sections: Sequence[str]) -> str:
     """RETURNS (str): An HTML page of sections."""
-    return PAGE.format(body="\n".join(sections))
+    return card_page("spacy_bloom", STYLE, "\n".join(sections))
 
 
 def render_section(title: str, text: str, cards: Sequence[str]) -> str:
@@ -92,17 +73,6 @@ def best_category(doc: Doc) -> str:
         return ""
     label = max(doc.cats, key=lambda name: doc.cats[name])
     return f"{label} {doc.cats[label]:.0%}"
-
-
-def direction(text: str) -> str:
-    """RETURNS (str): "rtl" or "ltr", as the first character with a direction says."""
-    for character in text:
-        kind = unicodedata.bidirectional(character)
-        if kind in ("R", "AL"):
-            return "rtl"
-        if kind == "L":
-            return "ltr"
-    return "ltr"
 
 
 def _heading(title: str, text: str) -> str:

@@ -4,54 +4,35 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from .demo_page import direction
+from .card_page import card_page, direction
 from .piece_counts import Counts
 from .piece_view import CutText, readable
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Pieces</title>
-<style>
-body {{ font-family: system-ui, sans-serif; font-size: 16px; color: #1a1a1a; background: #f6f6f4;
-  max-width: 62rem; margin: 1.5rem auto; padding: 0 1rem }}
-h1 {{ font-size: 1.15rem; margin: 0.4rem 0 0.2rem }}
-h1 + p, .legend {{ color: #595959; font-size: 0.85rem; margin: 0 0 0.8rem }}
-.legend span {{ color: #1a1a1a; padding: 0.15em 0.35em; margin-inline: 0.2em 0.9em }}
-.card {{ background: #fff; border: 1px solid #e3e3df; border-radius: 8px; padding: 0.6rem 0.9rem; margin: 0 0 0.7rem }}
-.card header {{ display: flex; flex-wrap: wrap; justify-content: space-between; gap: 0 1rem; color: #595959;
-  font-size: 0.8rem }}
-h2 {{ font-size: 0.8rem; font-weight: 600; margin: 0 }}
-.text {{ font-size: 1.1rem; line-height: 2.1; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.4rem 0 }}
-.text span, .legend span {{ padding-block: 0.2em }}
-.a {{ background: #d0ebff }} .b {{ background: #fff3bf }} .bytes {{ background: #ffc9c9 }}
-.t {{ box-shadow: inset 0 1px #868e96, inset 0 -1px #868e96 }}
-.t.l {{ box-shadow: inset 0 1px #868e96, inset 0 -1px #868e96, inset 1px 0 #868e96 }}
-.t.r {{ box-shadow: inset 0 1px #868e96, inset 0 -1px #868e96, inset -1px 0 #868e96 }}
-.t.l.r {{ box-shadow: inset 0 0 0 1px #868e96 }}
-.line::before {{ content: "\\21b5"; opacity: 0.6 }}
-.text i {{ font: 600 0.65rem system-ui, sans-serif; color: #fff; background: #6741d9; border-radius: 3px;
-  padding: 0.1em 0.4em; margin-inline-end: 0.2em; vertical-align: 0.25em; unicode-bidi: isolate }}
-.windows {{ display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 0.6rem; align-items: center;
-  font-size: 0.75rem; color: #595959; margin-top: 0.3rem }}
-.windows div {{ background: #f1f3f5; height: 0.6rem; border-radius: 3px }}
-.windows b {{ display: block; height: 100%; border-radius: 3px }}
-table {{ border-collapse: collapse; font-size: 0.85rem; background: #fff; margin: 0 0 0.8rem }}
-td, th {{ border: 1px solid #e3e3df; padding: 0.25rem 0.6rem; text-align: end; font-variant-numeric: tabular-nums }}
-td:first-child, th:first-child {{ text-align: start }}
-th {{ font-weight: 600; color: #595959 }}
-.warning {{ background: #fff4e6; border: 1px solid #ffd8a8; border-radius: 8px; padding: 0.4rem 0.8rem; font-size: 0.85rem;
-  margin: 0 0 0.5rem }}
-</style>
-</head>
-<body>
-<h1>Pieces</h1>
-<p>{about}</p>
-{body}
-</body>
-</html>
+STYLE = """
+.legend { color: #595959; font-size: 0.85rem; margin: 0 0 0.8rem }
+.legend span { color: #1a1a1a; padding: 0.15em 0.35em; margin-inline: 0.2em 0.9em }
+.card { margin: 0 0 0.7rem }
+.card header { color: #595959; font-size: 0.8rem }
+.text { font-size: 1.1rem; line-height: 2.1; white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.4rem 0 }
+.text span, .legend span { padding-block: 0.2em }
+.a { background: #d0ebff } .b { background: #fff3bf } .bytes { background: #ffc9c9 }
+.t { box-shadow: inset 0 1px #868e96, inset 0 -1px #868e96 }
+.t.l { box-shadow: inset 0 1px #868e96, inset 0 -1px #868e96, inset 1px 0 #868e96 }
+.t.r { box-shadow: inset 0 1px #868e96, inset 0 -1px #868e96, inset -1px 0 #868e96 }
+.t.l.r { box-shadow: inset 0 0 0 1px #868e96 }
+.line::before { content: "\\21b5"; opacity: 0.6 }
+.text i { font: 600 0.65rem system-ui, sans-serif; color: #fff; background: #6741d9; border-radius: 3px;
+  padding: 0.1em 0.4em; margin-inline-end: 0.2em; vertical-align: 0.25em; unicode-bidi: isolate }
+.windows { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 0.6rem; align-items: center;
+  font-size: 0.75rem; color: #595959; margin-top: 0.3rem }
+.windows div { background: #f1f3f5; height: 0.6rem; border-radius: 3px }
+.windows b { display: block; height: 100%; border-radius: 3px }
+table { border-collapse: collapse; font-size: 0.85rem; background: #fff; margin: 0 0 0.8rem }
+td, th { border: 1px solid #e3e3df; padding: 0.25rem 0.6rem; text-align: end; font-variant-numeric: tabular-nums }
+td:first-child, th:first-child { text-align: start }
+th { font-weight: 600; color: #595959 }
+.warning { background: #fff4e6; border: 1px solid #ffd8a8; border-radius: 8px; padding: 0.4rem 0.8rem; font-size: 0.85rem;
+  margin: 0 0 0.5rem }
 """
 LEGEND = (
     '<p class="legend"><span class="a">piece</span><span class="b">next piece</span><span class="bytes">character in '
@@ -95,7 +76,7 @@ def render_pieces(
         for heading, texts in cut.items()
         for number, text in enumerate(texts, start=1)
     ]
-    return PAGE.format(about=html.escape(about), body="\n".join(parts))
+    return card_page("Pieces", STYLE, "\n".join([f"<h1>Pieces</h1>\n<p>{html.escape(about)}</p>", *parts]))
 
 
 def _table(counts: Mapping[str, Counts]) -> str:

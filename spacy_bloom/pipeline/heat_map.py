@@ -8,6 +8,7 @@ import numpy
 from spacy.tokens import Doc, Token
 
 from ..errors import InputError
+from .html_page import html_page
 
 # From pale to dark, in even steps of lightness, so that it reads in grey and with any colour vision.
 # SOURCE: ColorBrewer's YlOrBr (Brewer and Harrower), white before it.
@@ -16,21 +17,7 @@ DARK_TEXT, LIGHT_TEXT = "#000000", "#ffffff"  # anything between has too little 
 LEGEND_STEPS = 9
 STEP = 8  # the top of the scale is a multiple, in bits: so the legend has whole numbers
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Surprisal</title>
-<style>
-body {{ margin: 2rem auto; padding: 0 1rem; max-width: 52rem; background: #fff }}
-</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+PAGE_STYLE = "body { margin: 2rem auto; padding: 0 1rem; max-width: 52rem; background: #fff }"
 STYLE = """<style>
 .surprisal { font-family: system-ui, sans-serif; font-size: 17px; color: #1a1a1a }
 .surprisal h2 { font-size: 0.8rem; font-weight: 600; color: #595959; margin: 1.4rem 0 0.2rem }
@@ -81,7 +68,7 @@ def render_surprisal(
         tokens = "".join(_token(token, value, top) for token, value in zip(doc, values, strict=True))
         parts.append(f'<div class="doc" dir="auto">{tokens}</div>')
     body = "\n".join([*parts, "</div>"])
-    return PAGE.format(body=body) if page else body
+    return html_page("Surprisal", PAGE_STYLE, body) if page else body
 
 
 def color_of(share: float) -> tuple[str, str]:

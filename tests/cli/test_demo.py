@@ -12,7 +12,6 @@ from spacy.tokens import Doc, Span
 from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING, TOPICAL
 from spacy_bloom.cli.demo_page import (
     best_category,
-    direction,
     render_answers,
     render_category,
     render_continuation,
@@ -80,14 +79,6 @@ def test_a_question_without_a_text(tmp_path):
 def test_sentences_are_in_many_scripts():
     scripts = {unicodedata.name(c).split()[0] for text in SENTENCES.values() for c in text if c.isalpha()}
     assert {"LATIN", "ARABIC", "CJK", "DEVANAGARI", "TELUGU"} <= scripts
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("Anna", "ltr"), ("1950 باريس", "rtl"), ("עברית", "rtl"), ("12!", "ltr"), ("", "ltr")],
-)
-def test_direction(text, expected):
-    assert direction(text) == expected
 
 
 def test_page_keeps_each_direction(nlp):
