@@ -1,29 +1,32 @@
-"""Score the entities or the categories of a trained pipeline by language.
+"""Score the entities or the categories of a trained pipeline by language, or say how surprising texts are for one with
+`bloom_surprisal`.
 
 Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py` and `scripts/convert_textcat.py` write
 them). Of entities it prints precision, recall and F by language, with the micro average (every entity counts the same)
 and the macro average (every language does); of categories (`--task cats`) accuracy and the mean F of the labels, over
-all Docs and averaged over the languages.
+all Docs and averaged over the languages; of surprisal (`--task bits`) the mean bits of a UTF-8 byte.
 
     python scripts/evaluate_by_language.py training/model-best corpus --json scores.json
 """
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import spacy
 from spacy.language import Language
 from spacy.scorer import Scorer, get_ner_prf
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 
 Row = dict[str, float]
 COLUMNS = {
     "ents": ("docs", "gold", "predicted", "precision", "recall", "f_score"),
     "cats": ("docs", "right", "accuracy", "f_score"),
+    "bits": ("docs", "bytes", "bits_per_byte"),
 }
-COUNTS = ("docs", "gold", "predicted", "right")
+COUNTS = ("docs", "gold", "predicted", "right", "bytes")
 WIDTH = 17  # of a column
 
 
@@ -129,6 +132,17 @@ def _has_several(examples: list[Example]) -> bool:
     return any(sum(example.reference.cats.values()) != 1 for example in examples)
 
 
+def surprisal_row(docs: Iterable[Doc]) -> Row:
+    """docs (Iterable[Doc]): annotated by `bloom_surprisal`; one without pieces, whose mean is NaN, has no part.
+    RETURNS (Row): counts of Docs and of their bytes, and the mean bits of a byte.
+    """
+    measured = [(doc._.bits_per_byte, len(doc.text.encode("utf8"))) for doc in docs]
+    measured = [(bits, n_bytes) for bits, n_bytes in measured if bits == bits]
+    total = sum(n_bytes for _, n_bytes in measured)
+    bits = sum(bits * n_bytes for bits, n_bytes in measured)
+    return {"docs": len(measured), "bytes": total, "bits_per_byte": bits / total if total else 0.0}
+
+
 def evaluate_folder(
     nlp: Language, folder: Path, *, split: str = "test", task: str = "ents", batch_size: int = 64
 ) -> dict[str, Row]:
@@ -137,7 +151,7 @@ def evaluate_folder(
     nlp (Language): the pipeline.
     folder (Path): holds `<split>.<lang>.spacy` files.
     split (str): which of them to read.
-    task (str): "ents" or "cats".
+    task (str): "ents", "cats" or "bits".
     batch_size (int): number of Docs in a batch.
     RETURNS (dict[str, Row]): by language, and under "micro" and "macro" the averages.
     RAISES (ValueError): when the folder holds no such file.
@@ -153,13 +167,26 @@ def evaluate_folder(
         examples = read_examples(nlp, path)
         if task == "ents":
             scores = evaluate(nlp, examples, batch_size)
+        elif task == "bits":
+            scores = surprisal_row(nlp.pipe((eg.predicted for eg in examples), batch_size=batch_size))
         else:  # spaCy adds the speed
             scores = nlp.evaluate(examples, batch_size=batch_size, scorer=categories)
             scores = {name: scores[name] for name in COLUMNS["cats"]}
         rows[path.name.split(".")[1]] = scores
     by_language = list(rows.values())
-    micro = micro_average(by_language) if task == "ents" else category_row(categories.seen)
+    micro = {
+        "ents": lambda: micro_average(by_language),
+        "cats": lambda: category_row(categories.seen),
+        "bits": lambda: mean_of_bytes(by_language),
+    }[task]()
     return {**rows, "micro": micro, "macro": macro_average(by_language)}
+
+
+def mean_of_bytes(rows: list[Row]) -> Row:
+    total = sum(each["bytes"] for each in rows)
+    bits = sum(each["bits_per_byte"] * each["bytes"] for each in rows)
+    docs = sum(each["docs"] for each in rows)
+    return {"docs": docs, "bytes": total, "bits_per_byte": bits / total if total else 0.0}
 
 
 def table(rows: dict[str, Row], task: str = "ents") -> str:
@@ -172,7 +199,9 @@ def table(rows: dict[str, Row], task: str = "ents") -> str:
 
 
 def _cell(values: Row, name: str) -> str:
-    return str(values.get(name, "")) if name in COUNTS else f"{100 * values[name]:.2f}"
+    if name in COUNTS:
+        return str(values.get(name, ""))
+    return f"{values[name]:.3f}" if name == "bits_per_byte" else f"{100 * values[name]:.2f}"
 
 
 def main() -> None:

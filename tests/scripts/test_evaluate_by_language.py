@@ -57,6 +57,22 @@ def test_scores_are_those_of_spacy(nlp, corpus):
         )
 
 
+def test_bits_of_a_byte_by_language(tmp_path):
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("bloom_surprisal")
+    texts = {"en": ["The river was high.", ""], "hi": ["नदी"], "none": [""]}
+    for lang, own in texts.items():
+        DocBin(docs=[nlp.make_doc(text) for text in own]).to_disk(tmp_path / f"test.{lang}.spacy")
+    rows = script.evaluate_folder(nlp, tmp_path, task="bits")
+    docs = [nlp(text) for text in ("The river was high.", "नदी")]
+    bits = [doc._.bits_per_byte for doc in docs]
+    assert [rows[lang]["docs"] for lang in (*texts, "micro")] == [1, 1, 0, 2]
+    assert [rows["en"]["bits_per_byte"], rows["hi"]["bits_per_byte"]] == pytest.approx(bits, rel=1e-5)
+    expected = sum(b * len(doc.text.encode()) for b, doc in zip(bits, docs, strict=True)) / (19 + 9)
+    assert rows["micro"]["bits_per_byte"] == pytest.approx(expected, rel=1e-5)
+    assert "28" in script.table(rows, "bits")
+
+
 def test_command(nlp, corpus, tmp_path, monkeypatch, capsys):
     nlp.to_disk(tmp_path / "pipeline")
     arguments = [str(tmp_path / "pipeline"), str(corpus), "--json", str(tmp_path / "scores.json")]
