@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from reprlib import Repr
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import ConfigError
+
+T = TypeVar("T")
 
 # Spellings of older BLOOM checkpoints, and the names Hugging Face's other models use.
 ALIASES = {
@@ -266,6 +268,20 @@ def shown(value: Any) -> str:
 
 def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def from_settings(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
+    """kind (type): A dataclass.
+    name (str): What the settings are called in a config.
+    settings (Mapping[str, Any]): Values of some of its fields.
+    RETURNS (T): With these values.
+    RAISES (ConfigError): There is no such field, or a value is not what it should be.
+    """
+    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(f"Expected of {name} some of the settings {known}, got {unknown}.")
+    return kind(**settings)
 
 
 def is_int(value: Any) -> bool:

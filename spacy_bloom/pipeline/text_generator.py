@@ -11,27 +11,18 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from thinc.api import Config, Model
 
-from ..config import is_int, shown
-from ..errors import BloomWarning, ConfigError, InputError
+from ..errors import BloomWarning, InputError
 from ..generation.config import GenerationConfig
 from ..generation.constraint import Constraint
 from ..generation.mixin import piece_bytes
 from .extensions import add_extension
 from .generated_annotation import Ending, Unit, check_constraint, make_annotation
+from .generator_settings import check_numbers, check_seed, check_together, check_units, make_options
 from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .prompt_batches import GeneratedSequence, encode_prompts, generate_batched
 from .prompt_constraints import Ids, PromptConstraints, rounds
 from .prompt_template import MOST_CHARACTERS_PER_PIECE, PromptTemplate
 from .streaming import pipe_batches
-
-PER = ("doc", "sent", "span")
-# Options of GenerationConfig that are settings of the component, so that there is one place for each.
-OWN_OPTIONS = {
-    "max_new_tokens": "max_new_tokens",
-    "max_length": "max_new_tokens",
-    "max_time": "max_seconds",
-    "seed": "seed",
-}
 
 DEFAULT_CONFIG = """
 [bloom_text_generator]
@@ -193,21 +184,21 @@ class BloomTextGenerator(LanguageModelPipe):
         max_seconds: float | None = 600.0,
     ) -> None:
         super().__init__(nlp, model, name, upstream=upstream)
-        _check_numbers(max_prompt_pieces=max_prompt_pieces)
+        check_numbers(max_prompt_pieces=max_prompt_pieces)
         if max_batch_items is not None:
-            _check_numbers(max_batch_items=max_batch_items)
-        _check_units(per, spans_key)
-        _check_seed(seed)
+            check_numbers(max_batch_items=max_batch_items)
+        check_units(per, spans_key)
+        check_seed(seed)
         self.per, self.spans_key = per, spans_key
         self.max_batch_items, self.max_prompt_pieces = max_batch_items, max_prompt_pieces
         variables = ("doc",) if per == "doc" else ("doc", per)
         self.template = PromptTemplate(prompt, variables, special_tokens=special_tokens)
-        self.options = _options(
+        self.options = make_options(
             generation or {}, max_new_tokens=max_new_tokens, max_time=max_seconds, seed=seed
         )
         self.constraint = None if constraint is None else check_constraint(constraint)
         self.annotation = make_annotation(self.constraint, attr=attr, stops=self.options.stop_texts)
-        _check_together(self.constraint, self.options, per)
+        check_together(self.constraint, self.options, per)
         if self.constraint is None or self.constraint["type"] in ("json", "regex"):
             add_extension(Doc if per == "doc" else Span, attr)
 
@@ -358,22 +349,6 @@ class BloomTextGenerator(LanguageModelPipe):
             )
 
 
-def _options(given: Mapping[str, Any], **own: Any) -> GenerationConfig:
-    """RETURNS (GenerationConfig): All options.
-    RAISES (ConfigError): One is unknown, not what it should be, or has a place of its own.
-    """
-    for name in OWN_OPTIONS:
-        if name in given:
-            raise ConfigError(f"Set {OWN_OPTIONS[name]} of the component instead of {name} in generation.")
-    if "extra" in given:
-        raise ConfigError(
-            "Generation config: there is no option 'extra' in a component's generation settings."
-        )
-    if own["max_new_tokens"] is None:
-        raise ConfigError("Expected max_new_tokens to be an integer, got None: texts need an end.")
-    return GenerationConfig(**given, **own)
-
-
 def _seed_of(seed: int | tuple[int, ...], prompt: Ids) -> int:
     """A stream of random numbers for each prompt, that depends on nothing else: with one for all, Docs would draw
     alike.
@@ -383,36 +358,3 @@ def _seed_of(seed: int | tuple[int, ...], prompt: Ids) -> int:
     assert isinstance(seed, int)
     ids = numpy.array(prompt, dtype="<i8").tobytes()
     return int.from_bytes(blake2b(ids, digest_size=8, key=seed.to_bytes(8, "little")).digest(), "little")
-
-
-def _check_units(per: Any, spans_key: Any) -> None:
-    if per not in PER:
-        raise ConfigError(f"Expected per to be one of {PER}, got {shown(per)}.")
-    if spans_key is not None and (per != "span" or not isinstance(spans_key, str) or not spans_key):
-        raise ConfigError(
-            f'Expected spans_key to be null, or with per = "span" a key of doc.spans; got {shown(spans_key)} with '
-            f"per = {shown(per)}."
-        )
-
-
-def _check_seed(seed: Any) -> None:
-    if seed is not None and not is_int(seed):
-        raise ConfigError(f"Expected seed to be an integer or null, got {shown(seed)}.")
-
-
-def _check_numbers(**numbers: Any) -> None:
-    for name, value in numbers.items():
-        if not is_int(value) or value < 1:
-            raise ConfigError(f"Expected {name} to be an integer of 1 or more, got {shown(value)}.")
-
-
-def _check_together(constraint: Mapping[str, Any] | None, options: GenerationConfig, per: str) -> None:
-    kind = None if constraint is None else constraint["type"]
-    if kind == "choice" and per != "doc":
-        raise ConfigError(
-            f'Expected per = "doc" with a constraint of type "choice", got {per!r}: doc.cats is one.'
-        )
-    if kind in ("choice", "spans") and options.num_return_sequences > 1:
-        raise ConfigError(
-            f"Expected num_return_sequences = 1 with a constraint of type {kind!r}, got {options.num_return_sequences}."
-        )

@@ -8,6 +8,7 @@ from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
+from ..config import from_settings
 from ..training.lora import LoraSettings
 from .listener import BloomTransformerListener
 from .reused_vectors import ReuseConfig, ReusedVectors
@@ -69,10 +70,10 @@ def create_transformer_model(
         train_transformer=train_transformer,
         trainable_layers=trainable_layers,
         layer_factor=layer_factor,
-        lora=None if lora is None else LoraSettings.of(lora),
+        lora=None if lora is None else from_settings(LoraSettings, "lora", lora),
         mix_layers=mix_layers,
     )
-    reused = None if reuse is None else ReusedVectors(ReuseConfig.of(reuse))
+    reused = None if reuse is None else ReusedVectors(from_settings(ReuseConfig, "reuse", reuse))
     return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
 
 

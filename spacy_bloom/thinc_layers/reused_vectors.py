@@ -8,7 +8,7 @@ import uuid
 import warnings
 import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,6 @@ class ReuseConfig:
             raise ConfigError(f"Expected reuse.max_mb to be above 0 and finite, got {self.max_mb}.")
         if self.dtype not in ("float32", "float16"):
             raise ConfigError(f"Expected reuse.dtype to be 'float32' or 'float16', got {self.dtype!r}.")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "ReuseConfig":
-        """RETURNS (ReuseConfig): From a config's settings. RAISES (ConfigError): An unknown one."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise ConfigError(f"Expected of reuse some of the settings {known}, got {unknown}.")
-        return cls(**settings)
 
 
 class ReusedVectors:

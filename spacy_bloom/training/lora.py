@@ -6,8 +6,7 @@ a linear layer is plain, and take the layer's own way where it is not.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -49,15 +48,6 @@ class LoraSettings:
             )
         if isinstance(self.targets, str) or not self.targets or not set(self.targets) <= set(TARGETS):
             raise ConfigError(f"Expected lora.targets to be some of {list(TARGETS)}, got {self.targets!r}.")
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "LoraSettings":
-        """RETURNS (LoraSettings): From a config's settings. RAISES (ConfigError): An unknown one."""
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(settings) - set(known))
-        if unknown:
-            raise ConfigError(f"Expected of lora some of the settings {known}, got {unknown}.")
-        return cls(**settings)
 
 
 def add_lora(model: BloomModel, settings: LoraSettings) -> None:

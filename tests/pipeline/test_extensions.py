@@ -34,9 +34,11 @@ def test_what_is_written_must_be_writable_and_what_is_read_need_not_be(name):
 )
 def test_users_may_compute_labels_and_questions(factory, name):
     before = Doc.get_extension(name) if Doc.has_extension(name) else None
-    Doc.set_extension(name, getter=lambda doc: [], force=True)
+    Doc.set_extension(name, getter=lambda doc: ["computed"], force=True)
     try:
-        spacy.blank("xx").add_pipe(factory)
+        nlp = spacy.blank("xx")
+        nlp.add_pipe(factory)
+        assert nlp.make_doc("a")._.get(name) == ["computed"]
     finally:
         Doc.remove_extension(name)
         if before is not None:

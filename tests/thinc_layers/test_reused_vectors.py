@@ -6,6 +6,7 @@ import numpy
 import pytest
 from safetensors.numpy import save_file
 
+from spacy_bloom.config import from_settings
 from spacy_bloom.errors import BloomWarning, ConfigError
 from spacy_bloom.thinc_layers import reused_vectors
 from spacy_bloom.thinc_layers.architectures import create_transformer_model
@@ -23,7 +24,7 @@ def vectors(number, length=4):
 
 
 def store(identity="a", **settings):
-    made = ReusedVectors(ReuseConfig.of(settings))
+    made = ReusedVectors(from_settings(ReuseConfig, "reuse", settings))
     made.use(identity)
     return made
 
@@ -163,7 +164,7 @@ def test_nobody_changes_what_is_kept():
 )
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ConfigError, match=message):
-        ReuseConfig.of(settings)
+        from_settings(ReuseConfig, "reuse", settings)
 
 
 def test_a_transformer_that_learns_has_nothing_to_reuse(checkpoint):

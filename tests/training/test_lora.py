@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from spacy_bloom import BloomConfig, BloomModel
+from spacy_bloom.config import from_settings
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.training.layerwise import set_trainable_layers
 from spacy_bloom.training.lora import (
@@ -126,7 +127,7 @@ def test_the_adapters_of_the_last_layers(make):
 )
 def test_settings_out_of_range(settings):
     with pytest.raises(ConfigError, match="lora"):
-        LoraSettings.of(settings)
+        from_settings(LoraSettings, "lora", settings)
 
 
 def test_without_peft(make, monkeypatch):
