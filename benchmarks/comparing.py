@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,9 +79,11 @@ def parse_arguments(comparison: Comparison, description: str | None) -> argparse
 
 
 def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None:
-    output = args.work / system
-    if (output / "model-last").is_dir():
+    output, unfinished = args.work / system, args.work / f"{system}-unfinished"
+    if output.is_dir():
         return
+    if unfinished.is_dir():
+        shutil.rmtree(unfinished)
     config = comparison.baseline_config if system == comparison.baseline else comparison.config
     options = [f"--training.max_epochs={args.epochs}"]
     if system != comparison.baseline:
@@ -89,8 +92,19 @@ def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None
         checkpoint = args.checkpoint if system == PRETRAINED else random_twin(args.checkpoint, args.work)
         options.append(f"--paths.checkpoint={checkpoint}")
     data = [f"--paths.train={args.corpus / 'train.spacy'}", f"--paths.dev={args.corpus / 'dev.spacy'}"]
-    command = [sys.executable, "-m", "spacy", "train", str(config), "--output", str(output), *data, *options]
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "train",
+        str(config),
+        "--output",
+        str(unfinished),
+        *data,
+        *options,
+    ]
     subprocess.run(command, check=True)
+    unfinished.rename(output)  # `spacy train` writes model-last at every evaluation, not only at the end
 
 
 def steps(config: Path, args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ CNN, each with its own batching and learning rate.
 
     python benchmarks/textcat.py CORPUS WORK --json textcat.json
 
-CORPUS is a folder written by scripts/convert_textcat.py. WORK keeps the trained pipelines; what is there already is not
+CORPUS is a folder written by scripts/convert_textcat.py. WORK keeps the pipelines whose training came to its end; what is there already is not
 trained again, so that an interrupted run can be taken up.
 """
 
