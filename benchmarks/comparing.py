@@ -2,32 +2,63 @@
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import spacy
 import torch
-from spacy.tokens import DocBin
-from spacy.util import load_config
 
 from spacy_bloom import BloomModel, BloomTokenizerFast
+from training import steps, train_once
 
 ROOT = Path(__file__).parent.parent
-PRETRAINED, RANDOM = "tiny-bloom", "random"
+MODEL = "components.bloom_transformer.model"
+FROZEN = {f"{MODEL}.train_transformer": False, f"{MODEL}.reuse": {"max_mb": 6000}}
+LORA = {
+    f"{MODEL}.lora": {
+        "r": 16,
+        "alpha": 32,
+        "targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
+    }
+}
+BIDIRECTIONAL = {f"{MODEL}.attention": "bidirectional"}
+# What is set in BLOOM's config. The checkpoints are the three of the command line.
+PRETRAINED, RANDOM, ADAPTED = ({"paths.checkpoint": name} for name in ("pretrained", "random", "adapted"))
+SYSTEMS: Mapping[str, Mapping[str, Any]] = {
+    "tiny-bloom": PRETRAINED,
+    "frozen": PRETRAINED | FROZEN,
+    "lora": PRETRAINED | LORA,
+    "bidirectional": PRETRAINED | BIDIRECTIONAL,
+    "bidirectional-frozen": PRETRAINED | BIDIRECTIONAL | FROZEN,
+    "bidirectional-lora": PRETRAINED | BIDIRECTIONAL | LORA,
+    "adapted": ADAPTED | BIDIRECTIONAL,
+    "adapted-frozen": ADAPTED | BIDIRECTIONAL | FROZEN,
+    "adapted-lora": ADAPTED | BIDIRECTIONAL | LORA,
+    "random": RANDOM,
+    "random-bidirectional": RANDOM | BIDIRECTIONAL,
+}
+ABOUT_SYSTEMS = """
+WORK keeps the pipelines whose training came to its end; what is there already is not trained again, so that an
+interrupted run can be taken up.
+
+Systems: "tiny-bloom" is --checkpoint, all of it trained; "random" is the same architecture with random weights;
+"bidirectional" has attention to both sides; "adapted" likewise, from --adapted, which `train-lm` with the
+objective "mntp" has made of --checkpoint; "frozen" trains the head alone, "lora" adapters and the head.
+"""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: BLOOM pre-trained and with random weights, and a pipeline of spaCy's own.
+    """What is compared: BLOOM, trained in several ways, and a pipeline of spaCy's own.
 
     task (str): What scripts/evaluate_by_language.py calls it.
     config (Path): BLOOM's config.
     baseline (str): Name of spaCy's own pipeline in the table.
     baseline_config (Path): Its config.
-    scores (Sequence[str]): What is shown, of the scores by language.
+    scores (tuple[str, ...]): What is shown, of the scores by language.
     """
 
     task: str
@@ -35,11 +66,6 @@ class Comparison:
     baseline: str
     baseline_config: Path
     scores: tuple[str, ...]
-
-    @property
-    def systems(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): Names of all pipelines."""
-        return PRETRAINED, RANDOM, self.baseline
 
 
 def compare(comparison: Comparison, description: str | None) -> None:
@@ -59,59 +85,53 @@ def compare(comparison: Comparison, description: str | None) -> None:
 
 def parse_arguments(comparison: Comparison, description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=f"{description or ''}{ABOUT_SYSTEMS}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("corpus", type=Path, help="folder with train.spacy, dev.spacy and test.LANG.spacy")
     parser.add_argument("work", type=Path, help="folder for the trained pipelines")
     parser.add_argument(
         "--checkpoint", default="tiny-bloom", help="the pre-trained model (default: tiny-bloom)"
     )
+    parser.add_argument("--adapted", help="the same model after its adaptation to attention to both sides")
     parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default: 3)")
     parser.add_argument(
         "--systems",
         nargs="+",
-        choices=comparison.systems,
-        default=comparison.systems,
-        help="which to train (default: all)",
+        choices=(*SYSTEMS, comparison.baseline),
+        default=("tiny-bloom", "random", comparison.baseline),
+        metavar="NAME",
+        help=f"which to train: {', '.join(SYSTEMS)}, {comparison.baseline} (default: tiny-bloom random "
+        f"{comparison.baseline})",
     )
     parser.add_argument("--json", type=Path, help="write the scores to this file")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.adapted is None and any(name.startswith("adapted") for name in args.systems):
+        parser.error("the adapted systems need --adapted")
+    return args
 
 
 def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None:
-    output, unfinished = args.work / system, args.work / f"{system}-unfinished"
-    if output.is_dir():
-        return
-    if unfinished.is_dir():
-        shutil.rmtree(unfinished)
     config = comparison.baseline_config if system == comparison.baseline else comparison.config
-    options = [f"--training.max_epochs={args.epochs}"]
+    options = {
+        "paths.train": args.corpus / "train.spacy",
+        "paths.dev": args.corpus / "dev.spacy",
+        "training.max_epochs": args.epochs,
+    }
     if system != comparison.baseline:
-        # the learning rate reaches 0 there
-        options.append(f"--training.max_steps={steps(comparison.config, args)}")
-        checkpoint = args.checkpoint if system == PRETRAINED else random_twin(args.checkpoint, args.work)
-        options.append(f"--paths.checkpoint={checkpoint}")
-    data = [f"--paths.train={args.corpus / 'train.spacy'}", f"--paths.dev={args.corpus / 'dev.spacy'}"]
-    command = [
-        sys.executable,
-        "-m",
-        "spacy",
-        "train",
-        str(config),
-        "--output",
-        str(unfinished),
-        *data,
-        *options,
-    ]
-    subprocess.run(command, check=True)
-    unfinished.rename(output)  # `spacy train` writes model-last at every evaluation, not only at the end
+        options["training.max_steps"] = steps(
+            config, options["paths.train"], args.epochs
+        )  # the learning rate reaches 0 there
+        options.update(SYSTEMS[system])
+        options["paths.checkpoint"] = checkpoint(SYSTEMS[system]["paths.checkpoint"], args)
+    train_once(config, args.work / system, options)
 
 
-def steps(config: Path, args: argparse.Namespace) -> int:
-    """RETURNS (int): Batches of the config's size in all epochs, and a few more: the epochs shall end first."""
-    words_per_batch = load_config(config)["training"]["batcher"]["size"]
-    docs = DocBin().from_disk(args.corpus / "train.spacy").get_docs(spacy.blank("xx").vocab)
-    return round(1.05 * args.epochs * sum(len(doc) for doc in docs) / words_per_batch)
+def checkpoint(kind: str, args: argparse.Namespace) -> str | Path:
+    """RETURNS (str | Path): What the command line says, or a checkpoint with random weights, made if need be."""
+    if kind == "random":
+        return random_twin(args.checkpoint, args.work)
+    return args.adapted if kind == "adapted" else args.checkpoint
 
 
 def random_twin(checkpoint: str, work: Path) -> Path:
@@ -137,6 +157,8 @@ def evaluate(comparison: Comparison, pipeline: Path, args: argparse.Namespace) -
 def print_table(results: dict[str, dict], score: str) -> None:
     rows = list(next(iter(results.values())))
     width = max(map(len, [score, *rows])) + 2
-    print(f"\n{score:>{width}}" + "".join(f"{system:>12}" for system in results))
+    widths = {system: max(len(system) + 2, 12) for system in results}
+    print(f"\n{score:>{width}}" + "".join(f"{system:>{widths[system]}}" for system in results))
     for row in rows:
-        print(f"{row:>{width}}" + "".join(f"{100 * scores[row][score]:12.1f}" for scores in results.values()))
+        cells = (f"{100 * scores[row][score]:{widths[system]}.1f}" for system, scores in results.items())
+        print(f"{row:>{width}}" + "".join(cells))

@@ -1,11 +1,10 @@
-"""Does pre-training pay? Entity F by language of three pipelines trained on the same data for the same epochs:
+"""Does pre-training pay? Entity F by language of pipelines trained on the same data for the same epochs:
 tiny-bloom, the same architecture with random weights, and spaCy's own CNN, each with its own batching and learning
 rate.
 
     python benchmarks/ner.py CORPUS WORK --json ner.json
 
-CORPUS is a folder written by scripts/convert_ner.py. WORK keeps the trained pipelines; what is there already is not
-trained again, so that an interrupted run can be taken up.
+CORPUS is a folder written by scripts/convert_ner.py.
 """
 
 from comparing import ROOT, Comparison, compare

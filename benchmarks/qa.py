@@ -3,8 +3,8 @@ nothing?
 
     python benchmarks/qa.py CORPUS WORK --epochs 10 --json qa.json
 
-CORPUS is a folder written by scripts/convert_qa.py. WORK keeps the trained pipeline and the table; a pipeline that is
-there already is not trained again.
+CORPUS is a folder written by scripts/convert_qa.py. WORK keeps the trained pipeline (in WORK/pipeline) and the table; a
+pipeline that is there already is not trained again.
 
 The baseline answers with the k tokens that stand nearest to the question's rarest words, are rare themselves, and are
 none of those words; k and what "near" means are chosen for each data set on its dev split.
@@ -12,8 +12,6 @@ none of those words; k and what "near" means are chosen for each data set on its
 
 import argparse
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from itertools import product
@@ -28,6 +26,7 @@ from spacy.util import load_config
 
 from spacy_bloom.pipeline.answer_scores import METRICS, mean_scores
 from spacy_bloom.pipeline.answers import get_answers
+from training import steps, train_once
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "question_answering.cfg"
@@ -41,7 +40,7 @@ def main() -> None:
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
     train(args)
-    nlp = spacy.load(args.work / "model-last")
+    nlp = spacy.load(args.work / "pipeline" / "model-last")
     baseline = Baseline(args.corpus)
     results = {}
     for path in sorted(args.corpus.glob("test.*.spacy")):
@@ -75,9 +74,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace) -> None:
-    if (args.work / "model-last").is_dir():
-        return
-    total = args.max_steps or steps(args)
+    total = args.max_steps or steps(CONFIG, args.corpus / "train.spacy", args.epochs)
     options = {
         "paths.train": args.corpus / "train.spacy",
         "paths.dev": args.corpus / "dev.spacy",
@@ -88,16 +85,7 @@ def train(args: argparse.Namespace) -> None:
     }
     if args.rate is not None:
         options["training.optimizer.learn_rate.initial_rate"] = args.rate
-    changes = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "spacy", "train", str(CONFIG), "--output", str(args.work)]
-    subprocess.run([*command, f"--gpu-id={args.gpu}", *changes], check=True)
-
-
-def steps(args: argparse.Namespace) -> int:
-    """RETURNS (int): Batches of the config's size in all epochs, and a few more: the epochs shall end first."""
-    words_per_batch = load_config(CONFIG)["training"]["batcher"]["size"]
-    docs = read(spacy.blank("xx"), args.corpus / "train.spacy")
-    return round(1.05 * args.epochs * sum(len(doc) for doc in docs) / words_per_batch)
+    train_once(CONFIG, args.work / "pipeline", options, f"--gpu-id={args.gpu}")
 
 
 def read(nlp: spacy.Language, path: Path) -> list[Doc]:

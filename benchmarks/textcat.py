@@ -1,11 +1,10 @@
-"""Does pre-training pay? Accuracy and macro F by language of three text classifiers trained on the same data for
-the same epochs: tiny-bloom, the same architecture with random weights, and spaCy's own ensemble of a bag of words and a
-CNN, each with its own batching and learning rate.
+"""Does pre-training pay? Accuracy and macro F by language of text classifiers trained on the same data for the same
+epochs: tiny-bloom, the same architecture with random weights, and spaCy's own ensemble of a bag of words and a CNN,
+each with its own batching and learning rate.
 
     python benchmarks/textcat.py CORPUS WORK --json textcat.json
 
-CORPUS is a folder written by scripts/convert_textcat.py. WORK keeps the pipelines whose training came to its end; what is there already is not
-trained again, so that an interrupted run can be taken up.
+CORPUS is a folder written by scripts/convert_textcat.py.
 """
 
 from comparing import ROOT, Comparison, compare

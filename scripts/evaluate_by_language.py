@@ -1,10 +1,12 @@
-"""Score the entities or the categories of a trained pipeline by language, or say how surprising texts are for one with
-`bloom_surprisal`.
+"""Score the entities, the categories, or parts of speech and syntax of a trained pipeline by language, or say how
+surprising texts are for one with `bloom_surprisal`.
 
-Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py` and `scripts/convert_textcat.py` write
-them). Of entities it prints precision, recall and F by language, with the micro average (every entity counts the same)
-and the macro average (every language does); of categories (`--task cats`) accuracy and the mean F of the labels, over
-all Docs and averaged over the languages; of surprisal (`--task bits`) the mean bits of a UTF-8 byte.
+Reads the gold Docs of `<split>.<lang>.spacy` files (`scripts/convert_ner.py`, `convert_textcat.py` and `convert_ud.py`
+write them). Of entities it prints precision, recall and F by language, with the micro average (every entity counts the
+same) and the macro average (every language does); of categories (`--task cats`) accuracy and the mean F of the labels,
+over all Docs and averaged over the languages; of syntax (`--task syntax`) the accuracy of parts of speech and, without
+punctuation, of heads (UAS) and of heads with their relations (LAS), on the treebank's words; of surprisal
+(`--task bits`) the mean bits of a UTF-8 byte.
 
     python scripts/evaluate_by_language.py training/model-best corpus --json scores.json
 """
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import spacy
 from spacy.language import Language
+from spacy.pipeline.dep_parser import parser_score
 from spacy.scorer import Scorer, get_ner_prf
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
@@ -24,21 +27,29 @@ Row = dict[str, float]
 COLUMNS = {
     "ents": ("docs", "gold", "predicted", "precision", "recall", "f_score"),
     "cats": ("docs", "right", "accuracy", "f_score"),
+    "syntax": ("docs", "tokens", "pos_acc", "uas", "las"),
     "bits": ("docs", "bytes", "bits_per_byte"),
 }
-COUNTS = ("docs", "gold", "predicted", "right", "bytes")
+COUNTS = ("docs", "tokens", "gold", "predicted", "right", "bytes")
 WIDTH = 17  # of a column
 
 
-def read_examples(nlp: Language, path: Path) -> list[Example]:
-    """Pair every gold Doc with its text, tokenized by the pipeline.
+def read_examples(nlp: Language, path: Path, *, gold_tokens: bool = False) -> list[Example]:
+    """Pair every gold Doc with its text.
 
     nlp (Language): the pipeline.
     path (Path): a `.spacy` file.
+    gold_tokens (bool): take the gold tokens, instead of those that the pipeline makes of the text.
     RETURNS (list[Example]): one example for each Doc.
     """
     gold = DocBin(store_user_data=True).from_disk(path).get_docs(nlp.vocab)
+    if gold_tokens:
+        return [Example(Doc(nlp.vocab, *_words(doc)), doc) for doc in gold]
     return [Example(nlp.make_doc(doc.text), doc) for doc in gold]
+
+
+def _words(doc: Doc) -> tuple[list[str], list[bool]]:
+    return [token.text for token in doc], [bool(token.whitespace_) for token in doc]
 
 
 class EntityScorer:
@@ -132,6 +143,43 @@ def _has_several(examples: list[Example]) -> bool:
     return any(sum(example.reference.cats.values()) != 1 for example in examples)
 
 
+class SyntaxScorer:
+    """What `nlp.evaluate` asks for its scores: those of parts of speech and syntax only. It keeps the Docs for an
+    average.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Example] = []
+
+    def score(self, examples: list[Example], *, per_component: bool = False) -> Row:
+        """Score parts of speech and syntax.
+
+        examples (list[Example]): gold and predicted Docs.
+        per_component (bool): is not used; the annotation is scored, whoever has set it.
+        RETURNS (Row): as `syntax_row`.
+        """
+        self.seen += examples
+        return syntax_row(examples)
+
+
+def syntax_row(examples: list[Example]) -> Row:
+    """Score predicted Docs by the scorers of spaCy's morphologizer and parser; what was not predicted has 0.
+
+    examples (list[Example]): gold and predicted Docs.
+    RETURNS (Row): counts of Docs and of gold tokens, and the share of right parts of speech, heads, and heads with
+        relations.
+    """
+    pos = Scorer.score_token_attr(examples, "pos")
+    heads = parser_score(examples)
+    return {
+        "docs": len(examples),
+        "tokens": sum(len(example.reference) for example in examples),
+        "pos_acc": pos["pos_acc"] or 0.0,
+        "uas": heads["dep_uas"] or 0.0,
+        "las": heads["dep_las"] or 0.0,
+    }
+
+
 def surprisal_row(docs: Iterable[Doc]) -> Row:
     """docs (Iterable[Doc]): annotated by `bloom_surprisal`; one without pieces, whose mean is NaN, has no part.
     RETURNS (Row): counts of Docs and of their bytes, and the mean bits of a byte.
@@ -151,7 +199,7 @@ def evaluate_folder(
     nlp (Language): the pipeline.
     folder (Path): holds `<split>.<lang>.spacy` files.
     split (str): which of them to read.
-    task (str): "ents", "cats" or "bits".
+    task (str): "ents", "cats", "syntax" or "bits".
     batch_size (int): number of Docs in a batch.
     RETURNS (dict[str, Row]): by language, and under "micro" and "macro" the averages.
     RAISES (ValueError): when the folder holds no such file.
@@ -159,24 +207,25 @@ def evaluate_folder(
     paths = sorted(folder.glob(f"{split}.*.spacy"))
     if not paths:
         raise ValueError(
-            f"{folder} holds no {split}.LANG.spacy file; scripts/convert_ner.py and convert_textcat.py write them."
+            f"{folder} holds no {split}.LANG.spacy file; scripts/convert_ner.py and the like write them."
         )
     rows = {}
-    categories = CategoryScorer()
+    scorer = SyntaxScorer() if task == "syntax" else CategoryScorer()
     for path in paths:
-        examples = read_examples(nlp, path)
+        examples = read_examples(nlp, path, gold_tokens=task == "syntax")
         if task == "ents":
             scores = evaluate(nlp, examples, batch_size)
         elif task == "bits":
             scores = surprisal_row(nlp.pipe((eg.predicted for eg in examples), batch_size=batch_size))
         else:  # spaCy adds the speed
-            scores = nlp.evaluate(examples, batch_size=batch_size, scorer=categories)
-            scores = {name: scores[name] for name in COLUMNS["cats"]}
+            scores = nlp.evaluate(examples, batch_size=batch_size, scorer=scorer)
+            scores = {name: scores[name] for name in COLUMNS[task]}
         rows[path.name.split(".")[1]] = scores
     by_language = list(rows.values())
     micro = {
         "ents": lambda: micro_average(by_language),
-        "cats": lambda: category_row(categories.seen),
+        "cats": lambda: category_row(scorer.seen),
+        "syntax": lambda: syntax_row(scorer.seen),
         "bits": lambda: mean_of_bytes(by_language),
     }[task]()
     return {**rows, "micro": micro, "macro": macro_average(by_language)}

@@ -1,0 +1,168 @@
+"""How well do checkpoints predict held-back lines of each language, beside models without weights? In bits per byte.
+
+    python benchmarks/bits_per_byte.py TEXTS --checkpoints tiny-bloom OTHER --json bits.json
+
+TEXTS is a folder of LANG.txt files with a sentence or paragraph on each line. Every 50th line is held back, as
+`train-lm` does it; the others are what the models without weights know:
+
+- "5-gram, own" and "5-gram, all": a byte is predicted from the four before it, by counts in the language's file or in
+  all files, with Witten-Bell's interpolation (Witten and Bell 1991): what a context has not shown is left to the
+  context that is one byte shorter.
+- "xz": how much longer `xz -9` makes the language's file when the held-back lines follow it.
+"""
+
+import argparse
+import json
+import lzma
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy
+from tqdm import tqdm
+
+from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
+from spacy_bloom.training.lm import evaluate
+from spacy_bloom.training.lm_data import DataConfig, TextFile, encode_file, read_text_file
+
+ORDER = 5  # bytes of an n-gram
+Bits = dict[str, float]  # of all held-back lines, by language
+
+
+def main() -> None:
+    args = parse_arguments()
+    data = DataConfig(max_length=256, batch_pieces=3072, max_eval_lines=args.max_lines)
+    files = [read_text_file(path, path.stem, data) for path in sorted(args.texts.glob("*.txt"))]
+    files = [file for file in files if file.held_back]
+    if not files:
+        raise SystemExit(f"{args.texts} holds no .txt file of {data.held_back_every} lines or more.")
+    sizes = {file.name: len(_joined(file.held_back)) - len(file.held_back) for file in files}
+    results = {name: checkpoint_bits(name, files, sizes, data) for name in args.checkpoints}
+    everything = NGrams(_joined(line for file in files for line in file.train))
+    results["5-gram, own"] = {
+        f.name: NGrams(_joined(f.train)).bits(f.held_back) for f in tqdm(files, "5-gram")
+    }
+    results["5-gram, all"] = {file.name: everything.bits(file.held_back) for file in files}
+    results["xz"] = {file.name: xz_bits(file) for file in tqdm(files, "xz")}
+    rates = {name: per_byte(bits, sizes) for name, bits in results.items()}
+    print_table(rates)
+    if args.json:
+        args.json.write_text(json.dumps(rates, indent=2) + "\n", encoding="utf8")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("texts", type=Path, help="folder of LANG.txt files")
+    parser.add_argument(
+        "--checkpoints", nargs="+", default=["tiny-bloom"], help="names or directories (default: tiny-bloom)"
+    )
+    parser.add_argument(
+        "--max-lines", type=int, default=200, help="most held-back lines of a language (default 200)"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    return parser.parse_args()
+
+
+def checkpoint_bits(name: str, files: list[TextFile], sizes: dict[str, int], data: DataConfig) -> Bits:
+    """RETURNS (Bits): Minus log2 of each line's probability, given a line's end before it."""
+    model = BloomForCausalLM.from_pretrained(name, dtype="float32")
+    tokenizer = BloomTokenizerFast.from_pretrained(name)
+    bits = {}
+    for file in tqdm(files, name):
+        held_back = encode_file(TextFile(file.name, [], file.held_back), tokenizer, data)
+        result = evaluate(model, [held_back], data)
+        assert result is not None  # every file has held-back lines
+        bits[file.name] = result.bpb * sizes[file.name]
+    return bits
+
+
+class NGrams:
+    """Counts of the 1- to ORDER-grams of bytes.
+
+    text (bytes): Lines with their ends.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        self.grams = [numpy.unique(keys, return_counts=True) for keys in _keys(text)]
+        # Of every context: how often it was seen, and how many different bytes followed it.
+        self.contexts = [_sums(keys >> numpy.uint64(8), counts) for keys, counts in self.grams]
+
+    def bits(self, lines: list[str]) -> float:
+        """RETURNS (float): Minus log2 of the probability of the lines' bytes, given a line's end before each."""
+        total = 0.0
+        for line in lines:
+            text = b"\n" + line.encode("utf8")
+            total -= float(numpy.log2(self._probabilities(text)[1:]).sum())
+        return total
+
+    def _probabilities(self, text: bytes) -> numpy.ndarray:
+        """RETURNS (ndarray): Of each byte after those before it. Shape (bytes,)."""
+        probability = numpy.full(len(text), 1 / 256)
+        for length, keys in enumerate(_keys(text)):
+            (grams, counts), (contexts, seen, kinds) = self.grams[length], self.contexts[length]
+            count = _look_up(grams, counts, keys)
+            before = keys >> numpy.uint64(8)
+            known, new = _look_up(contexts, seen, before), _look_up(contexts, kinds, before)
+            # A context that was never seen says nothing: 0 of 0, and all is left to the shorter one.
+            shorter = probability[length:]
+            weight = numpy.where(known > 0, known + new, 1)
+            probability[length:] = numpy.where(known > 0, (count + new * shorter) / weight, shorter)
+        return probability
+
+
+def _keys(text: bytes) -> Iterable[numpy.ndarray]:
+    """YIELDS (ndarray): For each length, every n-gram as a number; it ends where the next one of its length ends one
+    byte later. Shape (bytes - length + 1,), uint64.
+    """
+    values = numpy.frombuffer(text, dtype=numpy.uint8).astype(numpy.uint64)
+    keys = values
+    yield keys
+    for length in range(1, ORDER):
+        keys = (keys[:-1] << numpy.uint64(8)) | values[length:]
+        yield keys
+
+
+def _sums(
+    contexts: numpy.ndarray, counts: numpy.ndarray
+) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
+    """RETURNS (tuple): The different contexts of sorted n-grams, the sums of their counts, and their numbers."""
+    unique, first, kinds = numpy.unique(contexts, return_index=True, return_counts=True)
+    return unique, numpy.add.reduceat(counts, first), kinds
+
+
+def _look_up(known: numpy.ndarray, values: numpy.ndarray, keys: numpy.ndarray) -> numpy.ndarray:
+    """RETURNS (ndarray): The value of each key; 0 for an unknown one."""
+    places = numpy.searchsorted(known, keys).clip(max=len(known) - 1)
+    return numpy.where(known[places] == keys, values[places], 0)
+
+
+def xz_bits(file: TextFile) -> float:
+    train, held_back = _joined(file.train), _joined(file.held_back)
+    return 8.0 * (len(lzma.compress(train + held_back, preset=9)) - len(lzma.compress(train, preset=9)))
+
+
+def _joined(lines: Iterable[str]) -> bytes:
+    return "".join(line + "\n" for line in lines).encode("utf8")
+
+
+def per_byte(bits: Bits, sizes: dict[str, int]) -> dict[str, float]:
+    """RETURNS (dict[str, float]): By language, for all lines together, and the mean of the languages."""
+    rates = {name: bits[name] / sizes[name] for name in bits}
+    return {
+        **rates,
+        "all": sum(bits.values()) / sum(sizes.values()),
+        "mean": sum(rates.values()) / len(rates),
+    }
+
+
+def print_table(rates: dict[str, dict[str, float]]) -> None:
+    widths = [max(len(name), 6) + 2 for name in rates]
+    print(" " * 10 + "".join(f"{name:>{width}}" for name, width in zip(rates, widths, strict=True)))
+    for row in next(iter(rates.values())):
+        cells = (f"{rate[row]:{width}.3f}" for rate, width in zip(rates.values(), widths, strict=True))
+        print(f"{row:>10}" + "".join(cells))
+
+
+if __name__ == "__main__":
+    main()

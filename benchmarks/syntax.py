@@ -1,0 +1,21 @@
+"""Does pre-training pay? Accuracy of parts of speech, UAS and LAS by language of pipelines trained on the same
+treebanks for the same epochs: tiny-bloom, the same architecture with random weights, and spaCy's own CNN with
+`morphologizer` and `parser`, each with its own batching and learning rate. Words and sentences are the treebanks'.
+
+    python benchmarks/syntax.py CORPUS WORK --json syntax.json
+
+CORPUS is a folder written by scripts/convert_ud.py with --no-morph.
+"""
+
+from comparing import ROOT, Comparison, compare
+
+SYNTAX = Comparison(
+    task="syntax",
+    config=ROOT / "configs" / "tags_and_syntax.cfg",
+    baseline="cnn",
+    baseline_config=ROOT / "benchmarks" / "syntax_cnn.cfg",
+    scores=("pos_acc", "uas", "las"),
+)
+
+if __name__ == "__main__":
+    compare(SYNTAX, __doc__)
