@@ -231,8 +231,9 @@ def _fingerprint(config: LMConfig, files: Sequence[EncodedFile]) -> dict[str, An
     """RETURNS (dict[str, Any]): What must not change between a run and its resumption, in JSON."""
     n_pieces = {file.name: len(file.pieces) for file in files}
     training = config.training
-    objective = {"objective": training.objective} if training.objective != "causal" else {}
-    return {"data": asdict(config.data), "seed": training.seed, "pieces": n_pieces, **objective}
+    unusual = {"objective": "causal", "optimizer": "adamw"}  # runs of earlier versions do not name the usual
+    chosen = {name: getattr(training, name) for name in unusual if getattr(training, name) != unusual[name]}
+    return {"data": asdict(config.data), "seed": training.seed, "pieces": n_pieces, **chosen}
 
 
 def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
@@ -241,6 +242,7 @@ def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         "seed": "training.seed",
         "pieces": "The text",
         "objective": "training.objective",
+        "optimizer": "training.optimizer",
     }
     for name, what in named.items():
         if now.get(name) != saved.get(name):

@@ -18,9 +18,13 @@ from ..errors import ConfigError, InputError
 from .lm_data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
 from .lm_state import Progress, load_state, save_state, state_path
 from .masking import Masking
+from .optimizers import OPTIMIZERS, make_optimizers
 
-SAVE_DTYPES = ("float32", "float16", "bfloat16")
-OBJECTIVES = ("causal", "mntp")
+CHOICES = {
+    "save_dtype": ("float32", "float16", "bfloat16"),
+    "objective": ("causal", "mntp"),
+    "optimizer": OPTIMIZERS,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class TrainingConfig:
     learning_rate (float): Peak of the schedule.
     learning_rate_floor (float): The part of the peak that is left at the end of the cosine.
     warmup_steps (int): Steps in which the learning rate rises linearly.
+    optimizer (str): "adamw", or "muon", which learns more from each step of a first training: see `Muon`.
     weight_decay (float): Of matrices; biases and layer norms have none.
     grad_clip (float): Largest norm of the gradient.
     accumulate_gradient (int): Batches per step.
@@ -53,6 +58,7 @@ class TrainingConfig:
     learning_rate_floor: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.95
+    optimizer: str = "adamw"
     weight_decay: float = 0.1
     grad_clip: float = 1.0
     accumulate_gradient: int = 1
@@ -76,10 +82,10 @@ class TrainingConfig:
             raise ConfigError("training.accumulate_gradient is 0; it must be at least 1.")
         if self.learning_rate_floor > 1 or self.beta1 >= 1 or self.beta2 >= 1:
             raise ConfigError("In [training], learning_rate_floor must be <= 1, beta1 and beta2 < 1.")
-        if self.save_dtype not in SAVE_DTYPES:
-            raise ConfigError(f"training.save_dtype is {self.save_dtype!r}; expected one of {SAVE_DTYPES}.")
-        if self.objective not in OBJECTIVES:
-            raise ConfigError(f"training.objective is {self.objective!r}; expected one of {OBJECTIVES}.")
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(f"training.{name} is {value!r}; expected one of {choices}.")
 
 
 @dataclass(frozen=True)
@@ -138,7 +144,13 @@ class LMTrainer:
         self.model, self.files, self.config, self.data = model, files, config, data
         self.masking = masking
         self.batches = Batches(files, data, seed=config.seed)
-        self.optimizer = make_optimizer(model, config)
+        self.optimizers = make_optimizers(
+            model,
+            config.optimizer,
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+        )
         self.state_path, self.history_path = state_path(output), output / "history.jsonl"
         self.progress = Progress(run=dict(run or {}))
         self.stopping = False
@@ -150,7 +162,7 @@ class LMTrainer:
 
         RAISES (CheckpointError): It is damaged, or another model's.
         """
-        self.progress = load_state(self.state_path, self.model, self.optimizer)
+        self.progress = load_state(self.state_path, self.model, self.optimizers)
 
     def stop(self) -> None:
         """End after the current step; the state will be saved."""
@@ -158,7 +170,7 @@ class LMTrainer:
 
     def save(self) -> None:
         """Write the state to `output/state`."""
-        save_state(self.state_path, self.model, self.optimizer, self.progress)
+        save_state(self.state_path, self.model, self.optimizers, self.progress)
 
     def train(self) -> Iterator[StepReport]:
         """Train until the budget is spent or `stop` is called, and save the state.
@@ -208,10 +220,12 @@ class LMTrainer:
             )
         if self.config.grad_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.progress.step, self.fraction, self.config)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        rate = learning_rate(self.progress.step, self.fraction, self.config)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
         self.progress.n_pieces += n_pieces
         self.progress.loss_sum += loss
@@ -320,17 +334,6 @@ def add_gradients(
         assert weight.grad is not None and embeds.grad is not None
         weight.grad.index_add_(0, input_ids, embeds.grad)
     return loss.item()
-
-
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """RETURNS (AdamW): Over all parameters; only matrices decay, not biases and layer norms."""
-    matrices = [p for p in model.parameters() if p.dim() >= 2]
-    vectors = [p for p in model.parameters() if p.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
 
 
 def learning_rate(step: int, fraction: float, config: TrainingConfig) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,17 @@ def state_path(output: Path) -> Path:
     return output / "state" / "state.safetensors"
 
 
-def save_state(path: Path, model: nn.Module, optimizer: Optimizer, progress: Progress) -> None:
+def save_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], progress: Progress) -> None:
     """Write to a temporary file and move it, so that a kill at any time leaves the last good state.
 
     path (Path): Replaced if it exists.
     model (Module): Its parameters are saved, tied ones once.
-    optimizer (Optimizer): Its state of each parameter is saved.
+    optimizers (Sequence[Optimizer]): Their state of each parameter is saved.
     progress (Progress): Saved as JSON in the file's metadata.
     """
     temporary = path.with_name(path.name + ".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {**_weights(model), **_moments(model, optimizer)}
+    tensors = {**_weights(model), **_moments(model, optimizers)}
     save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress))})
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
@@ -76,17 +77,23 @@ def read_progress(path: Path) -> Progress:
         raise CheckpointError(f"{path} is not the state of a training run ({error!r}).") from error
 
 
-def load_state(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
-    """Put a saved state into a model and its optimizer.
+def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> Progress:
+    """Put a saved state into a model and its optimizers.
 
     path (Path): A state that `save_state` wrote.
     model (Module): Of the geometry that was saved.
-    optimizer (Optimizer): Of this model's parameters.
+    optimizers (Sequence[Optimizer]): Of this model's parameters, each of which one of them has.
     RETURNS (Progress): Where training stood.
     RAISES (CheckpointError): The file is not a state, or is another model's.
     """
     progress = read_progress(path)
     parameters = dict(model.named_parameters())
+    states = {
+        parameter: optimizer.state
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
         different = _differences(shapes, parameters)
@@ -100,7 +107,7 @@ def load_state(path: Path, model: nn.Module, optimizer: Optimizer) -> Progress:
                     parameter.copy_(tensor)
             else:  # the optimizer keeps its count of steps, which has no dimensions, on the CPU
                 device = parameter.device if tensor.dim() else "cpu"
-                optimizer.state[parameter][kind] = tensor.to(device, copy=True)
+                states[parameter][parameter][kind] = tensor.to(device, copy=True)
     return progress
 
 
@@ -120,9 +127,10 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {f"{WEIGHT}/{name}": p.detach().contiguous() for name, p in model.named_parameters()}
 
 
-def _moments(model: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+def _moments(model: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
     return {
         f"{kind}/{name}": tensor.contiguous()
+        for optimizer in optimizers
         for name, parameter in model.named_parameters()
         for kind, tensor in optimizer.state.get(parameter, {}).items()
     }

@@ -1,0 +1,92 @@
+"""AdamW for all weights, or Muon for the matrices of the blocks."""
+
+from collections.abc import Callable, Iterable
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+OPTIMIZERS = ("adamw", "muon")
+# SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon): a polynomial that brings singular values near 1 in few turns.
+NEWTON_SCHULZ, TURNS = (3.4445, -4.7750, 2.0315), 5
+
+
+def make_optimizers(
+    model: nn.Module, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
+) -> list[Optimizer]:
+    """model (Module): Whose parameters learn. Only its matrices decay, not biases and layer norms.
+    kind (str): "adamw", or "muon": Muon for the matrices of BLOOM's blocks, AdamW for everything else.
+    lr (float), betas (tuple[float, float]), weight_decay (float): AdamW's; Muon's steps are scaled to be as large.
+    RETURNS (list[Optimizer]): Each parameter belongs to one of them.
+    """
+    by_muon = [p for name, p in model.named_parameters() if kind == "muon" and p.dim() == 2 and ".h." in name]
+    known = {id(p) for p in by_muon}
+    others = [p for p in model.parameters() if id(p) not in known]
+    groups = [
+        {"params": [p for p in others if p.dim() >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    optimizers: list[Optimizer] = [AdamW(groups, lr=lr, betas=betas)]
+    if by_muon:
+        optimizers.append(Muon(by_muon, lr=lr, weight_decay=weight_decay))
+    return optimizers
+
+
+class Muon(Optimizer):
+    """Steps in the direction of the nearest orthogonal matrix to the momentum.
+
+    It is what `torch.optim.Muon(adjust_lr_fn="match_rms_adamw")` does, which computes in bfloat16 everywhere: on CPUs
+    without instructions for it that takes several times as long as the rest of training. Here it is float32 on CPU.
+
+    SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon); the scale of the steps: Liu et al. 2025 (Muon is Scalable
+    for LLM Training, arXiv 2502.16982).
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.1
+    ) -> None:
+        """params (Iterable[Parameter]): Matrices.
+        lr (float): A step has the root mean square of AdamW's steps with this learning rate.
+        momentum (float): Of Nesterov's kind.
+        weight_decay (float): Apart from the gradient, as AdamW's.
+        """
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
+        """Change the parameters that have a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._change(
+                        parameter, parameter.grad, group["lr"], group["momentum"], group["weight_decay"]
+                    )
+
+    def _change(
+        self, parameter: nn.Parameter, grad: Tensor, lr: float, momentum: float, weight_decay: float
+    ) -> None:
+        state = self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(grad)
+        mean = state["momentum_buffer"].lerp_(grad, 1 - momentum)
+        parameter.mul_(1 - lr * weight_decay)
+        scale = 0.2 * sqrt(
+            max(parameter.shape)
+        )  # an orthogonal matrix's root mean square is 1 / sqrt(longer side)
+        parameter.add_(orthogonal(grad.lerp(mean, momentum)).to(parameter.dtype), alpha=-lr * scale)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """matrix (Tensor): Of any shape (n, m).
+    RETURNS (Tensor): With the same singular vectors, and singular values between about 0.7 and 1.2. Shape (n, m).
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x = (matrix.T if tall else matrix).to(torch.float32 if matrix.device.type == "cpu" else torch.bfloat16)
+    x = x / x.norm().clamp(min=1e-7)
+    a, b, c = NEWTON_SCHULZ
+    for _ in range(TURNS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.T if tall else x
