@@ -1,7 +1,7 @@
 """BLOOM and two scores on every piece: that an answer starts with it, and that one ends with it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 import numpy
 import torch
@@ -10,6 +10,8 @@ from spacy import registry
 from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
+from ..config import from_settings
+from ..training.lora import LoraSettings
 from .output_layer import find_head, load_output
 from .pieces import check_windows
 from .question_windows import QuestionWindow, batch_question_windows
@@ -27,7 +29,13 @@ def create_question_answerer(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
     gradient_checkpointing: bool = False,
+    attention: str = "causal",
+    bidirectional_layers: Optional[int] = None,
     train_transformer: bool = True,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
     encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
 ) -> Model[List[Ints1d], List[Floats2d]]:
     """BLOOM of its own, dropout and a linear layer, as in BloomForQuestionAnswering.
@@ -41,7 +49,11 @@ def create_question_answerer(
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
     revision (Optional[str]): Branch, tag or commit on the Hub.
     gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
+    attention (str), bidirectional_layers (Optional[int]): Whether pieces attend to what follows them, as for
+        `create_transformer_model`.
     train_transformer (bool): Whether BLOOM learns too; otherwise only what stands on it does.
+    trainable_layers (Union[int, Dict[str, Optional[int]], None]), layer_factor (float), mix_layers (bool),
+        lora (Optional[Dict[str, Any]]): Cheaper ways to learn, as for `create_transformer_model`.
     encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own width.
         A causal model has not seen what follows a piece: a window over its neighbours gives that back.
     RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
@@ -54,7 +66,13 @@ def create_question_answerer(
         dtype=dtype,
         storage_dtype=storage_dtype,
         gradient_checkpointing=gradient_checkpointing,
+        attention=attention,
+        bidirectional_layers=bidirectional_layers,
         train_transformer=train_transformer,
+        trainable_layers=trainable_layers,
+        layer_factor=layer_factor,
+        lora=None if lora is None else from_settings(LoraSettings, "lora", lora),
+        mix_layers=mix_layers,
     )
     transformer = bloom_sequences(shim)
     head = create_token_classifier(noop(), encode, nO=2)

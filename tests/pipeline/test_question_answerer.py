@@ -115,7 +115,18 @@ def test_learns_when_there_is_no_answer(trained, changed):
     assert [s._.question for s in doc.spans["answers"]] == ["who?", "where?"]
 
 
-@pytest.mark.parametrize("how", ["frozen", "layers between", "large budget", "one sequence at a time"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "frozen",
+        "layers between",
+        "both sides",
+        "last layer",
+        "mixed",
+        "large budget",
+        "one sequence at a time",
+    ],
+)
 def test_ways_to_learn(make, how):
     encode = {
         "@architectures": "spacy.MaxoutWindowEncoder.v2",
@@ -127,6 +138,9 @@ def test_ways_to_learn(make, how):
     options = {
         "frozen": {"model": {"train_transformer": False}},
         "layers between": {"model": {"encode": encode}},
+        "both sides": {"model": {"attention": "bidirectional", "bidirectional_layers": 1}},
+        "last layer": {"model": {"trainable_layers": 1, "layer_factor": 0.9}},
+        "mixed": {"model": {"mix_layers": True}},
         "large budget": {"max_batch_items": 10_000},
         "one sequence at a time": {"max_batch_items": 1},
     }
@@ -154,6 +168,20 @@ def test_a_frozen_bloom_stays_what_it_is(make, checkpoint):
     before = BloomModel.from_pretrained(checkpoint).state_dict()
     after = nlp.get_pipe(NAME)._shim.module.state_dict()
     assert [name for name in before if not before[name].equal(after[name])] == []
+
+
+def test_adapters(make, checkpoint, tmp_path):
+    nlp = make(questions=QUESTIONS, model={"lora": {"r": 4}})
+    losses = train(nlp, make_examples(nlp), 20, 0.01)
+    assert losses[-1] < 0.5 * losses[0]
+    nlp.to_disk(tmp_path / "nlp")
+    saved = tmp_path / "nlp" / NAME / "model"
+    before, after = (
+        BloomModel.from_pretrained(checkpoint).state_dict(),
+        BloomModel.from_pretrained(saved).state_dict(),
+    )
+    assert (saved / "adapter").is_dir() and all(before[name].equal(after[name]) for name in before)
+    assert written(spacy.load(tmp_path / "nlp")) == written(nlp)
 
 
 def test_what_cannot_teach_anything(trained):

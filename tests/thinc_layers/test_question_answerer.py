@@ -9,6 +9,7 @@ import spacy
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.ml.models import MaxoutWindowEncoder
 from spacy.tokens import Doc
 from thinc.api import Adam
 from transformers import BloomConfig as HfConfig
@@ -79,7 +80,7 @@ def test_a_checkpoint_without_the_head(checkpoint):
 
 
 def test_a_checkpoint_leaves_no_room_for_layers_between(hf_checkpoint):
-    encode = spacy.registry.architectures.get("spacy.MaxoutWindowEncoder.v2")(**ENCODE)
+    encode = MaxoutWindowEncoder(**ENCODE)
     with pytest.raises(ConfigError, match="encode = null"):
         load_head(create_question_answerer(hf_checkpoint[0], encode=encode), hf_checkpoint[0])
 
@@ -90,10 +91,18 @@ def test_windows_without_room(window, context):
         create_question_answerer(window=window, context=context)
 
 
+@pytest.mark.parametrize("attention", ["causal", "bidirectional"])
+def test_what_follows_a_piece(checkpoint, attention):
+    model = create_question_answerer(checkpoint, attention=attention)
+    model.initialize(X=[numpy.zeros(1, dtype="int64")])
+    (first,), (other,) = (model.predict([numpy.array(ids)]) for ids in ([5, 6, 7], [5, 6, 8]))
+    assert numpy.allclose(first[:2], other[:2], atol=1e-6) == (attention == "causal")
+
+
 @pytest.mark.parametrize("learns", [True, False])
 @pytest.mark.parametrize("between", [True, False])
 def test_what_learns(checkpoint, learns, between):
-    encode = spacy.registry.architectures.get("spacy.MaxoutWindowEncoder.v2")(**ENCODE) if between else None
+    encode = MaxoutWindowEncoder(**ENCODE) if between else None
     model = create_question_answerer(checkpoint, train_transformer=learns, encode=encode)
     sequences = [numpy.arange(5, 12), numpy.arange(3)]
     model.initialize(X=[numpy.zeros(1, dtype="int64")])
