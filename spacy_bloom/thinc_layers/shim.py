@@ -7,40 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import srsly
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device, torch2xp, xp2torch
 
 from ..checkpoint.files import CONFIG_FILE
 from ..checkpoint.load import TensorSource, load_model
-from ..checkpoint.names import TIED_HEAD
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype
 from ..tokenizer import BloomTokenizerFast
 from ..training.layerwise import LayerSchedule, layer_depth, set_trainable_layers
-from ..training.lora import LoraSettings, add_lora, base_weights, freeze_base, has_lora, merged_weights
-from .adapter_files import (
-    adapter_config,
-    has_adapter,
-    named_for_peft,
-    read_adapter,
-    remove_adapter,
-    set_adapter,
-    write_adapter,
-)
+from ..training.lora import LoraSettings, add_lora, freeze_base, has_lora
+from .adapter_files import has_adapter, read_adapter, set_adapter
 from .heap import give_back_free_memory
-from .layer_mix import FILE as MIX_FILE
 from .layer_mix import LayerMix
+from .saved_model import MIX, ModelParts, SavedModel
 from .weight_sharing import Origin, hold_weights, own_weights, weights_in_memory
 
-# msgpack counts bytes in 32 bits.
-MAX_BYTES = 2**32 - 1
-MIX = "layer_mix"
 # Updates after which free memory goes back to the system: after each update it would cost an eighth of the time.
 TRIM_EVERY = 32
 
@@ -112,7 +96,7 @@ class BloomShim(PyTorchShim):
         if not 0.0 < layer_factor <= 1.0:
             raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
         self.layer_factor = layer_factor
-        self.lora = lora
+        self.lora = self._configured_lora = lora
         self.mix_layers = mix_layers
         self._mix: LayerMix | None = None
         self._steps = 0
@@ -281,33 +265,10 @@ class BloomShim(PyTorchShim):
 
         path (str | Path): Directory, made if it does not exist.
         """
-        self._without_adapters().save_pretrained(path, dtype=self.storage_dtype)
-        self.tokenizer.save_pretrained(path)
-        if self._writes_adapters:
-            assert self.lora is not None
-            write_adapter(self.module, self.lora, Path(path))
-        else:
-            remove_adapter(Path(path))
-        if self._mix is not None:
-            self._mix.to_disk(Path(path))
-        else:
-            (Path(path) / MIX_FILE).unlink(missing_ok=True)  # of other weights
+        self._saved().to_disk(Path(path))
 
-    @property
-    def _writes_adapters(self) -> bool:
-        return self.lora is not None and not self.lora.merge and has_lora(self.module)
-
-    def _without_adapters(self) -> BloomModel:
-        """RETURNS (BloomModel): What is written as a checkpoint: the module, without adapters or with them merged."""
-        if self.lora is None or not has_lora(self.module):
-            return self.module
-        weights = {name: weight.detach() for name, weight in base_weights(self.module).items()}
-        if self.lora.merge:
-            weights = merged_weights(self.module, self.lora)
-        with torch.device("meta"):
-            model = BloomModel(self.module.config)
-        model.load_state_dict(weights, assign=True)
-        return model
+    def _saved(self) -> SavedModel:
+        return SavedModel(self.module, self.tokenizer, self.storage_dtype, self.lora, self._mix)
 
     def from_disk(self, path: str | Path) -> "BloomShim":
         """Map a checkpoint's weights into memory. RETURNS (BloomShim): The shim itself."""
@@ -318,62 +279,30 @@ class BloomShim(PyTorchShim):
         """RETURNS (bytes): Config, tokenizer and weights in one.
         RAISES (CheckpointError): They are too large for spaCy's format; write them to disk instead.
         """
-        dtype = self.storage_dtype or self.module.dtype
-        size = self.module.num_parameters() * dtype.itemsize
-        if size > MAX_BYTES:
-            raise CheckpointError(
-                f"Got a model of {size / 2**30:.1f} GiB; bytes can hold at most 4 GiB (a limit of msgpack). "
-                "nlp.to_disk has no limit for a bloom_transformer component; a component with a transformer of "
-                "its own is written as bytes even then. Share a bloom_transformer, or set storage_dtype = 'bfloat16'."
-            )
-        tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
-        tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
-        weights = {
-            name: value.to(dtype).contiguous()
-            for name, value in self._without_adapters().state_dict().items()
-            if name not in tied
-        }
-        parts = {
-            "config": self.module.config.to_json_string(),
-            "tokenizer": tokenizer_json,
-            "tokenizer_config": srsly.json_dumps(tokenizer_config),
-            "weights": save_safetensors(weights),
-        }
-        if self._writes_adapters:
-            assert self.lora is not None
-            parts["adapter_config"] = srsly.json_dumps(adapter_config(self.lora))
-            parts["adapter"] = save_safetensors(named_for_peft(self.module))
-        if self._mix is not None:
-            parts[MIX] = self._mix.to_bytes()
-        return srsly.msgpack_dumps(parts)
+        return self._saved().to_bytes()
 
     def from_bytes(self, bytes_data: bytes) -> "BloomShim":
         """RETURNS (BloomShim): The shim itself, with what `to_bytes` has written.
         RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.
         """
-        try:
-            parts = srsly.msgpack_loads(bytes_data)
-            config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
-            weights = load_safetensors(parts["weights"])
-            adapter = load_safetensors(parts["adapter"]) if "adapter" in parts else None
-            adapter_settings = srsly.json_loads(parts["adapter_config"]) if adapter is not None else None
-            tokenizer = BloomTokenizerFast.from_strings(
-                parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"])
-            )
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"Expected the bytes of a BLOOM model, got something else: {error!r}."
-            ) from error
-        device = get_torch_default_device()
+        parts = ModelParts.from_bytes(bytes_data)
         model = load_model(
-            self.model_class, config, TensorSource(weights), dtype=self.dtype, device=device, new_head=False
+            self.model_class,
+            parts.config,
+            TensorSource(parts.weights),
+            dtype=self.dtype,
+            device=get_torch_default_device(),
+            new_head=False,
         )
-        if adapter is not None:
-            shapes = {name: tuple(value.shape) for name, value in adapter.items()}
-            self._follow(set_adapter(model, adapter_settings, shapes, adapter.__getitem__, "the bytes"))
-        self._set(model, tokenizer)
-        if self._mix is not None and MIX in parts:
-            self._mix.from_bytes(parts[MIX], "the bytes")
+        adapters = None
+        if parts.adapter is not None:
+            shapes = {name: tuple(value.shape) for name, value in parts.adapter.items()}
+            read = parts.adapter.__getitem__
+            adapters = set_adapter(model, parts.adapter_config, shapes, read, "the bytes")
+        self._follow(adapters)
+        self._set(model, parts.tokenizer)
+        if self._mix is not None and parts.mix is not None:
+            self._mix.from_bytes(parts.mix, "the bytes")
         return self
 
     def _read(self, path: Path) -> None:
@@ -383,16 +312,17 @@ class BloomShim(PyTorchShim):
         weights = weights_in_memory(origin) if self.read_only and tied else None
         model = self.model_class.from_pretrained(path, dtype=self.dtype, device=device, weights=weights)
         hold_weights(model, origin, read_only=self.read_only)
-        if isinstance(model, BloomModel) and has_adapter(path):
-            self._follow(read_adapter(model, path))
+        adapts = isinstance(model, BloomModel) and has_adapter(path)
+        self._follow(read_adapter(model, path) if adapts else None)
         self._set(model, BloomTokenizerFast.from_directory(path))
         if self._mix is not None:
             self._mix.from_disk(path)
 
-    def _follow(self, settings: LoraSettings) -> None:
-        """Go on with the adapters that were read, as they are."""
-        merge = self.lora is not None and self.lora.merge
-        self.lora = replace(settings, merge=merge)
+    def _follow(self, adapters: LoraSettings | None) -> None:
+        """Go on with the adapters that were read, as they are; without any, as the config says."""
+        self.lora = self._configured_lora
+        if adapters is not None:
+            self.lora = replace(adapters, merge=self.lora is not None and self.lora.merge)
 
     def _set(self, model: BloomModel, tokenizer: BloomTokenizerFast) -> None:
         if (self._bidirectional_layers or 0) > model.config.n_layer:

@@ -17,7 +17,7 @@ from thinc.api import Adam
 
 from spacy_bloom import BloomConfig, BloomModel
 from spacy_bloom.errors import CheckpointError
-from spacy_bloom.thinc_layers import shim as shim_module
+from spacy_bloom.thinc_layers import saved_model
 
 COMPONENTS = ("tagger", "ner", "bloom_token_classifier")
 
@@ -144,7 +144,7 @@ def test_computing_in_half_precision(make_nlp, make_examples, predictions, tmp_p
 
 
 def test_bytes_over_the_limit(trained, monkeypatch, tmp_path):
-    monkeypatch.setattr(shim_module, "MAX_BYTES", 1000)
+    monkeypatch.setattr(saved_model, "MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="nlp.to_disk has no limit"):
         trained.to_bytes()
     trained.to_disk(tmp_path / "nlp")  # has no limit

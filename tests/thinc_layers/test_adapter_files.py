@@ -78,6 +78,15 @@ def test_merged_on_request(adapted, tmp_path, way):
     assert numpy.abs(run(train(loaded)) - expected).max() > 1e-3
 
 
+@pytest.mark.parametrize("lora", [None, LoraSettings(r=5)])
+def test_adapters_of_what_was_read_before_are_forgotten(adapted, checkpoint, tmp_path, lora):
+    adapted.to_disk(tmp_path / "adapted")
+    shim = BloomShim("no-such-checkpoint", lora=lora).from_disk(tmp_path / "adapted")
+    assert has_lora(shim.module) and shim.lora.r == 3
+    shim.from_disk(checkpoint)
+    assert not has_lora(shim.module) and shim.lora == lora
+
+
 def test_half_precision_on_disk_keeps_adapters_exact(adapted, checkpoint, tmp_path):
     adapted.storage_dtype = torch.float16
     adapted.to_disk(tmp_path)

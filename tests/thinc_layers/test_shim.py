@@ -16,6 +16,7 @@ from thinc.api import Adam
 from spacy_bloom import BloomModel
 from spacy_bloom.checkpoint import sources
 from spacy_bloom.errors import CheckpointError, InputError
+from spacy_bloom.thinc_layers import saved_model
 from spacy_bloom.thinc_layers import shim as shim_module
 from spacy_bloom.thinc_layers.shim import BloomShim
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim, bloom_transformer_model
@@ -172,7 +173,7 @@ def test_finishing_an_update_before_the_weights_are_loaded(checkpoint):
 
 
 def test_bytes_over_the_limit_say_what_to_do(shim, monkeypatch):
-    monkeypatch.setattr(shim_module, "MAX_BYTES", 1000)
+    monkeypatch.setattr(saved_model, "MAX_BYTES", 1000)
     with pytest.raises(CheckpointError, match="nlp.to_disk has no limit"):
         shim.to_bytes()
 
