@@ -5,14 +5,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from spacy_bloom import BloomModel, BloomTokenizerFast
-from training import steps, train_once
+from training import is_trained, steps, train_once
 
 ROOT = Path(__file__).parent.parent
 MODEL = "components.bloom_transformer.model"
@@ -25,20 +25,32 @@ LORA = {
     }
 }
 BIDIRECTIONAL = {f"{MODEL}.attention": "bidirectional"}
-# What is set in BLOOM's config. The checkpoints are the three of the command line.
-PRETRAINED, RANDOM, ADAPTED = ({"paths.checkpoint": name} for name in ("pretrained", "random", "adapted"))
-SYSTEMS: Mapping[str, Mapping[str, Any]] = {
-    "tiny-bloom": PRETRAINED,
-    "frozen": PRETRAINED | FROZEN,
-    "lora": PRETRAINED | LORA,
-    "bidirectional": PRETRAINED | BIDIRECTIONAL,
-    "bidirectional-frozen": PRETRAINED | BIDIRECTIONAL | FROZEN,
-    "bidirectional-lora": PRETRAINED | BIDIRECTIONAL | LORA,
-    "adapted": ADAPTED | BIDIRECTIONAL,
-    "adapted-frozen": ADAPTED | BIDIRECTIONAL | FROZEN,
-    "adapted-lora": ADAPTED | BIDIRECTIONAL | LORA,
-    "random": RANDOM,
-    "random-bidirectional": RANDOM | BIDIRECTIONAL,
+
+
+@dataclass(frozen=True)
+class System:
+    """A way to train BLOOM.
+
+    checkpoint (str): "pretrained", "random" or "adapted".
+    settings (Mapping[str, Any]): What is set in its config.
+    """
+
+    checkpoint: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+SYSTEMS = {
+    "tiny-bloom": System("pretrained"),
+    "frozen": System("pretrained", FROZEN),
+    "lora": System("pretrained", LORA),
+    "bidirectional": System("pretrained", BIDIRECTIONAL),
+    "bidirectional-frozen": System("pretrained", BIDIRECTIONAL | FROZEN),
+    "bidirectional-lora": System("pretrained", BIDIRECTIONAL | LORA),
+    "adapted": System("adapted", BIDIRECTIONAL),
+    "adapted-frozen": System("adapted", BIDIRECTIONAL | FROZEN),
+    "adapted-lora": System("adapted", BIDIRECTIONAL | LORA),
+    "random": System("random"),
+    "random-bidirectional": System("random", BIDIRECTIONAL),
 }
 ABOUT_SYSTEMS = """
 WORK keeps the pipelines whose training came to its end; what is there already is not trained again, so that an
@@ -59,6 +71,7 @@ class Comparison:
     baseline (str): Name of spaCy's own pipeline in the table.
     baseline_config (Path): Its config.
     scores (tuple[str, ...]): What is shown, of the scores by language.
+    options (Mapping[str, Any]): What is set in both configs.
     """
 
     task: str
@@ -66,6 +79,7 @@ class Comparison:
     baseline: str
     baseline_config: Path
     scores: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def compare(comparison: Comparison, description: str | None) -> None:
@@ -106,14 +120,18 @@ def parse_arguments(comparison: Comparison, description: str | None) -> argparse
     )
     parser.add_argument("--json", type=Path, help="write the scores to this file")
     args = parser.parse_args()
-    if args.adapted is None and any(name.startswith("adapted") for name in args.systems):
+    chosen = [SYSTEMS[name].checkpoint for name in args.systems if name in SYSTEMS]
+    if args.adapted is None and "adapted" in chosen:
         parser.error("the adapted systems need --adapted")
     return args
 
 
 def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None:
+    if is_trained(args.work / system):
+        return
     config = comparison.baseline_config if system == comparison.baseline else comparison.config
     options = {
+        **comparison.options,
         "paths.train": args.corpus / "train.spacy",
         "paths.dev": args.corpus / "dev.spacy",
         "training.max_epochs": args.epochs,
@@ -122,8 +140,8 @@ def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None
         options["training.max_steps"] = steps(
             config, options["paths.train"], args.epochs
         )  # the learning rate reaches 0 there
-        options.update(SYSTEMS[system])
-        options["paths.checkpoint"] = checkpoint(SYSTEMS[system]["paths.checkpoint"], args)
+        options.update(SYSTEMS[system].settings)
+        options["paths.checkpoint"] = checkpoint(SYSTEMS[system].checkpoint, args)
     train_once(config, args.work / system, options)
 
 

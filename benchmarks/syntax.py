@@ -15,6 +15,7 @@ SYNTAX = Comparison(
     baseline="cnn",
     baseline_config=ROOT / "benchmarks" / "syntax_cnn.cfg",
     scores=("pos_acc", "uas", "las"),
+    options={"corpora.train.gold_preproc": True, "corpora.dev.gold_preproc": True},
 )
 
 if __name__ == "__main__":

@@ -13,6 +13,11 @@ from spacy.tokens import DocBin
 from spacy.util import load_config
 
 
+def is_trained(output: Path) -> bool:
+    """RETURNS (bool): Whether a training of `train_once` has come to its end there."""
+    return output.is_dir()
+
+
 def train_once(config: Path, output: Path, options: Mapping[str, Any], *more: str) -> None:
     """Run `spacy train`, unless it has come to its end before. It writes model-last at every evaluation: what a
     training that was cut off has left is not taken for its result.
@@ -23,7 +28,7 @@ def train_once(config: Path, output: Path, options: Mapping[str, Any], *more: st
     more (str): Further arguments.
     """
     unfinished = output.with_name(f"{output.name}-unfinished")
-    if output.is_dir():
+    if is_trained(output):
         return
     if unfinished.is_dir():
         shutil.rmtree(unfinished)

@@ -13,7 +13,7 @@ punctuation, of heads (UAS) and of heads with their relations (LAS), on the tree
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import spacy
@@ -97,21 +97,29 @@ def macro_average(rows: list[Row]) -> Row:
     return {name: sum(each[name] for each in rows) / len(rows) for name in rows[0] if name not in COUNTS}
 
 
-class CategoryScorer:
-    """What `nlp.evaluate` asks for its scores: those of the categories only. It keeps the Docs for an average."""
+class RowScorer:
+    """What `nlp.evaluate` asks for its scores: a row. It keeps the Docs for an average.
 
-    def __init__(self) -> None:
+    score_row (Callable[[list[Example]], Row]): `category_row` or `syntax_row`.
+    """
+
+    def __init__(self, score_row: Callable[[list[Example]], Row]) -> None:
+        self.score_row = score_row
         self.seen: list[Example] = []
 
     def score(self, examples: list[Example], *, per_component: bool = False) -> Row:
-        """Score the categories.
+        """Score some Docs.
 
         examples (list[Example]): gold and predicted Docs.
-        per_component (bool): is not used; the categories of a Doc are scored, whoever has set them.
-        RETURNS (Row): as `category_row`.
+        per_component (bool): is not used; the annotation is scored, whoever has set it.
+        RETURNS (Row): their scores.
         """
         self.seen += examples
-        return category_row(examples)
+        return self.score_row(examples)
+
+    def average(self) -> Row:
+        """RETURNS (Row): the scores of all Docs that were scored."""
+        return self.score_row(self.seen)
 
 
 def category_row(examples: list[Example]) -> Row:
@@ -143,40 +151,22 @@ def _has_several(examples: list[Example]) -> bool:
     return any(sum(example.reference.cats.values()) != 1 for example in examples)
 
 
-class SyntaxScorer:
-    """What `nlp.evaluate` asks for its scores: those of parts of speech and syntax only. It keeps the Docs for an
-    average.
-    """
-
-    def __init__(self) -> None:
-        self.seen: list[Example] = []
-
-    def score(self, examples: list[Example], *, per_component: bool = False) -> Row:
-        """Score parts of speech and syntax.
-
-        examples (list[Example]): gold and predicted Docs.
-        per_component (bool): is not used; the annotation is scored, whoever has set it.
-        RETURNS (Row): as `syntax_row`.
-        """
-        self.seen += examples
-        return syntax_row(examples)
-
-
 def syntax_row(examples: list[Example]) -> Row:
-    """Score predicted Docs by the scorers of spaCy's morphologizer and parser; what was not predicted has 0.
+    """Score predicted Docs by the scorers of spaCy's morphologizer and parser; what no component has set has 0.
 
     examples (list[Example]): gold and predicted Docs.
     RETURNS (Row): counts of Docs and of gold tokens, and the share of right parts of speech, heads, and heads with
         relations.
     """
     pos = Scorer.score_token_attr(examples, "pos")
-    heads = parser_score(examples)
+    parsed = any(example.predicted.has_annotation("DEP") for example in examples)
+    heads = parser_score(examples) if parsed else {}
     return {
         "docs": len(examples),
         "tokens": sum(len(example.reference) for example in examples),
         "pos_acc": pos["pos_acc"] or 0.0,
-        "uas": heads["dep_uas"] or 0.0,
-        "las": heads["dep_las"] or 0.0,
+        "uas": heads.get("dep_uas") or 0.0,
+        "las": heads.get("dep_las") or 0.0,
     }
 
 
@@ -210,7 +200,7 @@ def evaluate_folder(
             f"{folder} holds no {split}.LANG.spacy file; scripts/convert_ner.py and the like write them."
         )
     rows = {}
-    scorer = SyntaxScorer() if task == "syntax" else CategoryScorer()
+    scorer = RowScorer(syntax_row if task == "syntax" else category_row)
     for path in paths:
         examples = read_examples(nlp, path, gold_tokens=task == "syntax")
         if task == "ents":
@@ -224,8 +214,8 @@ def evaluate_folder(
     by_language = list(rows.values())
     micro = {
         "ents": lambda: micro_average(by_language),
-        "cats": lambda: category_row(scorer.seen),
-        "syntax": lambda: syntax_row(scorer.seen),
+        "cats": scorer.average,
+        "syntax": scorer.average,
         "bits": lambda: mean_of_bytes(by_language),
     }[task]()
     return {**rows, "micro": micro, "macro": macro_average(by_language)}

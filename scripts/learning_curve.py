@@ -36,32 +36,38 @@ def read_history(path: Path) -> list[Row]:
     return rows
 
 
+def pieces_of(runs: Sequence[Sequence[Row]]) -> list[list[float]]:
+    """RETURNS (list[list[float]]): million pieces at each evaluation; a run's are counted on from the one before."""
+    start, found = 0, []
+    for run in runs:
+        found.append([(start + row["n_pieces"]) / 1e6 for row in run])
+        start += run[-1]["n_pieces"]
+    return found
+
+
 def draw(runs: Sequence[Sequence[Row]], names: Sequence[str], output: Path) -> None:
     """Draw runs one after the other.
 
-    runs (Sequence[Sequence[Row]]): the evaluations of each; a run's pieces are counted on from the one before.
+    runs (Sequence[Sequence[Row]]): the evaluations of each.
     names (Sequence[str]): what the legend calls each.
     output (Path): an image, of the kind that its suffix says.
     """
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
-    start = 0
-    for run, name in zip(runs, names, strict=True):
-        pieces = [(start + row["n_pieces"]) / 1e6 for row in run]
+    for run, name, pieces in zip(runs, names, pieces_of(runs), strict=True):
         for language in run[0]["bpb_by_file"]:
             axes.plot(pieces, [row["bpb_by_file"][language] for row in run], color="0.85", linewidth=0.7)
         axes.plot(
             pieces, [row["bpb"] for row in run], marker="o", markersize=4, linewidth=2, label=name, zorder=3
         )
-        start += run[-1]["n_pieces"]
-    last = runs[-1][-1]
+    last, end = runs[-1][-1], pieces[-1]
     by_language = sorted(last["bpb_by_file"].items(), key=lambda item: item[1])
     for language, bits in (by_language[0], by_language[len(by_language) // 2], by_language[-1]):
         axes.annotate(
-            language, (start / 1e6, bits), xytext=(4, -3), textcoords="offset points", color="0.4", fontsize=8
+            language, (end, bits), xytext=(4, -3), textcoords="offset points", color="0.4", fontsize=8
         )
     axes.annotate(
         f"{last['bpb']:.3f}",
-        (start / 1e6, last["bpb"]),
+        (end, last["bpb"]),
         xytext=(4, 4),
         textcoords="offset points",
         weight="bold",
@@ -69,7 +75,7 @@ def draw(runs: Sequence[Sequence[Row]], names: Sequence[str], output: Path) -> N
     axes.set_xlabel("million pieces learned from")
     axes.set_ylabel("bits per byte of held-back lines")
     axes.set_ylim(bottom=0)
-    axes.set_xlim(left=0, right=1.08 * start / 1e6 or 1)
+    axes.set_xlim(left=0, right=1.08 * end or 1)
     axes.grid(color="0.93")
     axes.legend(title="all languages together (each language in grey)", frameon=False)
     figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None)

@@ -281,7 +281,12 @@ def from_settings(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise ConfigError(f"Expected of {name} some of the settings {known}, got {unknown}.")
-    return kind(**settings)
+    try:
+        return kind(**settings)
+    except TypeError as error:  # what a value of the wrong type runs into
+        raise ConfigError(
+            f"Expected numbers and strings as the settings {known} of {name}, got {settings}."
+        ) from error
 
 
 def is_int(value: Any) -> bool:

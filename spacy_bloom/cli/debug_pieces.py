@@ -225,7 +225,7 @@ def find_cutter(
         nlp = load_pipeline(source)
         shim, attrs = find_bloom(nlp)
         tokenizer: BloomTokenizerFast = shim.tokenizer
-        both_sides = shim.bidirectional
+        both_sides = attrs.get("both_sides", False)  # a question answerer's windows have context before them
         found.update((key, attrs[key]) for key in found if key in attrs)
     else:
         code, spacy_tokenizer = find_language(lang or "xx")

@@ -29,6 +29,8 @@ from .lm_config import LMConfig, read_config
 from .lm_display import LMDisplay
 
 COMMAND = "python -m spacy bloom train-lm"
+# What runs of earlier versions had no choice of.
+NOT_NAMED_BEFORE = {"objective": "causal", "optimizer": "adamw"}
 
 
 def train_lm_cli(
@@ -231,8 +233,7 @@ def _fingerprint(config: LMConfig, files: Sequence[EncodedFile]) -> dict[str, An
     """RETURNS (dict[str, Any]): What must not change between a run and its resumption, in JSON."""
     n_pieces = {file.name: len(file.pieces) for file in files}
     training = config.training
-    unusual = {"objective": "causal", "optimizer": "adamw"}  # runs of earlier versions do not name the usual
-    chosen = {name: getattr(training, name) for name in unusual if getattr(training, name) != unusual[name]}
+    chosen = {name: getattr(training, name) for name in NOT_NAMED_BEFORE}
     return {"data": asdict(config.data), "seed": training.seed, "pieces": n_pieces, **chosen}
 
 
@@ -244,10 +245,11 @@ def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         "objective": "training.objective",
         "optimizer": "training.optimizer",
     }
+    before = {**NOT_NAMED_BEFORE, **saved}
     for name, what in named.items():
-        if now.get(name) != saved.get(name):
+        if now.get(name) != before.get(name):
             raise CheckpointError(
-                f"{what} is not what it was when the run was started: {saved.get(name)}, now {now.get(name)}. "
+                f"{what} is not what it was when the run was started: {before.get(name)}, now {now.get(name)}. "
                 "Set it back, or start a new run in another directory."
             )
 

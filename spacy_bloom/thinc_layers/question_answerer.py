@@ -11,6 +11,7 @@ from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
 from ..config import from_settings
+from ..errors import ConfigError
 from ..training.lora import LoraSettings
 from .output_layer import find_head, load_output
 from .pieces import check_windows
@@ -142,5 +143,10 @@ def load_head(model: Model, checkpoint: str, revision: str | None = None) -> Non
     RAISES (CheckpointError): The checkpoint has no such head.
     RAISES (ConfigError): The model has layers that the checkpoint has not.
     """
+    if bloom_shim(model.get_ref("transformer")).mix_layers:
+        raise ConfigError(
+            f"Got mix_layers = true, and a checkpoint, {checkpoint}, whose head reads the last layer. "
+            "Set mix_layers = false to use the checkpoint's weights, or checkpoint = null to train new ones."
+        )
     path, config = find_head(checkpoint, revision)
     load_output(model.get_ref("head"), path, config, head="qa_outputs", n_outputs=2)

@@ -52,6 +52,7 @@ def bloom_transformer_model(
         attrs={
             "window": window,
             "context": context,
+            "both_sides": shim.bidirectional,
             "max_batch_pieces": max_batch_pieces,
             "reuse": reuse,
             "replace_listener": replace_listener,
@@ -122,8 +123,8 @@ def _reuse(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], C
 
 
 def _windows(model: Model, pieces: Sequence[DocPieces]) -> list[Window]:
-    lengths, both_sides = [len(p.ids) for p in pieces], bloom_shim(model).bidirectional
-    return cut_windows(lengths, model.attrs["window"], model.attrs["context"], both_sides=both_sides)
+    attrs, lengths = model.attrs, [len(p.ids) for p in pieces]
+    return cut_windows(lengths, attrs["window"], attrs["context"], both_sides=attrs["both_sides"])
 
 
 def _predict(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import CheckpointError
+from .optimizers import kept
 
 WEIGHT = "weight"  # tensors are called KIND/PARAMETER: this, or what the optimizer calls its own
 
@@ -84,21 +85,21 @@ def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) ->
     model (Module): Of the geometry that was saved.
     optimizers (Sequence[Optimizer]): Of this model's parameters, each of which one of them has.
     RETURNS (Progress): Where training stood.
-    RAISES (CheckpointError): The file is not a state, or is another model's.
+    RAISES (CheckpointError): The file is not a state, or is another model's or optimizer's.
     """
     progress = read_progress(path)
     parameters = dict(model.named_parameters())
-    states = {
-        parameter: optimizer.state
-        for optimizer in optimizers
-        for group in optimizer.param_groups
-        for parameter in group["params"]
+    owners = {
+        p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
     }
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        different = _differences(shapes, parameters)
+        kinds = {name: kept(owners[p]) if progress.step else () for name, p in parameters.items()}
+        different = _differences(shapes, parameters, kinds)
         if different:
-            raise CheckpointError(f"{path} is another model's state; these differ: {', '.join(different)}.")
+            raise CheckpointError(
+                f"{path} is the state of another model or optimizer; these differ: {', '.join(different)}."
+            )
         for full_name in shapes:
             kind, _, name = full_name.partition("/")
             tensor, parameter = file.get_tensor(full_name), parameters[name]
@@ -107,20 +108,24 @@ def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) ->
                     parameter.copy_(tensor)
             else:  # the optimizer keeps its count of steps, which has no dimensions, on the CPU
                 device = parameter.device if tensor.dim() else "cpu"
-                states[parameter][parameter][kind] = tensor.to(device, copy=True)
+                owners[parameter].state[parameter][kind] = tensor.to(device, copy=True)
     return progress
 
 
-def _differences(shapes: dict[str, tuple[int, ...]], parameters: dict[str, nn.Parameter]) -> list[str]:
-    """RETURNS (list[str]): Tensors that a state lacks, or that are not of the model's names and shapes."""
-    missing = {f"{WEIGHT}/{name}" for name in parameters} - shapes.keys()
+def _differences(
+    shapes: dict[str, tuple[int, ...]], parameters: dict[str, nn.Parameter], kinds: dict[str, tuple[str, ...]]
+) -> list[str]:
+    """kinds (dict[str, tuple[str, ...]]): What the optimizers keep of each parameter.
+    RETURNS (list[str]): Tensors that a state lacks, or that are not of the expected names and shapes.
+    """
+    expected = {f"{kind}/{name}" for name in parameters for kind in (WEIGHT, *kinds[name])}
     wrong = {
         full_name
         for full_name, shape in shapes.items()
         for kind, _, name in [full_name.partition("/")]
-        if name not in parameters or (shape != tuple(parameters[name].shape) and (shape or kind == WEIGHT))
+        if full_name in expected and shape != tuple(parameters[name].shape) and (shape or kind == WEIGHT)
     }
-    return sorted(missing | wrong)
+    return sorted((expected ^ shapes.keys()) | wrong)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

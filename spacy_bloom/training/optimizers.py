@@ -1,12 +1,13 @@
 """AdamW for all weights, or Muon for the matrices of the blocks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from math import sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
+
+from ..bloom.heads import BloomForCausalLM
 
 OPTIMIZERS = ("adamw", "muon")
 # SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon): a polynomial that brings singular values near 1 in few turns.
@@ -14,14 +15,14 @@ NEWTON_SCHULZ, TURNS = (3.4445, -4.7750, 2.0315), 5
 
 
 def make_optimizers(
-    model: nn.Module, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
+    model: BloomForCausalLM, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
 ) -> list[Optimizer]:
-    """model (Module): Whose parameters learn. Only its matrices decay, not biases and layer norms.
+    """model (BloomForCausalLM): Whose parameters learn. Only its matrices decay, not biases and layer norms.
     kind (str): "adamw", or "muon": Muon for the matrices of BLOOM's blocks, AdamW for everything else.
     lr (float), betas (tuple[float, float]), weight_decay (float): AdamW's; Muon's steps are scaled to be as large.
     RETURNS (list[Optimizer]): Each parameter belongs to one of them.
     """
-    by_muon = [p for name, p in model.named_parameters() if kind == "muon" and p.dim() == 2 and ".h." in name]
+    by_muon = [p for p in model.transformer.h.parameters() if kind == "muon" and p.dim() == 2]
     known = {id(p) for p in by_muon}
     others = [p for p in model.parameters() if id(p) not in known]
     groups = [
@@ -48,15 +49,21 @@ class Muon(Optimizer):
         self, params: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.1
     ) -> None:
         """params (Iterable[Parameter]): Matrices.
+        RAISES (ValueError): Something else is among them.
         lr (float): A step has the root mean square of AdamW's steps with this learning rate.
         momentum (float): Of Nesterov's kind.
         weight_decay (float): Apart from the gradient, as AdamW's.
         """
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"] if p.dim() != 2]
+        if shapes:
+            raise ValueError(
+                f"Expected matrices, got parameters of shapes {shapes}. Give them to another optimizer."
+            )
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """Change the parameters that have a gradient."""
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Change the parameters that have a gradient, which is computed before: closures are not called."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -80,7 +87,8 @@ class Muon(Optimizer):
 
 def orthogonal(matrix: Tensor) -> Tensor:
     """matrix (Tensor): Of any shape (n, m).
-    RETURNS (Tensor): With the same singular vectors, and singular values between about 0.7 and 1.2. Shape (n, m).
+    RETURNS (Tensor): With the same singular vectors, and singular values between about 0.7 and 1.2 where they were
+        more than a five-hundredth of the matrix's norm; smaller ones stay smaller. Shape (n, m).
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).to(torch.float32 if matrix.device.type == "cpu" else torch.bfloat16)
@@ -90,3 +98,8 @@ def orthogonal(matrix: Tensor) -> Tensor:
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return x.T if tall else x
+
+
+def kept(optimizer: Optimizer) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): What one of `make_optimizers` keeps of each parameter, from its first step on."""
+    return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")

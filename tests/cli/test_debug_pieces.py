@@ -118,10 +118,14 @@ def test_the_bloom_of_other_components(checkpoint):
     nlp = spacy.blank("xx")
     nlp.add_pipe("sentencizer")
     nlp.add_pipe(
-        "bloom_question_answerer", config={"model": {"name": checkpoint, "window": 30, "context": 10}}
+        "bloom_question_answerer",
+        config={"model": {"name": checkpoint, "window": 30, "context": 10, "attention": "bidirectional"}},
     )
     shim, attrs = find_bloom(nlp)
     assert shim.name == checkpoint and (attrs["window"], attrs["context"]) == (30, 10)
+    assert (
+        "both_sides" not in attrs
+    )  # an answerer's windows have their context before them, whatever it attends to
     nlp = spacy.blank("xx")
     nlp.add_pipe("bloom_text_generator", config={"model": {"name": checkpoint}, "prompt": "{{ doc.text }}"})
     assert find_bloom(nlp)[1] == {}  # it reads no windows

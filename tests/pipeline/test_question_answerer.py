@@ -121,7 +121,6 @@ def test_learns_when_there_is_no_answer(trained, changed):
         "frozen",
         "layers between",
         "both sides",
-        "last layer",
         "mixed",
         "large budget",
         "one sequence at a time",
@@ -138,8 +137,7 @@ def test_ways_to_learn(make, how):
     options = {
         "frozen": {"model": {"train_transformer": False}},
         "layers between": {"model": {"encode": encode}},
-        "both sides": {"model": {"attention": "bidirectional", "bidirectional_layers": 1}},
-        "last layer": {"model": {"trainable_layers": 1, "layer_factor": 0.9}},
+        "both sides": {"model": {"attention": "bidirectional"}},
         "mixed": {"model": {"mix_layers": True}},
         "large budget": {"max_batch_items": 10_000},
         "one sequence at a time": {"max_batch_items": 1},
@@ -168,6 +166,28 @@ def test_a_frozen_bloom_stays_what_it_is(make, checkpoint):
     before = BloomModel.from_pretrained(checkpoint).state_dict()
     after = nlp.get_pipe(NAME)._shim.module.state_dict()
     assert [name for name in before if not before[name].equal(after[name])] == []
+
+
+def test_the_last_layer_alone(make, checkpoint):
+    nlp = make(
+        model={
+            "trainable_layers": 1,
+            "layer_factor": 0.5,
+            "bidirectional_layers": 1,
+            "attention": "bidirectional",
+        }
+    )
+    train(nlp, make_examples(nlp), 2)
+    shim, before = nlp.get_pipe(NAME)._shim, BloomModel.from_pretrained(checkpoint).state_dict()
+    assert shim.bidirectional_layers == 1 and shim.layer_factor == 0.5
+    changed = {name for name, value in shim.module.state_dict().items() if not value.equal(before[name])}
+    assert changed and all(name.startswith(("h.1.", "ln_f.")) for name in changed)
+
+
+def test_mixed_layers_learn(make):
+    nlp = make(model={"mix_layers": True, "train_transformer": False})
+    train(nlp, make_examples(nlp), 2)
+    assert nlp.get_pipe(NAME)._shim._mix.weights.abs().max() > 0
 
 
 def test_adapters(make, checkpoint, tmp_path):
@@ -377,6 +397,13 @@ def test_an_answer_in_a_late_window(trained):
     assert len(windows) > 5
     found = [(s.text, s.start) for s in doc.spans["answers"]][:2]
     assert found == [("Omar", len(doc) - 3), ("Lima", len(doc) - 1)]
+
+
+def test_both_sides_in_several_windows(make):
+    nlp = make(questions=["who?"], model={"attention": "bidirectional"})
+    train(nlp, make_examples(nlp), 1)
+    doc = nlp("rain " * 60 + "Ana lives in Lima")
+    assert all(span.text == doc.text[span.start_char : span.end_char] for span in doc.spans["answers"])
 
 
 def test_a_question_longer_than_a_window(trained):

@@ -88,7 +88,32 @@ def test_without_morphology_there_are_parts_of_speech_alone(source, tmp_path):
     assert all(token.pos_ for doc in docs for token in doc)
 
 
-@pytest.mark.parametrize("bad", ["1\ttoo\tfew", "x\t" * 9 + "x", "1.1" + "\tx" * 9])
+def test_groups_of_sentences(source, tmp_path):
+    script.convert(source, tmp_path / "out", group=2)
+    (french,) = load(tmp_path / "out" / "dev.fr.spacy")
+    assert [sentence.text.strip() for sentence in french.sents] == ["Il vient du Nil.", "Oui !"]
+
+
+def test_empty_nodes_and_further_blank_lines(tmp_path):
+    path = tmp_path / "fr.dev.conllu"
+    empty = "2.1\tvient" + "\t_" * 6 + "\t2:conj\t_\n"
+    path.write_text("\n\n" + FRENCH.replace("3-4", f"{empty}3-4") + "\n\n" + CHINESE, encoding="utf8")
+    docs, counts = script.convert_file(path)
+    assert [len(doc) for doc in docs] == [5, 2, 2] and counts["tokens"] == 9
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [("# nothing\n\n", "holds no sentence"), ("1\ta\ta\tX\tX\t_\t9\tdep\t_\t_\n", "could not be converted")],
+)
+def test_files_that_cannot_be_converted(tmp_path, text, message):
+    path = tmp_path / "fr.dev.conllu"
+    path.write_text(text, encoding="utf8")
+    with pytest.raises(ValueError, match=f"fr.dev.conllu {message}"):
+        script.convert_file(path)
+
+
+@pytest.mark.parametrize("bad", ["1\ttoo\tfew", "x\t" * 9 + "x"])
 def test_lines_that_are_not_understood(tmp_path, bad):
     path = tmp_path / "fr.dev.conllu"
     path.write_text(f"# text = a\n{bad}\n", encoding="utf8")
@@ -113,6 +138,12 @@ def everything_hangs_on_the_second_word(doc):
         token.head, token.dep_ = doc[min(1, len(doc) - 1)], "punct" if token.is_punct else "obl"
     doc[min(1, len(doc) - 1)].dep_ = "ROOT"
     return doc
+
+
+def test_what_is_not_predicted_has_no_score(source, tmp_path):
+    script.convert(source, tmp_path / "out")
+    rows = evaluation.evaluate_folder(spacy.blank("xx"), tmp_path / "out", task="syntax")
+    assert rows["micro"] == {"docs": 3, "tokens": 9, "pos_acc": 0.0, "uas": 0.0, "las": 0.0}
 
 
 def test_scores_by_language(source, tmp_path):

@@ -27,6 +27,7 @@ def test_runs_follow_each_other(tmp_path, monkeypatch):
         arguments = [str(first), str(second), "--output", str(tmp_path / output)]
         monkeypatch.setattr(sys, "argv", ["learning_curve.py", *arguments])
         script.main()
+    assert script.pieces_of([script.read_history(p) for p in (first, second)]) == [[0.0, 1.0], [1.0, 3.0]]
     picture = (tmp_path / "one.svg").read_text()
     assert picture == (tmp_path / "two.svg").read_text()
     # matplotlib draws letters as shapes and says in comments what they are

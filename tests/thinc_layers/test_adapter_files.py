@@ -85,6 +85,9 @@ def test_adapters_of_what_was_read_before_are_forgotten(adapted, checkpoint, tmp
     assert has_lora(shim.module) and shim.lora.r == 3
     shim.from_disk(checkpoint)
     assert not has_lora(shim.module) and shim.lora == lora
+    assert has_lora(shim.from_bytes(adapted.to_bytes()).module) and shim.lora.r == 3
+    shim.from_bytes(BloomShim(checkpoint).to_bytes())
+    assert not has_lora(shim.module) and shim.lora == lora
 
 
 def test_half_precision_on_disk_keeps_adapters_exact(adapted, checkpoint, tmp_path):

@@ -85,6 +85,12 @@ def test_a_checkpoint_leaves_no_room_for_layers_between(hf_checkpoint):
         load_head(create_question_answerer(hf_checkpoint[0], encode=encode), hf_checkpoint[0])
 
 
+def test_a_checkpoints_head_reads_the_last_layer(hf_checkpoint):
+    path = str(hf_checkpoint[0])
+    with pytest.raises(ConfigError, match="mix_layers = false"):
+        load_head(create_question_answerer(path, mix_layers=True), path)
+
+
 @pytest.mark.parametrize("window, context", [(0, 0), (8, 8), (8, -1)])
 def test_windows_without_room(window, context):
     with pytest.raises(ConfigError, match="context < window"):

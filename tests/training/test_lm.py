@@ -395,6 +395,16 @@ def test_state_of_another_model_is_refused(files, tmp_path):
         make_trainer(files, tmp_path, other).resume()
 
 
+@pytest.mark.parametrize("before, now", [("adamw", "muon"), ("muon", "adamw")])
+def test_state_of_another_optimizer_is_refused(files, tmp_path, before, now):
+    list(make_trainer(files, tmp_path, max_steps=1, optimizer=before).train())
+    trainer = make_trainer(files, tmp_path, optimizer=now)
+    weights = {name: value.clone() for name, value in trainer.model.named_parameters()}
+    with pytest.raises(CheckpointError, match="another model or optimizer.*exp_avg/transformer.h.0"):
+        trainer.resume()
+    assert all(value.equal(weights[name]) for name, value in trainer.model.named_parameters())
+
+
 @pytest.mark.parametrize("content", [b"", b"not a state", b"\xff" * 100])
 def test_damaged_state_is_refused(files, tmp_path, content):
     trainer = make_trainer(files, tmp_path)

@@ -123,6 +123,8 @@ def test_the_adapters_of_the_last_layers(make):
         {"targets": ["lm_head"]},
         {"targets": "dense"},
         {"rank": 3},
+        {"alpha": "16"},
+        {"targets": 5},
     ],
 )
 def test_settings_out_of_range(settings):

@@ -70,6 +70,11 @@ def test_steps_are_those_of_torch(shape):
     assert (moved - expected).norm() < 0.03 * expected.norm()
 
 
+def test_only_matrices_are_for_muon():
+    with pytest.raises(ValueError, match=r"\[\(3,\)\]"):
+        Muon([nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))], lr=0.1)
+
+
 def test_what_has_no_gradient_stays():
     parameter = nn.Parameter(torch.ones(2, 2))
     Muon([parameter], lr=0.1).step()
