@@ -15,6 +15,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 TINY, BASE, LARGEST = 192, 1024, 4096  # hidden sizes
 SHIPPED = {
     "token_classification": ["ner"],
+    "tags_and_syntax": ["pos", "parser"],
     "text_classification": ["textcat"],
     "entities_and_categories": ["ner", "textcat"],
     "question_answering": ["qa"],
