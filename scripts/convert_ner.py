@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from corpora import Report, multilingual_pipeline, table, write_corpus
+from corpora import Report, add_group, multilingual_pipeline, table, write_corpus
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
@@ -348,15 +348,11 @@ def main() -> None:
     )
     parser.add_argument("source", type=Path, help="folder of LANG.SPLIT.conll files")
     parser.add_argument("target", type=Path, help="folder for the .spacy files")
-    parser.add_argument(
-        "--group", type=int, default=1, metavar="N", help="consecutive sentences in a Doc (default 1)"
-    )
+    add_group(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of train.spacy (default 0)")
     parser.add_argument("--languages", nargs="+", metavar="LANG", help="languages to take (default: all)")
     parser.add_argument("--labels", nargs="+", metavar="LABEL", help="entity labels to keep (default: all)")
     arguments = parser.parse_args()
-    if arguments.group < 1:
-        parser.error(f"--group must be at least 1, not {arguments.group}")
     options = {name: getattr(arguments, name) for name in ("group", "seed", "languages", "labels")}
     try:
         print(table(convert(arguments.source, arguments.target, **options), COLUMNS))

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from corpora import Report, table, write_corpus
+from corpora import Report, add_group, table, write_corpus
 from spacy.tokens import Doc
 from spacy.training.converters import conllu_to_docs
 
@@ -97,14 +97,10 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of LANG.SPLIT.conllu files")
     parser.add_argument("target", type=Path, help="folder for the .spacy files")
     parser.add_argument("--languages", nargs="+", metavar="LANG", help="treebanks to take (default: all)")
-    parser.add_argument(
-        "--group", type=int, default=1, metavar="N", help="consecutive sentences in a Doc (default 1)"
-    )
+    add_group(parser)
     parser.add_argument("--no-morph", action="store_true", help="leave the morphological features out")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order of train.spacy (default 0)")
     args = parser.parse_args()
-    if args.group < 1:
-        parser.error(f"--group must be at least 1, not {args.group}")
     options = {name: getattr(args, name) for name in ("languages", "group", "seed")}
     try:
         report = convert(args.source, args.target, morph=not args.no_morph, **options)

@@ -1,6 +1,7 @@
 """How the conversion scripts write a corpus: one `.spacy` file for each split and each data set."""
 
 import random
+from argparse import ArgumentParser, ArgumentTypeError
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -68,6 +69,19 @@ def write_corpus(
             f"{source} holds no file of the chosen data sets named LANG.{{train,dev,test}}.{suffix}."
         )
     return report
+
+
+def add_group(parser: ArgumentParser) -> None:
+    """Give a conversion script the option --group: sentences in a Doc, at least 1."""
+
+    def size(text: str) -> int:
+        if not text.isdecimal() or int(text) < 1:
+            raise ArgumentTypeError(f"must be at least 1, not {text}")
+        return int(text)
+
+    parser.add_argument(
+        "--group", type=size, default=1, metavar="N", help="consecutive sentences in a Doc (default 1)"
+    )
 
 
 def save(docs: list[Doc], path: Path) -> None:

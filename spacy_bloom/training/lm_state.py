@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import CheckpointError
-from .optimizers import kept
+from .optimizers import state_keys
 
 WEIGHT = "weight"  # tensors are called KIND/PARAMETER: this, or what the optimizer calls its own
 
@@ -94,7 +94,7 @@ def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) ->
     }
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        kinds = {name: kept(owners[p]) if progress.step else () for name, p in parameters.items()}
+        kinds = {name: state_keys(owners[p]) if progress.step else () for name, p in parameters.items()}
         different = _differences(shapes, parameters, kinds)
         if different:
             raise CheckpointError(

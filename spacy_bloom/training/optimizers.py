@@ -49,10 +49,10 @@ class Muon(Optimizer):
         self, params: Iterable[nn.Parameter], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.1
     ) -> None:
         """params (Iterable[Parameter]): Matrices.
-        RAISES (ValueError): Something else is among them.
         lr (float): A step has the root mean square of AdamW's steps with this learning rate.
         momentum (float): Of Nesterov's kind.
         weight_decay (float): Apart from the gradient, as AdamW's.
+        RAISES (ValueError): Something else than matrices is among the parameters.
         """
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"] if p.dim() != 2]
@@ -67,21 +67,17 @@ class Muon(Optimizer):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._change(
-                        parameter, parameter.grad, group["lr"], group["momentum"], group["weight_decay"]
-                    )
+                    self._change(parameter, parameter.grad, **{name: group[name] for name in self.defaults})
 
     def _change(
-        self, parameter: nn.Parameter, grad: Tensor, lr: float, momentum: float, weight_decay: float
+        self, parameter: nn.Parameter, grad: Tensor, *, lr: float, momentum: float, weight_decay: float
     ) -> None:
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(grad)
         mean = state["momentum_buffer"].lerp_(grad, 1 - momentum)
         parameter.mul_(1 - lr * weight_decay)
-        scale = 0.2 * sqrt(
-            max(parameter.shape)
-        )  # an orthogonal matrix's root mean square is 1 / sqrt(longer side)
+        scale = 0.2 * sqrt(max(parameter.shape))  # an orthogonal matrix's RMS is 1 / sqrt(its longer side)
         parameter.add_(orthogonal(grad.lerp(mean, momentum)).to(parameter.dtype), alpha=-lr * scale)
 
 
@@ -100,6 +96,6 @@ def orthogonal(matrix: Tensor) -> Tensor:
     return x.T if tall else x
 
 
-def kept(optimizer: Optimizer) -> tuple[str, ...]:
+def state_keys(optimizer: Optimizer) -> tuple[str, ...]:
     """RETURNS (tuple[str, ...]): What one of `make_optimizers` keeps of each parameter, from its first step on."""
     return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")

@@ -129,6 +129,13 @@ def test_command(source, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         script.main()
     assert "holds no file" in capsys.readouterr().err
+    for group in ("0", "-1", "x"):
+        monkeypatch.setattr(
+            sys, "argv", ["convert_ud.py", str(source), str(tmp_path / "out"), f"--group={group}"]
+        )
+        with pytest.raises(SystemExit):
+            script.main()
+        assert f"must be at least 1, not {group}" in capsys.readouterr().err
 
 
 @Language.component("everything_hangs_on_the_second_word")

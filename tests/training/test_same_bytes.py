@@ -14,17 +14,16 @@ TEXTS = ["Ana lives in Rio", "Omar saw Cairo", "Bo met Ana and Omar in Lima", "r
 NAMES = {"Ana": "PER", "Omar": "PER", "Bo": "PER", "Rio": "LOC", "Cairo": "LOC", "Lima": "LOC"}
 
 
-def run(*arguments, hash_seed):
-    command = [sys.executable, "-m", "spacy", *map(str, arguments)]
-    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+def trained(folder, turn, options, *command):
+    """Train into a folder of its own. RETURNS: the bytes of each file of model-last."""
+    output = folder / str(turn)
+    changed = [f"--{name}={value}" for name, value in options.items()]
+    arguments = [sys.executable, "-m", "spacy", *map(str, command), str(output), *changed]
+    environment = {**os.environ, "PYTHONHASHSEED": str(turn), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def files_of(folder):
-    return {
-        path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-    }
+    model = output / "model-last"
+    return {path.relative_to(model): path.read_bytes() for path in sorted(model.rglob("*")) if path.is_file()}
 
 
 @pytest.fixture
@@ -78,17 +77,8 @@ def test_pipelines(checkpoint, corpus, tmp_path, config, changes):
         "training.optimizer.learn_rate.warmup_steps": 1,
         **changes,
     }
-    changed = [f"--{name}={value}" for name, value in options.items()]
-    for turn in (1, 2):
-        run(
-            "train",
-            ROOT / "configs" / f"{config}.cfg",
-            "--output",
-            tmp_path / str(turn),
-            *changed,
-            hash_seed=turn,
-        )
-    first, second = (files_of(tmp_path / str(turn) / "model-last") for turn in (1, 2))
+    config = ROOT / "configs" / f"{config}.cfg"
+    first, second = (trained(tmp_path, turn, options, "train", config, "--output") for turn in (1, 2))
     assert first.keys() == second.keys() and len(first) > 8
     assert [str(path) for path in first if first[path] != second[path]] == []
 
@@ -109,10 +99,7 @@ def test_language_models(tmp_path):
         "training.max_minutes": 0,
         "training.max_steps": 6,
     }
-    changed = [f"--{name}={value}" for name, value in options.items()]
-    for turn in (1, 2):
-        config = ROOT / "configs" / "train_lm_tiny.cfg"
-        run("bloom", "train-lm", config, tmp_path / str(turn), *changed, hash_seed=turn)
-    first, second = (files_of(tmp_path / str(turn) / "model-last") for turn in (1, 2))
+    config = ROOT / "configs" / "train_lm_tiny.cfg"
+    first, second = (trained(tmp_path, turn, options, "bloom", "train-lm", config) for turn in (1, 2))
     assert Path("model.safetensors") in first and Path("tokenizer.json") in first
     assert first == second
