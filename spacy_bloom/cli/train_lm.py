@@ -18,7 +18,7 @@ from typer import Context
 from wasabi import msg
 
 from ..config import BloomConfig
-from ..errors import BloomError, CheckpointError, InputError
+from ..errors import BloomError, CheckpointError, ConfigError, InputError
 from ..pretrained import BloomForCausalLM, BloomTokenizerFast
 from ..training.lm import LMTrainer
 from ..training.lm_data import EncodedFile, TextFile, encode_file, read_text_file
@@ -30,7 +30,7 @@ from .lm_display import LMDisplay
 
 COMMAND = "python -m spacy bloom train-lm"
 # What runs of earlier versions had no choice of.
-NOT_NAMED_BEFORE = {"objective": "causal", "optimizer": "adamw"}
+NOT_NAMED_BEFORE = {"objective": "causal", "optimizer": "adamw", "bidirectional_layers": 0}
 
 
 def train_lm_cli(
@@ -209,7 +209,7 @@ def _make_trainer(
     """RETURNS (LMTrainer): Ready to train, the state to resume taken up."""
     files = [encode_file(text, tokenizer, config.data) for text in texts]
     run = {"model": model.config.to_dict(), **_fingerprint(config, files)}
-    masking = _make_masking(config, tokenizer)
+    masking = _make_masking(config, tokenizer, model.config.n_layer)
     if progress is not None:
         _check_same_run(run, progress.run)
     trainer = LMTrainer(model, files, config.training, config.data, output, masking=masking, run=run)
@@ -219,14 +219,17 @@ def _make_trainer(
     return trainer
 
 
-def _make_masking(config: LMConfig, tokenizer: BloomTokenizerFast) -> Masking | None:
+def _make_masking(config: LMConfig, tokenizer: BloomTokenizerFast, n_layer: int) -> Masking | None:
     if config.training.objective == "causal":
         return None
     if tokenizer.unk_token_id is None:
         raise InputError(
             'training.objective = "mntp" masks pieces with the unknown token, and the tokenizer has none.'
         )
-    return Masking(tokenizer.unk_token_id, config.training.mask_rate)
+    layers = config.training.bidirectional_layers or n_layer
+    if layers > n_layer:
+        raise ConfigError(f"training.bidirectional_layers is {layers}; the model has {n_layer} layers.")
+    return Masking(tokenizer.unk_token_id, config.training.mask_rate, layers)
 
 
 def _fingerprint(config: LMConfig, files: Sequence[EncodedFile]) -> dict[str, Any]:
@@ -244,6 +247,7 @@ def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         "pieces": "The text",
         "objective": "training.objective",
         "optimizer": "training.optimizer",
+        "bidirectional_layers": "training.bidirectional_layers",
     }
     before = {**NOT_NAMED_BEFORE, **saved}
     for name, what in named.items():

@@ -48,6 +48,8 @@ class TrainingConfig:
     objective (str): "causal", or "mntp": masked next-piece prediction with attention to both sides, which prepares a
         checkpoint for bidirectional attention. See `Masking`.
     mask_rate (float): Part of the pieces that "mntp" masks.
+    bidirectional_layers (int): The last layers, in which "mntp" attends to both sides; 0 for all. Where all do, nothing
+        tells left from right.
     RAISES (ConfigError): A value is out of range.
     """
 
@@ -71,6 +73,7 @@ class TrainingConfig:
     seed: int = 0
     objective: str = "causal"
     mask_rate: float = 0.2
+    bidirectional_layers: int = 0
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -86,6 +89,8 @@ class TrainingConfig:
             value = getattr(self, name)
             if value not in choices:
                 raise ConfigError(f"training.{name} is {value!r}; expected one of {choices}.")
+        if self.bidirectional_layers and self.objective == "causal":
+            raise ConfigError('training.bidirectional_layers is for training.objective = "mntp"; leave it out.')
 
 
 @dataclass(frozen=True)
@@ -239,7 +244,7 @@ class LMTrainer:
 
     def _backward(self, batch: Batch, share: float) -> float:
         """RETURNS (float): The batch's part of the step's loss."""
-        layers = 0 if self.masking is None else self.model.config.n_layer
+        layers = 0 if self.masking is None else self.masking.bidirectional_layers
         return add_gradients(
             self.model, *_on_device(self.model, batch), batch.lengths, share, bidirectional_layers=layers
         )
@@ -377,7 +382,7 @@ def evaluate(
 
 def _bits(model: BloomForCausalLM, batch: Batch, masking: Masking | None) -> float:
     if masking is not None:
-        return sum(_bits_of(model, turn, model.config.n_layer) for turn in masking.turns(batch))
+        return sum(_bits_of(model, turn, masking.bidirectional_layers) for turn in masking.turns(batch))
     return _bits_of(model, batch, 0)
 
 

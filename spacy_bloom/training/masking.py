@@ -21,11 +21,13 @@ class Masking:
 
     mask_id (int): Id of `<unk>`, which BLOOM's tokenizer never gives.
     rate (float): Part of the pieces to mask.
+    bidirectional_layers (int): See `BloomModel.encode_packed`.
     RAISES (ConfigError): A rate that leaves nothing to predict, or nothing to predict it from.
     """
 
     mask_id: int
     rate: float
+    bidirectional_layers: int
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < 1:

@@ -118,6 +118,12 @@ def test_adapting_a_checkpoint_to_both_sides(text, tmp_path):
     assert result.exit_code == 1 and "training.objective is not what it was" in words(result)
     result = run(tmp_path / "second", text, "--resume", **{**options, "training.optimizer": "adamw"})
     assert result.exit_code == 1 and "was started: muon, now adamw." in words(result)
+    result = run(tmp_path / "second", text, "--resume", **{**options, "training.bidirectional_layers": 1})
+    assert result.exit_code == 1 and "was started: 0, now 1." in words(result)
+    result = run(tmp_path / "third", text, **{**options, "training.bidirectional_layers": 3})
+    assert result.exit_code == 1 and "bidirectional_layers is 3; the model has 2 layers" in words(result)
+    result = run(tmp_path / "third", text, **{"training.bidirectional_layers": 1})
+    assert result.exit_code == 1 and "is for training.objective = \"mntp\"" in words(result)
     result = run(tmp_path / "third", text, **{"training.objective": "mlm"})
     assert result.exit_code == 1 and "expected one of ('causal', 'mntp')" in words(result)
 

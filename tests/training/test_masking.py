@@ -45,7 +45,7 @@ def model():
 def test_turns_predict_every_piece_but_the_first_once(rate):
     batch, rows = make_batch([7, 1, 12])
     predicted = []
-    for turn in Masking(UNK, rate).turns(batch):
+    for turn in Masking(UNK, rate, 2).turns(batch):
         assert turn.lengths == [8, 2, 13]
         parts = zip(turn.input_ids.split(turn.lengths), turn.labels.split(turn.lengths), rows, strict=True)
         for ids, labels, row in parts:
@@ -61,7 +61,7 @@ def test_turns_predict_every_piece_but_the_first_once(rate):
 
 def test_drawn_masks_are_as_many_as_asked_for_and_at_least_one():
     batch, _ = make_batch([40, 1, 30])
-    masking, counts = Masking(UNK, 0.3), []
+    masking, counts = Masking(UNK, 0.3, 2), []
     for seed in range(100):
         torch.manual_seed(seed)
         drawn = masking.draw(batch)
@@ -77,10 +77,11 @@ def test_drawn_masks_are_as_many_as_asked_for_and_at_least_one():
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])
 def test_rates_that_leave_nothing(rate):
     with pytest.raises(ConfigError, match="mask_rate"):
-        Masking(UNK, rate)
+        Masking(UNK, rate, 2)
 
 
-def test_evaluation_is_a_plain_loop_over_lines_and_turns(model):
+@pytest.mark.parametrize("layers", [1, 2])
+def test_evaluation_is_a_plain_loop_over_lines_and_turns(model, layers):
     file, bits = make_file(), 0.0
     for line in file.held_back:
         for turn in range(4):
@@ -88,12 +89,12 @@ def test_evaluation_is_a_plain_loop_over_lines_and_turns(model):
             ids = torch.tensor(line).long()
             seen = torch.cat((ids[:1], ids[1:].masked_fill(masked, UNK)))
             with torch.no_grad():
-                hidden = model.transformer.encode_packed(seen, [len(seen)], bidirectional_layers=2)
+                hidden = model.transformer.encode_packed(seen, [len(seen)], bidirectional_layers=layers)
                 log_probs = model.lm_head(hidden).log_softmax(-1)
             bits -= sum(log_probs[i, ids[i + 1]].item() for i in masked.nonzero()[:, 0].tolist()) / math.log(
                 2
             )
-    found = evaluate(model, [file], DATA, Masking(UNK, 0.25))
+    found = evaluate(model, [file], DATA, Masking(UNK, 0.25, layers))
     assert found.bpb == pytest.approx(bits / file.held_back_bytes, rel=1e-5)
 
 
@@ -101,7 +102,7 @@ def make_trainer(model, path, steps, **options):
     config = TrainingConfig(
         learning_rate=1e-2, max_steps=steps, objective="mntp", save_minutes=0.0, **options
     )
-    return LMTrainer(model, [make_file(60)], config, DATA, path, masking=Masking(UNK, 0.2))
+    return LMTrainer(model, [make_file(60)], config, DATA, path, masking=Masking(UNK, 0.2, 2))
 
 
 def test_a_model_learns_what_stands_on_both_sides(model, tmp_path):
@@ -137,7 +138,7 @@ def test_accumulated_batches_weigh_as_much_as_they_predict(model, tmp_path):
     batches = Batches([file], DATA, seed=0)
     first, *place = batches.take(0, 0)
     second, *_ = batches.take(*place)
-    masking = Masking(UNK, 0.2)
+    masking = Masking(UNK, 0.2, 2)
     torch.manual_seed(0)
     drawn = [masking.draw(batch) for batch in (first, second)]
     counts = [int((batch.labels != IGNORED).sum()) for batch in drawn]
@@ -149,5 +150,6 @@ def test_accumulated_batches_weigh_as_much_as_they_predict(model, tmp_path):
     expected = (sum(losses) / sum(counts)).item()
     config = TrainingConfig(learning_rate=1e-2, max_steps=1, objective="mntp", accumulate_gradient=2)
     trainer = LMTrainer(model, [file], config, DATA, tmp_path, masking=masking)
-    trainer.masking = type("Fixed", (), {"draw": lambda self, batch, given=iter(drawn): next(given)})()
+    fixed = {"draw": lambda self, batch, given=iter(drawn): next(given), "bidirectional_layers": 2}
+    trainer.masking = type("Fixed", (), fixed)()
     assert trainer._step() == pytest.approx(expected, rel=1e-5)
