@@ -283,6 +283,14 @@ def test_both_sides_of_a_sequence_and_nothing_of_its_neighbours(model):
             assert not untouched.any()
 
 
+def test_only_causal_layers_tell_left_from_right(model, difference):
+    (row,) = sequences([9])
+    for layers, tells in ((2, False), (1, True)):
+        states = model.encode_packed(row, [9], bidirectional_layers=layers)
+        mirrored = model.encode_packed(row.flip(0), [9], bidirectional_layers=layers).flip(0)
+        assert (difference(states, mirrored) > 1e-3) == tells
+
+
 @pytest.mark.parametrize("layers", [-1, 3])
 def test_no_more_layers_than_there_are(model, layers):
     with pytest.raises(InputError, match="from 0 to the model's 2"):
