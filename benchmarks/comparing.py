@@ -24,7 +24,8 @@ LORA = {
         "targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
     }
 }
-BIDIRECTIONAL = {f"{MODEL}.attention": "bidirectional"}
+# Of tiny-bloom's six layers: causal ones tell left from right, and without training it predicts masked pieces best so.
+BIDIRECTIONAL = {f"{MODEL}.attention": "bidirectional", f"{MODEL}.bidirectional_layers": 4}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ WORK keeps the pipelines whose training came to its end; what is there already i
 interrupted run can be taken up.
 
 Systems: "tiny-bloom" is --checkpoint, all of it trained; "random" is the same architecture with random weights;
-"bidirectional" has attention to both sides; "adapted" likewise, from --adapted, which `train-lm` with the
-objective "mntp" has made of --checkpoint; "frozen" trains the head alone, "lora" adapters and the head.
+"bidirectional" has attention to both sides in its last four layers; "adapted" likewise, from --adapted, which
+`train-lm` with the objective "mntp" has made of --checkpoint; "frozen" trains the head alone, "lora" adapters and the
+head.
 """
 
 

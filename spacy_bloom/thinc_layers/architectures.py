@@ -47,7 +47,8 @@ def create_transformer_model(
     attention (str): "causal", as BLOOM was trained, or "bidirectional": no causal mask, and the bias -slope * distance
         on both sides. Taggers gain from what follows a token; `train-lm --training.objective mntp` prepares a
         checkpoint for it.
-    bidirectional_layers (Optional[int]): The last layers that are bidirectional; None for all.
+    bidirectional_layers (Optional[int]): The last layers that are bidirectional; None for all, and then nothing tells
+        left from right.
     train_transformer (bool): Whether the weights learn; otherwise only what listens does, on vectors that are
         computed as in prediction.
     reuse (Optional[Dict[str, Any]]): Keep the vectors of training texts for the epochs to come, if the weights do

@@ -90,7 +90,9 @@ class TrainingConfig:
             if value not in choices:
                 raise ConfigError(f"training.{name} is {value!r}; expected one of {choices}.")
         if self.bidirectional_layers and self.objective == "causal":
-            raise ConfigError('training.bidirectional_layers is for training.objective = "mntp"; leave it out.')
+            raise ConfigError(
+                'training.bidirectional_layers is for training.objective = "mntp"; leave it out.'
+            )
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def test_adapting_a_checkpoint_to_both_sides(text, tmp_path):
     result = run(tmp_path / "third", text, **{**options, "training.bidirectional_layers": 3})
     assert result.exit_code == 1 and "bidirectional_layers is 3; the model has 2 layers" in words(result)
     result = run(tmp_path / "third", text, **{"training.bidirectional_layers": 1})
-    assert result.exit_code == 1 and "is for training.objective = \"mntp\"" in words(result)
+    assert result.exit_code == 1 and 'is for training.objective = "mntp"' in words(result)
     result = run(tmp_path / "third", text, **{"training.objective": "mlm"})
     assert result.exit_code == 1 and "expected one of ('causal', 'mntp')" in words(result)
 
