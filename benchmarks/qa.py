@@ -26,7 +26,7 @@ from spacy.util import load_config
 
 from spacy_bloom.pipeline.answer_scores import METRICS, mean_scores
 from spacy_bloom.pipeline.answers import get_answers
-from training import is_trained, steps, train_once
+from training import steps, train_once
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "question_answering.cfg"
@@ -39,8 +39,7 @@ Asked = tuple[Doc, list[str], list[str]]  # context, words of the question, righ
 def main() -> None:
     args = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
-    if not is_trained(args.work / "pipeline"):
-        train(args)
+    train(args)
     nlp = spacy.load(args.work / "pipeline" / "model-last")
     baseline = Baseline(args.corpus)
     results = {}

@@ -1,6 +1,7 @@
 """Training a pipeline with spaCy's command."""
 
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -9,13 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import spacy
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin
 from spacy.util import load_config
 
-
-def is_trained(output: Path) -> bool:
-    """RETURNS (bool): Whether a training of `train_once` has come to its end there."""
-    return output.is_dir()
+RECORD = "training.json"  # beside model-last
 
 
 def train_once(config: Path, output: Path, options: Mapping[str, Any], *more: str) -> None:
@@ -26,13 +24,15 @@ def train_once(config: Path, output: Path, options: Mapping[str, Any], *more: st
     output (Path): Where the pipelines will be.
     options (Mapping[str, Any]): Settings of the config to change.
     more (str): Further arguments.
+    RAISES (SystemExit): What is there was trained with other settings.
     """
-    unfinished = output.with_name(f"{output.name}-unfinished")
-    if is_trained(output):
+    changes = [f"--{name}={_written(value)}" for name, value in options.items()]
+    if output.is_dir():
+        _check_settings(output, changes)
         return
+    unfinished = output.with_name(f"{output.name}-unfinished")
     if unfinished.is_dir():
         shutil.rmtree(unfinished)
-    changes = [f"--{name}={_written(value)}" for name, value in options.items()]
     command = [
         sys.executable,
         "-m",
@@ -44,16 +44,56 @@ def train_once(config: Path, output: Path, options: Mapping[str, Any], *more: st
         *more,
         *changes,
     ]
+    before = _cpu_minutes_of_children()
     subprocess.run(command, check=True)
+    record = {"cpu_minutes": _cpu_minutes_of_children() - before, "settings": changes}
+    (unfinished / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf8")
     unfinished.rename(output)
+
+
+def _check_settings(output: Path, changes: list[str]) -> None:
+    trained_with = _record(output).get("settings", changes)
+    if trained_with != changes:
+        raise SystemExit(
+            f"{output} was trained with\n  {' '.join(trained_with)}\nand not with\n  {' '.join(changes)}\n"
+            "Remove it, or work in another folder."
+        )
+
+
+def cpu_minutes(output: Path) -> float:
+    """RETURNS (float): Minutes of one core that `train_once` has taken for what is there: other processes hardly
+    change it, as they do the time on a clock. Not a number for pipelines that come from elsewhere.
+    """
+    return _record(output).get("cpu_minutes", float("nan"))
+
+
+def _record(output: Path) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): What `train_once` has written; empty for pipelines that come from elsewhere."""
+    path = output / RECORD
+    return json.loads(path.read_text(encoding="utf8")) if path.is_file() else {}
+
+
+def _cpu_minutes_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
 
 
 def _written(value: Any) -> str:
     return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
+def read_docs(corpus: Path) -> list[Doc]:
+    """RETURNS (list[Doc]): All Docs of a .spacy file."""
+    return list(DocBin(store_user_data=True).from_disk(corpus).get_docs(spacy.blank("xx").vocab))
+
+
+def thin_out(corpus: Path, every: int, output: Path) -> None:
+    """Write every so manieth Doc of a .spacy file, from the first one on, to another."""
+    DocBin(store_user_data=True, docs=read_docs(corpus)[::every]).to_disk(output)
+
+
 def steps(config: Path, corpus: Path, epochs: int) -> int:
     """RETURNS (int): Batches of the config's size in all epochs, and a few more: the epochs shall end first."""
     words_per_batch = load_config(config)["training"]["batcher"]["size"]
-    docs = DocBin(store_user_data=True).from_disk(corpus).get_docs(spacy.blank("xx").vocab)
+    docs = read_docs(corpus)
     return round(1.05 * epochs * sum(len(doc) for doc in docs) / words_per_batch)
