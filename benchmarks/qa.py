@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy
 import spacy
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import load_config
 
 from spacy_bloom.pipeline.answer_scores import METRICS, mean_scores
 from spacy_bloom.pipeline.answers import get_answers
-from training import steps, train_once
+from training import read_docs, steps, train_once
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "question_answering.cfg"
@@ -45,7 +45,7 @@ def main() -> None:
     results = {}
     for path in sorted(args.corpus.glob("test.*.spacy")):
         name = path.name.split(".")[1]
-        docs = read(nlp, path)
+        docs = read_docs(nlp, path)
         scores = nlp.evaluate([Example(nlp.make_doc(doc.text), doc) for doc in docs])
         ours = {metric: scores[f"qa_{metric}"] for metric in METRICS}
         results[name] = {"questions": len(docs), "ours": ours, "baseline": baseline.evaluate(name, docs)}
@@ -88,10 +88,6 @@ def train(args: argparse.Namespace) -> None:
     train_once(CONFIG, args.work / "pipeline", options, f"--gpu-id={args.gpu}")
 
 
-def read(nlp: spacy.Language, path: Path) -> list[Doc]:
-    return list(DocBin(store_user_data=True).from_disk(path).get_docs(nlp.vocab))
-
-
 class Baseline:
     """Answers with what stands near to the question's words.
 
@@ -101,13 +97,13 @@ class Baseline:
     def __init__(self, corpus: Path) -> None:
         self.corpus = corpus
         self.nlp = spacy.blank("xx", config={"nlp": {"tokenizer": load_config(CONFIG)["nlp"]["tokenizer"]}})
-        contexts = {doc.text: doc for doc in read(self.nlp, corpus / "train.spacy")}.values()
+        contexts = {doc.text: doc for doc in read_docs(self.nlp, corpus / "train.spacy")}.values()
         self.n_contexts = len(contexts)
         self.frequency = Counter(word for doc in contexts for word in {token.lower_ for token in doc})
 
     def evaluate(self, name: str, docs: Sequence[Doc]) -> dict[str, float | None]:
         """RETURNS (dict[str, float | None]): Scores on the Docs, with the sizes that are best on the dev split."""
-        dev = self.prepare(read(self.nlp, self.corpus / f"dev.{name}.spacy"))
+        dev = self.prepare(read_docs(self.nlp, self.corpus / f"dev.{name}.spacy"))
 
         def on_dev(sizes: tuple[int, float]) -> float:
             scores = self.scores(dev, *sizes)

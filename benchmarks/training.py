@@ -6,10 +6,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import spacy
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import load_config
 
@@ -82,18 +84,19 @@ def _written(value: Any) -> str:
     return str(value) if isinstance(value, str | Path) else json.dumps(value)
 
 
-def read_docs(corpus: Path) -> list[Doc]:
+def read_docs(nlp: Language, path: Path) -> list[Doc]:
     """RETURNS (list[Doc]): All Docs of a .spacy file."""
-    return list(DocBin(store_user_data=True).from_disk(corpus).get_docs(spacy.blank("xx").vocab))
+    return list(DocBin(store_user_data=True).from_disk(path).get_docs(nlp.vocab))
 
 
 def thin_out(corpus: Path, every: int, output: Path) -> None:
     """Write every so manieth Doc of a .spacy file, from the first one on, to another."""
-    DocBin(store_user_data=True, docs=read_docs(corpus)[::every]).to_disk(output)
+    DocBin(store_user_data=True, docs=read_docs(spacy.blank("xx"), corpus)[::every]).to_disk(output)
 
 
+@cache  # systems that are compared have corpus and config in common
 def steps(config: Path, corpus: Path, epochs: int) -> int:
     """RETURNS (int): Batches of the config's size in all epochs, and a few more: the epochs shall end first."""
     words_per_batch = load_config(config)["training"]["batcher"]["size"]
-    docs = read_docs(corpus)
+    docs = read_docs(spacy.blank("xx"), corpus)
     return round(1.05 * epochs * sum(len(doc) for doc in docs) / words_per_batch)

@@ -228,7 +228,9 @@ def _make_masking(config: LMConfig, tokenizer: BloomTokenizerFast, n_layer: int)
         )
     layers = config.training.bidirectional_layers or n_layer
     if layers > n_layer:
-        raise ConfigError(f"training.bidirectional_layers is {layers}; the model has {n_layer} layers.")
+        raise ConfigError(
+            f"training.bidirectional_layers is {layers}; the model has {n_layer} layers. Leave it out for all."
+        )
     return Masking(tokenizer.unk_token_id, config.training.mask_rate, layers)
 
 
@@ -245,9 +247,7 @@ def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
         "data": "[data]",
         "seed": "training.seed",
         "pieces": "The text",
-        "objective": "training.objective",
-        "optimizer": "training.optimizer",
-        "bidirectional_layers": "training.bidirectional_layers",
+        **{name: f"training.{name}" for name in NOT_NAMED_BEFORE},
     }
     before = {**NOT_NAMED_BEFORE, **saved}
     for name, what in named.items():
