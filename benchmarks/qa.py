@@ -4,7 +4,8 @@ nothing?
     python benchmarks/qa.py CORPUS WORK --epochs 10 --json qa.json
 
 CORPUS is a folder written by scripts/convert_qa.py. WORK keeps the trained pipeline (in WORK/pipeline) and the table; a
-pipeline that is there already is not trained again.
+pipeline that is there already is not trained again. Settings of the config can be changed as in `spacy train`, for
+instance --components.bloom_question_answerer.model.attention bidirectional.
 
 The baseline answers with the k tokens that stand nearest to the question's rarest words, are rare themselves, and are
 none of those words; k and what "near" means are chosen for each data set on its dev split.
@@ -13,13 +14,15 @@ none of those words; k and what "near" means are chosen for each data set on its
 import argparse
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy
 import spacy
+from spacy.cli._util import parse_config_overrides
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import load_config
@@ -37,9 +40,9 @@ Asked = tuple[Doc, list[str], list[str]]  # context, words of the question, righ
 
 
 def main() -> None:
-    args = parse_arguments()
+    args, changes = parse_arguments()
     args.work.mkdir(parents=True, exist_ok=True)
-    train(args)
+    train(args, changes)
     nlp = spacy.load(args.work / "pipeline" / "model-last")
     baseline = Baseline(args.corpus)
     results = {}
@@ -56,7 +59,8 @@ def main() -> None:
         args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf8")
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments() -> tuple[argparse.Namespace, dict[str, Any]]:
+    """RETURNS (tuple[argparse.Namespace, dict[str, Any]]): Arguments, and changed settings of the config."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,15 +69,15 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--checkpoint", default="tiny-bloom", help="the model to train (default: tiny-bloom)")
     parser.add_argument("--epochs", type=int, default=10, help="passes over the data (default: 10)")
     parser.add_argument("--max-steps", type=int, help="end earlier, for a trial of the script")
-    parser.add_argument("--rate", type=float, help="learning rate (default: the config's)")
     parser.add_argument(
         "--gpu", type=int, default=-1, metavar="ID", help="GPU to train on (default -1: none)"
     )
     parser.add_argument("--json", type=Path, help="write the scores to this file")
-    return parser.parse_args()
+    args, rest = parser.parse_known_args()
+    return args, parse_config_overrides(rest, env_var=None)
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace, changes: Mapping[str, Any]) -> None:
     total = args.max_steps or steps(CONFIG, args.corpus / "train.spacy", args.epochs)
     options = {
         "paths.train": args.corpus / "train.spacy",
@@ -83,9 +87,7 @@ def train(args: argparse.Namespace) -> None:
         "training.max_steps": total,  # the learning rate reaches 0 there
         "training.eval_frequency": max(total // 5, 1),
     }
-    if args.rate is not None:
-        options["training.optimizer.learn_rate.initial_rate"] = args.rate
-    train_once(CONFIG, args.work / "pipeline", options, f"--gpu-id={args.gpu}")
+    train_once(CONFIG, args.work / "pipeline", options | changes, f"--gpu-id={args.gpu}")
 
 
 class Baseline:
