@@ -17,7 +17,7 @@ from wasabi import color, msg, table
 from ..checkpoint.sources import BUNDLED_PIPELINES
 from ..errors import BloomError, InputError
 from ..pretrained import BloomTokenizerFast as PretrainedTokenizer
-from ..thinc_layers.pieces import check_windows
+from ..thinc_layers.pieces import WindowSettings, check_windows
 from ..thinc_layers.shim import BloomShim
 from ..tokenizer import BloomTokenizerFast
 from .info import Align
@@ -218,29 +218,29 @@ def find_cutter(
     RETURNS (Cutter): What cuts texts as that does.
     RAISES (BloomError): No such checkpoint, a pipeline without BLOOM, or options that do not fit together.
     """
-    found, both_sides = {"window": WINDOW, "context": CONTEXT}, False
+    found = WindowSettings(WINDOW, CONTEXT)
     if source in BUNDLED_PIPELINES or (Path(source) / "config.cfg").is_file() or is_package(source):
         if lang is not None:
             raise InputError(f"{source} is a pipeline with a tokenizer of its own: leave --lang out.")
         nlp = load_pipeline(source)
-        shim, attrs = find_bloom(nlp)
+        shim, own = find_bloom(nlp)
+        found = own or found
         tokenizer: BloomTokenizerFast = shim.tokenizer
-        both_sides = attrs.get("both_sides", False)  # a question answerer's windows have context before them
-        found.update((key, attrs[key]) for key in found if key in attrs)
     else:
         code, spacy_tokenizer = find_language(lang or "xx")
         config = {"nlp": {"tokenizer": spacy_tokenizer}} if spacy_tokenizer else {}
         nlp = spacy.blank(code, config=config)
         tokenizer = PretrainedTokenizer.from_pretrained(source)
     if context is None:  # in proportion, where only a window was asked for that is too narrow for it
-        context = found["context"] if window is None else min(found["context"], window // 4)
-    window = found["window"] if window is None else window
-    check_windows(window, context, both_sides=both_sides)
-    return Cutter(source, nlp, tokenizer, window, context, both_sides)
+        context = found.context if window is None else min(found.context, window // 4)
+    window = found.window if window is None else window
+    check_windows(window, context, both_sides=found.both_sides)
+    return Cutter(source, nlp, tokenizer, window, context, found.both_sides)
 
 
-def find_bloom(nlp: Language) -> Tuple[BloomShim, Dict[str, Any]]:
-    """RETURNS (tuple[BloomShim, dict[str, Any]]): The first BLOOM of a pipeline, and the windows of its component.
+def find_bloom(nlp: Language) -> Tuple[BloomShim, Optional[WindowSettings]]:
+    """RETURNS (tuple[BloomShim, WindowSettings | None]): The first BLOOM of a pipeline, and the windows of its
+        component, if it reads any.
     RAISES (InputError): It has none.
     """
     for _, pipe in nlp.components:
@@ -248,7 +248,7 @@ def find_bloom(nlp: Language) -> Tuple[BloomShim, Dict[str, Any]]:
         nodes = list(model.walk()) if isinstance(model, Model) else []
         for shim in chain.from_iterable(node.shims for node in nodes):
             if isinstance(shim, BloomShim):
-                return shim, next((node.attrs for node in nodes if "window" in node.attrs), {})
+                return shim, next((n.attrs["windows"] for n in nodes if "windows" in n.attrs), None)
     raise InputError(
         f"Expected a pipeline with a BLOOM, got one of {', '.join(nlp.component_names) or 'nothing'}."
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
@@ -12,6 +12,7 @@ from spacy.training import Example
 
 from ..errors import NotTrainedError
 from ..thinc_layers.output_layer import has_output, keeping_output
+from .saved_settings import keeping_settings
 from .streaming import pipe_batches
 
 N_SAMPLES = 10
@@ -23,10 +24,12 @@ class CheckpointHead(TrainablePipe):
 
     cfg["checkpoint"] (str | None): Directory or Hub name.
     checkpoint_kind (str): What the checkpoint must be made for, in words.
+    found_settings (tuple[str, ...]): Which of cfg training finds; all others are the config's, loaded or not.
     """
 
     cfg: dict[str, Any]
     checkpoint_kind: str
+    found_settings: tuple[str, ...] = ()
 
     def _read_checkpoint(self) -> None:
         """Take labels and last layer from the checkpoint."""
@@ -67,3 +70,18 @@ class CheckpointHead(TrainablePipe):
         """
         self._load_checkpoint()
         super().to_disk(path, exclude=exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
+        """RETURNS (Self): The component, with what `to_bytes` has written."""
+        with keeping_settings(self.cfg, self.found_settings):
+            return super().from_bytes(bytes_data, exclude=exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
+        """Read what `to_disk` has written.
+
+        path (str | Path): Directory.
+        exclude (Iterable[str]): Of "cfg", "vocab", "model".
+        RETURNS (Self): The component.
+        """
+        with keeping_settings(self.cfg, self.found_settings):
+            return super().from_disk(path, exclude=exclude)

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 import numpy
-import srsly
 from numpy.typing import NDArray
 from spacy import util
 from spacy.attrs import IS_SPACE, LENGTH
 from spacy.language import Language
-from spacy.pipeline.pipe import deserialize_config
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import minibatch, registry
@@ -241,7 +239,8 @@ class BloomQuestionAnswerer(CheckpointHead):
         return self.cfg["questions"] if own is None else checked_questions(own, "doc._.questions")
 
     def _read(self, asked: Sequence[Asked]) -> tuple[list[QuestionWindow], list[TokenPieces]]:
-        sizes = {name: self.model.attrs[name] for name in ("window", "context")}
+        windows = self.model.attrs["windows"]
+        sizes = {"window": windows.window, "context": windows.context}
         return read_questions(self._shim.tokenizer, asked, separator=self.cfg["separator"], **sizes)
 
     def _find(self, asked: Sequence[Asked], readable: Sequence[NDArray]) -> list[list[Answer]]:
@@ -334,14 +333,14 @@ class BloomQuestionAnswerer(CheckpointHead):
         return [Example(copies.get(i, eg.predicted), eg.reference) for i, eg in enumerate(examples)]
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write settings, BLOOM as a checkpoint directory in the Hugging Face layout, and what stands on it.
+        """Write BLOOM as a checkpoint directory in the Hugging Face layout, and what stands on it. Settings are in the
+        pipeline's config and nowhere else, so that they can be overridden when it is loaded.
 
         path (str | Path): Directory.
-        exclude (Iterable[str]): Of "cfg", "vocab", "model", "head".
+        exclude (Iterable[str]): Of "vocab", "model", "head".
         """
         self._load_checkpoint()
         serialize = {
-            "cfg": lambda p: srsly.write_json(p, self.cfg),
             "vocab": lambda p: self.vocab.to_disk(p),
             "model": lambda p: self._shim.to_disk(p),
             "head": lambda p: self.model.get_ref("head").to_disk(p),
@@ -352,7 +351,7 @@ class BloomQuestionAnswerer(CheckpointHead):
         """Map the model's weights into memory; no network is asked, and every name and shape is checked.
 
         path (str | Path): Directory written by `to_disk`.
-        exclude (Iterable[str]): Of "cfg", "vocab", "model", "head".
+        exclude (Iterable[str]): Of "vocab", "model", "head".
         RETURNS (BloomQuestionAnswerer): The component.
         """
 
@@ -362,7 +361,6 @@ class BloomQuestionAnswerer(CheckpointHead):
 
         deserialize = {
             "vocab": self.vocab.from_disk,
-            "cfg": lambda p: self.cfg.update(deserialize_config(p)),
             "model": read_model,
             "head": lambda p: self.model.get_ref("head").from_disk(p),
         }

@@ -97,6 +97,7 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
     """
 
     checkpoint_kind = "sequence-classification"
+    found_settings = ("labels", "exclusive", "positive_label")
 
     def __init__(
         self,

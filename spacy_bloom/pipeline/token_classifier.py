@@ -126,6 +126,7 @@ class BloomTokenClassifier(CheckpointHead):
     """
 
     checkpoint_kind = "token-classification"
+    found_settings = ("tags",)
 
     def __init__(
         self,

@@ -4,10 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import List
 
-import srsly
 from spacy import util
 from spacy.language import Language
-from spacy.pipeline.pipe import deserialize_config
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
@@ -23,6 +21,7 @@ from ..thinc_layers.shim import BloomShim
 from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from .readers import Readers
+from .saved_settings import keeping_settings
 from .shared_gradient import SharedGradient
 from .streaming import pipe_batches
 
@@ -232,15 +231,20 @@ class BloomTransformer(Transformer):
                 listener.receive(None, None, None)
         self._gradient = None
 
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BloomTransformer":
+        """RETURNS (BloomTransformer): The component, with the model that `to_bytes` has written."""
+        with keeping_settings(self.cfg):
+            return super().from_bytes(bytes_data, exclude=exclude)
+
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write settings, and the model as a checkpoint directory in the Hugging Face layout.
+        """Write the model as a checkpoint directory in the Hugging Face layout. Settings are in the pipeline's config and
+        nowhere else, so that they can be overridden when it is loaded.
 
         path (str | Path): Directory.
-        exclude (Iterable[str]): Of "cfg", "vocab", "model".
+        exclude (Iterable[str]): Of "vocab", "model".
         """
         self._send_rest()  # of a last batch in which not all listeners have learnt
         serialize = {
-            "cfg": lambda p: srsly.write_json(p, self.cfg),
             "vocab": lambda p: self.vocab.to_disk(p),
             "model": lambda p: bloom_shim(self.model).to_disk(p),
         }
@@ -250,7 +254,7 @@ class BloomTransformer(Transformer):
         """Map the model's weights into memory; no network is asked, and every name and shape is checked.
 
         path (str | Path): Directory written by `to_disk`.
-        exclude (Iterable[str]): Of "cfg", "vocab", "model".
+        exclude (Iterable[str]): Of "vocab", "model".
         RETURNS (BloomTransformer): The component.
         """
 
@@ -262,7 +266,6 @@ class BloomTransformer(Transformer):
 
         deserialize = {
             "vocab": self.vocab.from_disk,
-            "cfg": lambda p: self.cfg.update(deserialize_config(p)),
             "model": read_model,
         }
         util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]

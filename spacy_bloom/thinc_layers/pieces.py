@@ -70,6 +70,26 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
     return result
 
 
+@dataclass(frozen=True)
+class WindowSettings:
+    """How a model's long Docs are cut; see `cut_windows`. thinc passes over a model's attributes that it cannot write,
+    and this is one of them: a loaded model goes by the config.
+
+    RAISES (ConfigError): A window without room for new pieces.
+    """
+
+    window: int
+    context: int
+    both_sides: bool = False
+
+    def __post_init__(self) -> None:
+        check_windows(self.window, self.context, both_sides=self.both_sides)
+
+    def cut(self, lengths: Sequence[int]) -> list[Window]:
+        """RETURNS (list[Window]): Of Docs with so many pieces."""
+        return cut_windows(lengths, self.window, self.context, both_sides=self.both_sides)
+
+
 def check_windows(window: int, context: int, *, both_sides: bool = False) -> None:
     """RAISES (ConfigError): A window without room for new pieces."""
     most, sides = ("window / 2", 2) if both_sides else ("window", 1)

@@ -14,7 +14,7 @@ from ..config import from_settings
 from ..errors import ConfigError
 from ..training.lora import LoraSettings
 from .output_layer import find_head, load_output
-from .pieces import check_windows
+from .pieces import WindowSettings
 from .question_windows import QuestionWindow, batch_question_windows
 from .shim import BloomShim
 from .token_classifier import create_token_classifier
@@ -60,7 +60,7 @@ def create_question_answerer(
     RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
     RAISES (ConfigError): A window without room for new pieces.
     """
-    check_windows(window, context)
+    windows = WindowSettings(window, context)
     shim = BloomShim(
         name,
         revision=revision,
@@ -81,7 +81,7 @@ def create_question_answerer(
     model.set_ref("transformer", transformer)
     model.set_ref("head", head)
     model.set_ref("output_layer", head.get_ref("output_layer"))
-    model.attrs["window"], model.attrs["context"] = window, context
+    model.attrs["windows"] = windows
     return model
 
 

@@ -12,7 +12,7 @@ from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
-from .pieces import DocPieces, Window, batch_windows, check_windows, cut_docs, cut_windows
+from .pieces import DocPieces, Window, WindowSettings, batch_windows, cut_docs
 from .reused_vectors import ReusedVectors
 from .shim import BloomShim
 from .transformer_data import BloomTransformerBatch, doc_output
@@ -37,7 +37,7 @@ def bloom_transformer_model(
     RAISES (ConfigError): A window without room for new pieces, or vectors to keep of weights that learn from the
         first step on.
     """
-    check_windows(window, context, both_sides=shim.bidirectional)
+    windows = WindowSettings(window, context, both_sides=shim.bidirectional)
     if reuse is not None and shim.learns:
         raise ConfigError(
             "Got reuse for a transformer that learns: its vectors change with every step. Set "
@@ -50,9 +50,7 @@ def bloom_transformer_model(
         shims=[shim],
         dims={"nO": None},
         attrs={
-            "window": window,
-            "context": context,
-            "both_sides": shim.bidirectional,
+            "windows": windows,
             "max_batch_pieces": max_batch_pieces,
             "reuse": reuse,
             "replace_listener": replace_listener,
@@ -110,8 +108,14 @@ def _way(
 def _reuse(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:
     """As `_predict`, of the Docs whose vectors are not kept."""
     reuse, shim = model.attrs["reuse"], bloom_shim(model)
-    windows = (model.attrs["window"], model.attrs["context"], shim.bidirectional_layers)
-    settings = (shim.identity(), *windows, reuse.config.dtype)
+    windows = model.attrs["windows"]
+    settings = (
+        shim.identity(),
+        windows.window,
+        windows.context,
+        shim.bidirectional_layers,
+        reuse.config.dtype,
+    )
     reuse.use(hashlib.sha256(repr(settings).encode()).hexdigest())
     size = shim.module.config.hidden_size
     vectors = [reuse.get(p.ids, size) if len(p.ids) else None for p in pieces]
@@ -123,8 +127,7 @@ def _reuse(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], C
 
 
 def _windows(model: Model, pieces: Sequence[DocPieces]) -> list[Window]:
-    attrs, lengths = model.attrs, [len(p.ids) for p in pieces]
-    return cut_windows(lengths, attrs["window"], attrs["context"], both_sides=attrs["both_sides"])
+    return model.attrs["windows"].cut([len(p.ids) for p in pieces])
 
 
 def _predict(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:

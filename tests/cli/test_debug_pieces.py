@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.debug_pieces import find_bloom, find_cutter
 from spacy_bloom.errors import ConfigError, InputError
-from spacy_bloom.thinc_layers.pieces import cut_docs
+from spacy_bloom.thinc_layers.pieces import WindowSettings, cut_docs
 from spacy_bloom.thinc_layers.transformer_model import _windows
 
 DOCS = Path(__file__).parents[2] / "docs" / "tools.md"
@@ -121,14 +121,13 @@ def test_the_bloom_of_other_components(checkpoint):
         "bloom_question_answerer",
         config={"model": {"name": checkpoint, "window": 30, "context": 10, "attention": "bidirectional"}},
     )
-    shim, attrs = find_bloom(nlp)
-    assert shim.name == checkpoint and (attrs["window"], attrs["context"]) == (30, 10)
-    assert (
-        "both_sides" not in attrs
-    )  # an answerer's windows have their context before them, whatever it attends to
+    shim, windows = find_bloom(nlp)
+    assert shim.name == checkpoint
+    # an answerer's windows have their context before them, whatever it attends to
+    assert windows == WindowSettings(30, 10, both_sides=False)
     nlp = spacy.blank("xx")
     nlp.add_pipe("bloom_text_generator", config={"model": {"name": checkpoint}, "prompt": "{{ doc.text }}"})
-    assert find_bloom(nlp)[1] == {}  # it reads no windows
+    assert find_bloom(nlp)[1] is None  # it reads no windows
 
 
 def test_languages_of_a_checkpoint():
