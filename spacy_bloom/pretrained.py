@@ -1,6 +1,7 @@
 """The public classes: the core's classes with `from_pretrained` and `save_pretrained`."""
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -10,13 +11,13 @@ from torch import Tensor
 
 from . import tokenizer
 from .bloom import heads, model
-from .checkpoint.files import CONFIG_FILE, WeightFiles
+from .checkpoint.files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles, has_adapter
 from .checkpoint.load import TensorSource, first_blocks, load_model
 from .checkpoint.names import TIED_HEAD
 from .checkpoint.sources import find_checkpoint
 from .checkpoint.writing import MAX_SHARD_SIZE, describe, save_weights, taking_names
-from .config import BloomConfig
-from .errors import InputError
+from .config import ALIASES, BloomConfig
+from .errors import BloomWarning, InputError
 from .generation.config import GenerationConfig
 from .generation.mixin import GenerationMixin
 
@@ -40,6 +41,28 @@ def to_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     raise InputError(f"Expected dtype to be one of {sorted(DTYPES)} or 'auto', got {dtype!r}.")
 
 
+def warn_of_adapter(path: Path) -> None:
+    """Warn where there are adapters in a directory whose weights are read without them."""
+    if has_adapter(path):
+        warnings.warn(
+            f"There are adapters in {path / ADAPTER_FOLDER}, which are not read: what is loaded is the model without "
+            "them. To have them in the weights, save their pipeline with lora.merge = true.",
+            BloomWarning,
+            stacklevel=3,
+        )
+
+
+def _check_changes(changes: Mapping[str, Any]) -> None:
+    """RAISES (InputError): A name that is none of the config's, which would keep it and do nothing."""
+    known = {*BloomConfig.__dataclass_fields__, *ALIASES, "num_labels"}
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        raise InputError(
+            f"Expected dtype, device, revision, local_files_only, config, num_layers or fields of BloomConfig; got "
+            f"{', '.join(unknown)}. (torch_dtype is dtype here, device_map is device.)"
+        )
+
+
 class PretrainedMixin(model.BloomPreTrainedModel):
     """Gives a model its life in files."""
 
@@ -54,10 +77,10 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         local_files_only: bool = False,
         config: BloomConfig | None = None,
         num_layers: int | None = None,
-        weights: Mapping[str, Tensor] | None = None,
         **changes: Any,
     ) -> PretrainedT:
-        """Load a checkpoint, mapped into memory where its dtype already fits.
+        """Load a checkpoint, mapped into memory where its dtype already fits. Adapters that a pipeline was trained with
+        are not read: of those there is a warning.
 
         name (str | PathLike): Bundled name, directory in the Hugging Face layout, or Hub name.
         dtype (torch.dtype | str | None): Of the weights; "auto" keeps the files'.
@@ -66,17 +89,35 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         local_files_only (bool): Make no network call.
         config (BloomConfig | None): Instead of the checkpoint's `config.json`.
         num_layers (int | None): Load the first blocks only; the weights of the others are not read.
-        weights (Mapping[str, Tensor] | None): Weights by name instead of those in the checkpoint's files; their
-            memory is used where dtype and device fit.
         **changes: Fields of the config to change, for example `num_labels=5` for a new head.
         RETURNS (PretrainedT): The model in evaluation mode.
         RAISES (CheckpointError): No such checkpoint, or weights that are not what the config says.
         RAISES (ConfigError): A damaged config.
-        RAISES (InputError): More num_layers than there are, or an unknown dtype.
+        RAISES (InputError): More num_layers than there are, an unknown dtype, or what is no field of the config.
         """
         path = find_checkpoint(name, revision=revision, local_files_only=local_files_only)
+        warn_of_adapter(path)
         config = BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config
+        _check_changes(changes)
         config = config.replace(**changes) if changes else config
+        return cls.from_directory(path, config, dtype=dtype, device=device, num_layers=num_layers)
+
+    @classmethod
+    def from_directory(
+        cls: type[PretrainedT],
+        path: Path,
+        config: BloomConfig,
+        *,
+        dtype: torch.dtype | str | None,
+        device: str | torch.device = "cpu",
+        num_layers: int | None = None,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> PretrainedT:
+        """As `from_pretrained`, from a directory that has been found.
+
+        weights (Mapping[str, Tensor] | None): Weights by name instead of those in the directory's files; their
+            memory is used where dtype and device fit.
+        """
         config, is_kept = first_blocks(config, num_layers)
         source = WeightFiles(path, wanted=is_kept) if weights is None else TensorSource(weights)
         loaded = load_model(cls, config, source, dtype=to_dtype(dtype), device=device)
@@ -107,13 +148,13 @@ class PretrainedMixin(model.BloomPreTrainedModel):
         config = describe(self.config, [type(self).__name__], stored)
         with taking_names(path) as take:
             take(CONFIG_FILE).write_text(config.to_json_string(), encoding="utf8")
-            self._write_more(take)
+            self._write_more(path, take)
 
     def _read_more(self, path: Path) -> None:
         """Read what a class keeps in files of its own."""
 
-    def _write_more(self, take: Callable[[str], Path]) -> None:
-        """Write it; `take` hands out files that take their names together."""
+    def _write_more(self, path: Path, take: Callable[[str], Path]) -> None:
+        """Write it to the directory; `take` hands out files that take their names together."""
 
 
 class BloomModel(PretrainedMixin, model.BloomModel):
@@ -127,9 +168,11 @@ class BloomForCausalLM(PretrainedMixin, GenerationMixin, heads.BloomForCausalLM)
         if (path / GENERATION_CONFIG_FILE).is_file():
             self.generation_config = GenerationConfig.from_json_file(path / GENERATION_CONFIG_FILE)
 
-    def _write_more(self, take: Callable[[str], Path]) -> None:
+    def _write_more(self, path: Path, take: Callable[[str], Path]) -> None:
         if self.generation_config is not None:
             take(GENERATION_CONFIG_FILE).write_text(self.generation_config.to_json_string(), encoding="utf8")
+        else:
+            (path / GENERATION_CONFIG_FILE).unlink(missing_ok=True)  # of the model that was here
 
 
 class BloomForSequenceClassification(PretrainedMixin, heads.BloomForSequenceClassification):

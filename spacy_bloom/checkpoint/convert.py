@@ -12,13 +12,14 @@ from torch import Tensor
 
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
-from .files import CONFIG_FILE, WeightFiles
+from .files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
 from .load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
 from .names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
 from .sizes import format_size, parse_size
 from .sources import SMALL_FILES
 from .writing import (
     MAX_SHARD_SIZE,
+    check_range,
     describe,
     partial_path,
     remove_old_weights,
@@ -29,7 +30,7 @@ from .writing import (
 # The config is written anew; what the tokenizer and generation need is copied as it is.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
 # What a trained pipeline keeps beside its weights: adapters, and the mixture of layers.
-BESIDE = ("adapter", "layer_mix.safetensors")
+BESIDE = (ADAPTER_FOLDER, "layer_mix.safetensors")
 # What a process leaves that was killed while it wrote.
 PARTIAL = re.compile(r"\..+\.partial")
 
@@ -212,11 +213,5 @@ def _converted(name: str, value: Tensor, dtype: torch.dtype, rows: Tensor | None
     """RETURNS (Tensor): A copy in memory of its own, of some rows or of all."""
     if rows is not None:
         value = value[rows]
-    if value.numel() and torch.finfo(dtype).max < torch.finfo(value.dtype).max:
-        largest = max(abs(end.item()) for end in value.aminmax())  # what is infinite or NaN stays as it is
-        if torch.finfo(dtype).max < largest < float("inf"):
-            raise CheckpointError(
-                f"The weight {name} holds {largest:.3g}, too large for {str(dtype).removeprefix('torch.')}. "
-                "Convert to bfloat16 or float32."
-            )
+    check_range(name, value, dtype)
     return value.to(dtype=dtype, copy=rows is None, memory_format=torch.contiguous_format)

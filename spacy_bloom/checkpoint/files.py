@@ -15,6 +15,8 @@ from torch import Tensor
 from ..errors import CheckpointError
 
 CONFIG_FILE = "config.json"
+# What a trained pipeline has beside its weights, in peft's files.
+ADAPTER_FOLDER, ADAPTER_CONFIG = "adapter", "adapter_config.json"
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN = "pytorch_model.bin"
@@ -24,6 +26,11 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 
 # Dtypes in a safetensors header, as torch calls them.
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+
+
+def has_adapter(path: Path) -> bool:
+    """RETURNS (bool): Whether there are adapters in a checkpoint directory."""
+    return (path / ADAPTER_FOLDER / ADAPTER_CONFIG).is_file()
 
 
 @dataclass(frozen=True)

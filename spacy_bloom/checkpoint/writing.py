@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import BloomConfig
+from ..errors import CheckpointError
 from .files import SAFETENSORS, SAFETENSORS_INDEX
 from .sizes import parse_size
 
@@ -36,13 +37,14 @@ def save_weights(
     path (Path): Directory, made if it does not exist.
     dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
     max_shard_size (int | str): Bytes, or text such as "2GB". A weight larger than this has a shard of its own.
+    RAISES (CheckpointError): A weight is too large for the dtype.
     """
     max_bytes = parse_size(max_shard_size)
     path.mkdir(parents=True, exist_ok=True)
     sizes = {name: value.numel() * _stored_dtype(value, dtype).itemsize for name, value in weights.items()}
 
     def read(names: Sequence[str]) -> dict[str, Tensor]:
-        return {name: _to_store(weights[name], dtype) for name in names}
+        return {name: to_store(name, weights[name], dtype) for name in names}
 
     with taking_names(path) as take:
         written = write_shards(sizes, read, take, max_bytes)
@@ -152,5 +154,21 @@ def _stored_dtype(value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
     return dtype if dtype is not None and value.is_floating_point() else value.dtype
 
 
-def _to_store(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    return value.detach().to(device="cpu", dtype=_stored_dtype(value, dtype)).contiguous()
+def to_store(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """RETURNS (Tensor): A weight as it is written, on the CPU.
+    RAISES (CheckpointError): It is too large for the dtype.
+    """
+    stored = _stored_dtype(value, dtype)
+    check_range(name, value.detach(), stored)
+    return value.detach().to(device="cpu", dtype=stored).contiguous()
+
+
+def check_range(name: str, value: Tensor, dtype: torch.dtype) -> None:
+    """RAISES (CheckpointError): A weight holds a number that would be infinite in this dtype."""
+    if value.numel() and value.is_floating_point() and torch.finfo(dtype).max < torch.finfo(value.dtype).max:
+        largest = max(abs(end.item()) for end in value.aminmax())  # what is infinite or NaN stays as it is
+        if torch.finfo(dtype).max < largest < float("inf"):
+            raise CheckpointError(
+                f"The weight {name} holds {largest:.3g}, too large for {str(dtype).removeprefix('torch.')}. "
+                "Write bfloat16 or float32 (in a pipeline's config: storage_dtype)."
+            )

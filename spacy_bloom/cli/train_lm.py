@@ -19,6 +19,7 @@ from wasabi import msg
 
 from ..config import BloomConfig
 from ..errors import BloomError, CheckpointError, ConfigError, InputError
+from ..generation.config import GenerationConfig
 from ..pretrained import BloomForCausalLM, BloomTokenizerFast
 from ..training.lm import LMTrainer
 from ..training.lm_data import EncodedFile, TextFile, encode_file, read_text_file
@@ -164,6 +165,9 @@ def _prepare(
     torch.manual_seed(config.training.seed)
     if progress is not None:
         model = BloomForCausalLM(BloomConfig.from_dict(progress.run["model"]))
+        _check_same_model(config, model.config)
+        generation = progress.run.get("generation")
+        model.generation_config = None if generation is None else GenerationConfig.from_dict(generation)
         return BloomTokenizerFast.from_pretrained(output / "tokenizer"), model
     if config.paths.init_checkpoint is not None:
         name = config.paths.init_checkpoint
@@ -208,7 +212,12 @@ def _make_trainer(
 ) -> LMTrainer:
     """RETURNS (LMTrainer): Ready to train, the state to resume taken up."""
     files = [encode_file(text, tokenizer, config.data) for text in texts]
-    run = {"model": model.config.to_dict(), **_fingerprint(config, files)}
+    generation = model.generation_config
+    run = {
+        "model": model.config.to_dict(),
+        "generation": None if generation is None else generation.to_dict(),
+        **_fingerprint(config, files),
+    }
     masking = _make_masking(config, tokenizer, model.config.n_layer)
     if progress is not None:
         _check_same_run(run, progress.run)
@@ -242,6 +251,15 @@ def _fingerprint(config: LMConfig, files: Sequence[EncodedFile]) -> dict[str, An
     return {"data": asdict(config.data), "seed": training.seed, "pieces": n_pieces, **chosen}
 
 
+def _check_same_model(config: LMConfig, model: BloomConfig) -> None:
+    """RAISES (CheckpointError): [model] is not what it was when the run was started."""
+    used = {} if config.model is None else asdict(config.model)
+    for name, value in used.items():
+        # of a checkpoint that is fine-tuned the geometry is its own
+        if config.paths.init_checkpoint is None or name.endswith("_dropout"):
+            _check_same(f"model.{name}", getattr(model, name), value)
+
+
 def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     named = {
         "data": "[data]",
@@ -251,11 +269,15 @@ def _check_same_run(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     }
     before = {**NOT_NAMED_BEFORE, **saved}
     for name, what in named.items():
-        if now.get(name) != before.get(name):
-            raise CheckpointError(
-                f"{what} is not what it was when the run was started: {before.get(name)}, now {now.get(name)}. "
-                "Set it back, or start a new run in another directory."
-            )
+        _check_same(what, before.get(name), now.get(name))
+
+
+def _check_same(what: str, before: Any, now: Any) -> None:
+    if now != before:
+        raise CheckpointError(
+            f"{what} is not what it was when the run was started: {before}, now {now}. Set it back, or start a new run "
+            "in another directory."
+        )
 
 
 def _train(trainer: LMTrainer, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, output: Path) -> None:

@@ -237,8 +237,8 @@ class BloomTransformer(Transformer):
             return super().from_bytes(bytes_data, exclude=exclude)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the model as a checkpoint directory in the Hugging Face layout. Settings are in the pipeline's config and
-        nowhere else, so that they can be overridden when it is loaded.
+        """Write the model as a checkpoint directory in the Hugging Face layout. Settings are in the pipeline's config
+        and nowhere else, so that they can be overridden when it is loaded.
 
         path (str | Path): Directory.
         exclude (Iterable[str]): Of "vocab", "model".

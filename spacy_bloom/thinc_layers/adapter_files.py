@@ -12,11 +12,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..bloom.model import BloomModel
+from ..checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER
 from ..checkpoint.load import check_weights
 from ..errors import CheckpointError, ConfigError
 from ..training.lora import LoraSettings, adapter_shapes, adapter_weights, add_lora, load_adapter_weights
 
-FOLDER, CONFIG, WEIGHTS = "adapter", "adapter_config.json", "adapter_model.safetensors"
+WEIGHTS = "adapter_model.safetensors"
 # Settings of peft that change what the weights mean.
 NOT_PLAIN = ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern", "layers_to_transform")
 PREFIX = "base_model.model."  # of names in peft's files
@@ -43,23 +44,21 @@ def named_for_peft(model: BloomModel) -> dict[str, Tensor]:
 
 def write_adapter(model: BloomModel, settings: LoraSettings, path: Path) -> None:
     """Write the adapters of a model beside its checkpoint; a file takes its name when it is complete."""
-    folder = path / FOLDER
+    folder = path / ADAPTER_FOLDER
     folder.mkdir(exist_ok=True)
     save_file(named_for_peft(model), folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
-    srsly.write_json(folder / f"{CONFIG}.part", adapter_config(settings))
-    for name in (WEIGHTS, CONFIG):
+    srsly.write_json(folder / f"{ADAPTER_CONFIG}.part", adapter_config(settings))
+    for name in (WEIGHTS, ADAPTER_CONFIG):
         (folder / f"{name}.part").replace(folder / name)
 
 
 def remove_adapter(path: Path) -> None:
     """Remove what an earlier pipeline has written there: it is not of these weights."""
-    for name in (CONFIG, WEIGHTS):
-        (path / FOLDER / name).unlink(missing_ok=True)
-
-
-def has_adapter(path: Path) -> bool:
-    """RETURNS (bool): Whether there are adapters in a checkpoint directory."""
-    return (path / FOLDER / CONFIG).is_file()
+    folder = path / ADAPTER_FOLDER
+    for name in (ADAPTER_CONFIG, WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def read_adapter(model: BloomModel, path: Path) -> LoraSettings:
@@ -68,9 +67,9 @@ def read_adapter(model: BloomModel, path: Path) -> LoraSettings:
     RETURNS (LoraSettings): What they are.
     RAISES (CheckpointError): The files are damaged, or not of this model; the model is left as it was.
     """
-    file = path / FOLDER / WEIGHTS
+    file = path / ADAPTER_FOLDER / WEIGHTS
     try:
-        config = srsly.read_json(path / FOLDER / CONFIG)
+        config = srsly.read_json(path / ADAPTER_FOLDER / ADAPTER_CONFIG)
         with safe_open(file, framework="pt") as opened:
             shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
             return set_adapter(model, config, shapes, opened.get_tensor, str(file))

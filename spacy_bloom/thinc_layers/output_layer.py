@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
 
 from ..checkpoint.files import CONFIG_FILE, WeightFiles
@@ -58,13 +59,14 @@ def load_output(
     n_outputs (int): Its outputs.
     bias (bool): Whether that head has a bias.
     RAISES (CheckpointError): The checkpoint has no such head, or one of another size.
-    RAISES (ConfigError): The model has layers that the checkpoint has not.
+    RAISES (ConfigError): The model has layers that the checkpoint has not, or vectors of another size.
     """
     if model.has_ref("encode"):
         raise ConfigError(
             f"Got layers between the transformer and the last layer; the checkpoint in {path} has none. "
             "Set encode = null to use the checkpoint's weights, or checkpoint = null to train new ones."
         )
+    _check_width(model, path, config)
     weights = WeightFiles(path)
     expected: dict[str, tuple[int, ...]] = {f"{head}.weight": (n_outputs, config.hidden_size)}
     if bias:
@@ -77,6 +79,17 @@ def load_output(
     if "b" in output_layer.param_names:
         b = weights[f"{head}.bias"].float().numpy() if bias else [0.0] * n_outputs
         output_layer.set_param("b", output_layer.ops.asarray1f(b))
+
+
+def _check_width(model: Model, path: Path, config: BloomConfig) -> None:
+    for node in model.walk():
+        is_transformer = node.shims or isinstance(node, TransformerListener)
+        width = node.maybe_get_dim("nO") if is_transformer else None
+        if width is not None and width != config.hidden_size:
+            raise ConfigError(
+                f"Got vectors of {width} numbers from the transformer, and a checkpoint for {config.hidden_size} in "
+                f"{path}. Name the same checkpoint in the transformer's model and in the component."
+            )
 
 
 def _check_shapes(expected: dict[str, tuple[int, ...]], weights: WeightFiles, head: str) -> None:

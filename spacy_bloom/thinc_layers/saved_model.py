@@ -11,6 +11,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from ..checkpoint.names import TIED_HEAD
+from ..checkpoint.writing import to_store
 from ..config import BloomConfig
 from ..errors import CheckpointError
 from ..pretrained import BloomModel
@@ -60,7 +61,8 @@ class SavedModel:
 
     def to_bytes(self) -> bytes:
         """RETURNS (bytes): All in one.
-        RAISES (CheckpointError): It is too large for spaCy's format; write it to disk instead.
+        RAISES (CheckpointError): It is too large for spaCy's format; write it to disk instead. Or a weight is too large
+            for the dtype.
         """
         dtype = self.dtype or self.module.dtype
         size = self.module.num_parameters() * dtype.itemsize
@@ -73,7 +75,7 @@ class SavedModel:
         tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
         tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
         weights = {
-            name: value.to(dtype).contiguous()
+            name: to_store(name, value, dtype)
             for name, value in self._plain().state_dict().items()
             if name not in tied
         }

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,16 @@ from typing import Any
 import torch
 from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device, torch2xp, xp2torch
 
-from ..checkpoint.files import CONFIG_FILE
+from ..checkpoint.files import CONFIG_FILE, has_adapter
 from ..checkpoint.load import TensorSource, load_model
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
-from ..pretrained import BloomModel, to_dtype
+from ..pretrained import BloomModel, to_dtype, warn_of_adapter
 from ..tokenizer import BloomTokenizerFast
 from ..training.layerwise import LayerSchedule, layer_depth, set_trainable_layers
 from ..training.lora import LoraSettings, add_lora, freeze_base, has_lora
-from .adapter_files import has_adapter, read_adapter, set_adapter
+from .adapter_files import read_adapter, set_adapter
 from .heap import give_back_free_memory
 from .layer_mix import LayerMix
 from .saved_model import MIX, ModelParts, SavedModel
@@ -203,17 +204,21 @@ class BloomShim(PyTorchShim):
         """
         if not self.loaded:
             return
+        if self.layer_factor != 1 and optimizer.use_radam:
+            raise ConfigError(
+                f"Got layer_factor = {self.layer_factor} and the optimizer RAdam.v1, which takes no factors of the "
+                "learning rate. Set layer_factor = 1, or take Adam.v1."
+            )
         learns = self.learns
         self._steps += 1
         if not learns:
             return  # gradients of 0 are left from the last step that learnt, and an optimizer has momentum
         n_layer = self._model.config.n_layer
-        mix = {} if self._mix is None else dict(self._mix.named_parameters(prefix=MIX))
-        for name, weight in [*self._model.named_parameters(), *mix.items()]:
+        for name, weight in self._weights():
             if weight.grad is None:
                 continue
             self._digest = None  # the optimizer writes into the same memory
-            depth = 0 if name in mix else layer_depth(name, n_layer)
+            depth = 0 if name.startswith(MIX) else layer_depth(name, n_layer)
             exact = weight.dtype == torch.float32
             master = weight.data if exact else self._masters.setdefault(name, weight.data.float())
             changed, _ = optimizer(
@@ -231,6 +236,27 @@ class BloomShim(PyTorchShim):
             weight.grad.zero_()
         if self._steps % TRIM_EVERY == 0 and self._model.device.type == "cpu":
             give_back_free_memory()
+
+    def _weights(self) -> list[tuple[str, torch.nn.Parameter]]:
+        """RETURNS (list[tuple[str, Parameter]]): All that may learn, by the names that optimizers know it by."""
+        mix = [] if self._mix is None else self._mix.named_parameters(prefix=MIX)
+        return [*self._model.named_parameters(), *mix]
+
+    @contextmanager
+    def use_params(self, params: dict) -> Iterator[None]:
+        """Compute with other weights inside: the averages of an optimizer that keeps some, by its keys."""
+        own = []
+        for name, weight in self._weights() if self.loaded else []:
+            if (self.id, name) in params:
+                own.append((weight, weight.data))
+                weight.data = xp2torch(params[self.id, name], device=weight.device).to(weight.dtype)
+        self._digest = None
+        try:
+            yield
+        finally:
+            for weight, data in own:
+                weight.data = data
+            self._digest = None
 
     def copy(self) -> "BloomShim":
         """RETURNS (BloomShim): A copy with weights of its own, and an id, by which optimizers know them."""
@@ -308,12 +334,19 @@ class BloomShim(PyTorchShim):
     def _read(self, path: Path) -> None:
         device = get_torch_default_device()
         origin = Origin.of(path, self.dtype, device)
-        tied = BloomConfig.from_json_file(path / CONFIG_FILE).tie_word_embeddings
-        weights = weights_in_memory(origin) if self.read_only and tied else None
-        model = self.model_class.from_pretrained(path, dtype=self.dtype, device=device, weights=weights)
+        config = BloomConfig.from_json_file(path / CONFIG_FILE)
+        shares = self.read_only and config.tie_word_embeddings
+        weights = weights_in_memory(origin) if shares else None
+        model = self.model_class.from_directory(
+            path, config, dtype=self.dtype, device=device, weights=weights
+        )
         hold_weights(model, origin, read_only=self.read_only)
-        adapts = isinstance(model, BloomModel) and has_adapter(path)
-        self._follow(read_adapter(model, path) if adapts else None)
+        adapters = None
+        if not isinstance(model, BloomModel):
+            warn_of_adapter(path)
+        elif has_adapter(path):
+            adapters = read_adapter(model, path)
+        self._follow(adapters)
         self._set(model, BloomTokenizerFast.from_directory(path))
         if self._mix is not None:
             self._mix.from_disk(path)

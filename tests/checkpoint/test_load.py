@@ -44,6 +44,15 @@ def test_outputs_after_a_round_trip(tmp_path, saved, cls):
     assert back.config.replace(extra={}) == model.config
 
 
+def test_names_that_are_no_fields_of_the_config(tmp_path, saved):
+    """The config would keep them, and nothing would follow them."""
+    saved()
+    with pytest.raises(InputError, match=r"got device_map, n_layers, torch_dtype\. \(torch_dtype is dtype"):
+        BloomModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16, device_map="auto", n_layers=2)
+    changed = BloomModel.from_pretrained(tmp_path, hidden_dropout=0.5, num_labels=3, num_attention_heads=3)
+    assert changed.config.hidden_dropout == 0.5 and changed.config.num_labels == 3
+
+
 def test_loaded_weights_can_be_trained_and_saved_over_themselves(tmp_path, saved):
     saved(BloomForCausalLM)
     model = BloomForCausalLM.from_pretrained(tmp_path)

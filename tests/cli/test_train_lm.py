@@ -14,6 +14,7 @@ import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.lm_config import read_config
 from spacy_bloom.cli.train_lm import find_texts
 from spacy_bloom.errors import ConfigError, InputError
+from spacy_bloom.generation.config import GenerationConfig
 from spacy_bloom.pretrained import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.training.lm import LMTrainer
 
@@ -153,10 +154,36 @@ def test_interrupted_training_says_how_to_resume_and_ends_in_the_same_bits(text,
     assert weights[0] == weights[1]
 
 
+def test_a_resumed_run_keeps_what_the_checkpoint_generates_with(text, tmp_path, monkeypatch):
+    assert run(tmp_path / "first", text).exit_code == 0
+    first = tmp_path / "first" / "model-last"
+    model = BloomForCausalLM.from_pretrained(first)
+    model.generation_config = GenerationConfig(max_new_tokens=7)
+    model.save_pretrained(first)
+    step = LMTrainer._step
+
+    def interrupted(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        return step(self)
+
+    options = {"paths.init_checkpoint": first, "model.hidden_dropout": 0.1}
+    monkeypatch.setattr(LMTrainer, "_step", interrupted)
+    assert run(tmp_path / "second", text, **options).exit_code == 130
+    monkeypatch.setattr(LMTrainer, "_step", step)
+    result = run(tmp_path / "second", text, "--resume", **{**options, "model.hidden_dropout": 0.2})
+    assert result.exit_code == 1 and "model.hidden_dropout is not what it was" in words(result)
+    result = run(tmp_path / "second", text, "--resume", **{**options, "model.n_layer": 5})  # not used here
+    assert result.exit_code == 0, result.output
+    last = BloomForCausalLM.from_pretrained(tmp_path / "second" / "model-last")
+    assert last.generation_config == model.generation_config
+
+
 def test_resuming_with_other_text_or_data_is_refused(text, tmp_path):
     assert run(tmp_path / "out", text).exit_code == 0
     result = run(tmp_path / "out", text, "--resume", **{"data.max_length": 8})
     assert result.exit_code == 1 and "[data] is not what it was" in words(result)
+    result = run(tmp_path / "out", text, "--resume", **{"model.n_layer": 3})
+    assert result.exit_code == 1 and "model.n_layer is not what it was" in words(result)
     (text / "en.txt").write_text("Something else.\n" * 9)
     result = run(tmp_path / "out", text, "--resume")
     assert result.exit_code == 1 and "The text is not what it was" in words(result)

@@ -255,6 +255,8 @@ def test_a_checkpoints_generation_config(tmp_path, language_model, draw_prompts)
     assert loaded.generate(ids).shape == (1, 9)
     assert loaded.generate(ids, max_new_tokens=5, min_new_tokens=5).shape == (1, 11)
     assert loaded.generate(ids, generation_config=GenerationConfig(max_new_tokens=1)).shape == (1, 7)
+    language_model.save_pretrained(tmp_path)  # in its place, without one
+    assert BloomForCausalLM.from_pretrained(tmp_path).generation_config is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 from spacy.util import fix_random_seed
-from thinc.api import SGD, Adam
+from thinc.api import SGD, Adam, RAdam
 
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.training.layerwise import layer_depth
@@ -86,6 +86,12 @@ def test_each_layer_learns_at_its_rate(step, optimizer):
         factor = 0.5 ** layer_depth(name, N_LAYER)
         assert whole.abs().max() > 0
         torch.testing.assert_close(part, factor * whole, atol=2e-7, rtol=1e-3)
+
+
+def test_an_optimizer_that_takes_no_factors(step):
+    with pytest.raises(ConfigError, match=r"layer_factor = 0.5 and the optimizer RAdam.v1"):
+        step(1, RAdam(0.001), layer_factor=0.5)
+    step(1, RAdam(0.001))
 
 
 @pytest.mark.parametrize("factor", [0.0, -0.5, 1.5])

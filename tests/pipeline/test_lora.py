@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 import spacy
@@ -9,6 +10,9 @@ import torch
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
+from spacy_bloom import BloomModel
+from spacy_bloom.errors import BloomWarning
+from spacy_bloom.thinc_layers.language_model import LanguageModelShim
 from spacy_bloom.training.lora import adapter_weights, base_weights, has_lora
 
 LORA = {"r": 4, "alpha": 8, "targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]}
@@ -42,6 +46,21 @@ def test_learns_and_is_saved(make_trained, make_nlp, predictions, tmp_path):
     loaded = spacy.load(tmp_path / "nlp")
     assert has_lora(module_of(loaded)) and predictions(loaded) == expected
     assert predictions(type(nlp).from_config(nlp.config).from_bytes(nlp.to_bytes())) == expected
+
+
+def test_who_reads_the_weights_alone_is_told_of_the_adapters(make_trained, make_nlp, tmp_path):
+    nlp, _ = make_trained(2)
+    nlp.to_disk(tmp_path / "nlp")
+    path = tmp_path / "nlp" / "bloom_transformer" / "model"
+    for load in (BloomModel.from_pretrained, lambda p: LanguageModelShim(str(p)).load()):
+        with pytest.warns(BloomWarning, match="adapters in .*, which are not read"):
+            load(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", BloomWarning)
+        module_of(spacy.load(tmp_path / "nlp"))  # reads them
+        make_nlp("tagger").to_disk(tmp_path / "nlp")  # and takes them away
+        BloomModel.from_pretrained(path)
+    assert not (path / "adapter").exists()
 
 
 def test_merged_and_saved(make_trained, predictions, tmp_path):

@@ -78,9 +78,7 @@ def test_windows_of_a_transformer_of_its_own(trained, tmp_path):
     overrides = {"window": 32, "context": 8}
     changes = {"components": {"bloom_token_classifier": {"model": {"tok2vec": overrides}}}}
     nlp = spacy.load(tmp_path / "nlp", config=changes)
-    (own,) = [
-        n for n in nlp.get_pipe("bloom_token_classifier").model.walk() if n.name == "bloom-transformer"
-    ]
+    (own,) = [n for n in nlp.get_pipe("bloom_token_classifier").model.walk() if n.name == "bloom-transformer"]
     assert own.attrs["windows"] == WindowSettings(32, 8)
 
 

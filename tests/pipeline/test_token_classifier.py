@@ -386,6 +386,15 @@ def test_a_checkpoint_without_a_classifier(checkpoint, listener, hf_checkpoint):
         hf_nlp(checkpoint, listener)(TEXT)
 
 
+def test_a_checkpoint_for_vectors_of_another_size(hf_checkpoint, listener):
+    path, _, _ = hf_checkpoint
+    nlp = hf_nlp(path, listener)
+    config = nlp.config.copy()
+    config["components"]["bloom_transformer"]["model"]["name"] = "tiny-bloom"
+    with pytest.raises(ConfigError, match="vectors of 192 numbers .* a checkpoint for"):
+        spacy.util.load_model_from_config(config)(TEXT)
+
+
 def test_a_checkpoint_leaves_no_room_for_layers_between(hf_checkpoint, listener):
     path, _, _ = hf_checkpoint
     encode = {

@@ -53,6 +53,41 @@ def test_disk(shim, checkpoint, tmp_path):
     assert numpy.abs(vectors(loaded) - vectors(BloomShim(checkpoint))).max() > 1e-3
 
 
+def test_weights_too_large_for_the_dtype_in_files(checkpoint, tmp_path):
+    """float16 would make them infinite, and every vector NaN."""
+    shim = BloomShim(checkpoint, storage_dtype="float16")
+    with torch.no_grad():
+        shim.module.ln_f.weight[3] = 1e5
+    for write in (lambda: shim.to_disk(tmp_path / "model"), shim.to_bytes):
+        with pytest.raises(CheckpointError, match=r"ln_f.weight holds 1e\+05, too large for float16"):
+            write()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_averages_of_an_optimizer(checkpoint, dtype):
+    """Inside `use_params` the weights are those that it says, also the mixture's; outside they are their own."""
+    shim = BloomShim(checkpoint, dtype=dtype, mix_layers=True)
+    model, optimizer = bloom_transformer_model(shim, window=64, context=8), Adam(0.1, use_averages=True)
+    for _ in range(3):
+        output, backprop = model.begin_update(DOCS)
+        backprop(output)
+        model.finish_update(optimizer)
+    own = {name: weight.detach().clone() for name, weight in shim._weights()}
+    expected = {name: torch.from_numpy(optimizer.averages[shim.id, name]).to(own[name].dtype) for name in own}
+    assert any(not torch.equal(own[name], expected[name]) for name in own)
+    before, identity = vectors(shim), shim.identity()
+    with pytest.raises(KeyError), model.use_params(optimizer.averages):
+        assert all(torch.equal(weight, expected[name]) for name, weight in shim._weights())
+        assert numpy.abs(vectors(shim) - before).max() > 1e-3 and shim.identity() != identity
+        raise KeyError
+    assert all(torch.equal(weight, own[name]) for name, weight in shim._weights())
+    numpy.testing.assert_array_equal(vectors(shim), before)
+    assert shim.identity() == identity
+    with BloomShim(checkpoint).use_params(optimizer.averages):
+        pass  # nothing is loaded for it
+
+
 def test_bytes(shim, checkpoint):
     loaded = BloomShim("no-such-checkpoint").from_bytes(shim.to_bytes())
     numpy.testing.assert_array_equal(vectors(loaded), vectors(shim))
