@@ -65,14 +65,14 @@ def read_items(path: Path) -> Iterator[Item]:
 
 def make_item(name: str, row: dict) -> Item:
     """RETURNS (Item): The question on a line. RAISES (ValueError, KeyError, TypeError): when it is no question."""
-    context, article = row["context"], row.get("article")
+    context, question, article = row["context"], row["question"], row.get("article")
+    if not (isinstance(context, str) and isinstance(question, str)):
+        raise TypeError(f"the question {question!r} about {context!r:.40}")
     answers = tuple((answer["text"], answer["start"]) for answer in row["answers"])
     for text, start in answers:
         if not text or context[start : start + len(text)] != text:
             raise ValueError(f"the answer {text!r} at {start}")
-    return Item(
-        name, str(row["id"]), None if article is None else str(article), context, row["question"], answers
-    )
+    return Item(name, str(row["id"]), None if article is None else str(article), context, question, answers)
 
 
 def merge(items: list[Item]) -> list[Item]:

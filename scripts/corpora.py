@@ -44,16 +44,23 @@ def write_corpus(
     names (Collection[str] | None): the data sets to take; all by default.
     seed (int): of the order of the training Docs.
     RETURNS (Report): the counts.
-    RAISES (ValueError): when the folder holds no such file.
+    RAISES (ValueError): when the folder holds no such file, or two of one data set and split.
     """
-    report = {}
+    report: Report = {}
     target.mkdir(parents=True, exist_ok=True)
+    for old in (path for split in SPLITS for path in target.glob(f"{split}.*spacy")):
+        old.unlink()  # of another selection; evaluation reads all that is there
     for split in SPLITS:
         together: list[Doc] = []
         for path in sorted(source.glob(f"*.{split}.{suffix}")):
             name = path.name.split(".")[0]
             if names and name not in names:
                 continue
+            if (name, split) in report:
+                raise ValueError(
+                    f"{source} holds two files of {name}, {split}; one is {path.name}. What stands before the first "
+                    "dot is the name of a data set: give them different ones."
+                )
             docs, report[name, split] = read(path, name)
             for doc in docs:
                 doc.user_data["lang"] = name

@@ -168,6 +168,11 @@ class BloomForCausalLM(PretrainedMixin, GenerationMixin, heads.BloomForCausalLM)
         if (path / GENERATION_CONFIG_FILE).is_file():
             self.generation_config = GenerationConfig.from_json_file(path / GENERATION_CONFIG_FILE)
 
+    def save_generation_config(self, path: Path) -> None:
+        """Write what the model generates with to a directory that has one, or remove another model's."""
+        with taking_names(path) as take:
+            self._write_more(path, take)
+
     def _write_more(self, path: Path, take: Callable[[str], Path]) -> None:
         if self.generation_config is not None:
             take(GENERATION_CONFIG_FILE).write_text(self.generation_config.to_json_string(), encoding="utf8")

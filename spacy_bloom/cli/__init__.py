@@ -6,6 +6,7 @@ from spacy.cli._util import app
 from .convert import convert_cli
 from .debug_pieces import debug_pieces_cli
 from .demo import demo_cli
+from .failures import ending_with_message
 from .info import info_cli
 from .init_config import TASK_LIST, init_config_cli
 from .train_lm import train_lm_cli
@@ -20,12 +21,12 @@ bloom_cli = typer.Typer(
 
 # Unknown options are overrides of the config, as in `spacy train`.
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
-bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(train_lm_cli)
-bloom_cli.command("demo")(demo_cli)
-bloom_cli.command("convert")(convert_cli)
-bloom_cli.command("info")(info_cli)
-bloom_cli.command("trim-vocab")(trim_vocab_cli)
-bloom_cli.command("debug-pieces")(debug_pieces_cli)
-bloom_cli.command("init-config", epilog=TASK_LIST)(init_config_cli)
+bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(ending_with_message(train_lm_cli))
+bloom_cli.command("demo")(ending_with_message(demo_cli))
+bloom_cli.command("convert")(ending_with_message(convert_cli))
+bloom_cli.command("info")(ending_with_message(info_cli))
+bloom_cli.command("trim-vocab")(ending_with_message(trim_vocab_cli))
+bloom_cli.command("debug-pieces")(ending_with_message(debug_pieces_cli))
+bloom_cli.command("init-config", epilog=TASK_LIST)(ending_with_message(init_config_cli))
 
 app.add_typer(bloom_cli)

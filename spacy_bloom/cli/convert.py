@@ -11,7 +11,6 @@ from ..checkpoint.convert import Plan, convert_checkpoint, plan_conversion
 from ..checkpoint.sizes import format_size, parse_size
 from ..checkpoint.sources import find_checkpoint
 from ..checkpoint.writing import MAX_SHARD_SIZE
-from ..errors import BloomError
 from ..pretrained import to_dtype
 
 
@@ -40,13 +39,10 @@ def convert_cli(
     The files take their names when all of them are written: an interruption
     leaves an older checkpoint in the output directory as it was.
     """
-    try:
-        max_bytes = parse_size(max_shard_size)
-        to = to_dtype(dtype)
-        plan = plan_conversion(find_checkpoint(source, revision=revision), dtype=to, num_layers=num_layers)
-        files = _convert(plan, output_path, max_bytes, force)
-    except BloomError as error:
-        msg.fail(str(error), exits=1)
+    max_bytes = parse_size(max_shard_size)
+    to = to_dtype(dtype)
+    plan = plan_conversion(find_checkpoint(source, revision=revision), dtype=to, num_layers=num_layers)
+    files = _convert(plan, output_path, max_bytes, force)
     n_files = sum(file.suffix == ".safetensors" for file in files)
     what = f"{plan.config.n_layer} blocks, {str(plan.dtype).removeprefix('torch.')}"
     msg.good(

@@ -15,11 +15,12 @@ from tqdm import tqdm
 from wasabi import color, msg, table
 
 from ..checkpoint.sources import BUNDLED_PIPELINES
-from ..errors import BloomError, InputError
+from ..errors import InputError
 from ..pretrained import BloomTokenizerFast as PretrainedTokenizer
 from ..thinc_layers.pieces import WindowSettings, check_windows
 from ..thinc_layers.shim import BloomShim
 from ..tokenizer import BloomTokenizerFast
+from .failures import check_file
 from .info import Align
 from .languages import find_language
 from .piece_counts import Counts, PieceCounter, find_warnings
@@ -109,14 +110,13 @@ def debug_pieces_cli(
     language, and warn of what needs attention. Weights are not needed.
     """
     is_stdout = str(json_path) == "-"
-    try:
-        if not texts and corpus is None:
-            raise InputError("There is nothing to cut: give texts after the checkpoint's name, or --corpus.")
-        cutter = find_cutter(source, lang, window, context)
-        cut = cutter.cut(texts or [])
-        counter, samples = (None, {}) if corpus is None else cutter.count(corpus, silent=is_stdout)
-    except BloomError as error:
-        msg.fail(str(error), exits=1)
+    check_file(html)
+    check_file(json_path)
+    if not texts and corpus is None:
+        raise InputError("There is nothing to cut: give texts after the checkpoint's name, or --corpus.")
+    cutter = find_cutter(source, lang, window, context)
+    cut = cutter.cut(texts or [])
+    counter, samples = (None, {}) if corpus is None else cutter.count(corpus, silent=is_stdout)
     groups = {} if counter is None else counter.groups
     counts = {**groups, **({} if counter is None or len(groups) == 1 else {TOTAL: counter.total})}
     warnings = [line for name, group in groups.items() for line in find_warnings(name, group, cutter.window)]

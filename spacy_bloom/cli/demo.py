@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import color, msg
 
-from ..errors import BloomError
+from ..errors import InputError
 from ..pipeline.answers import get_answers
 from .demo_page import (
     best_category,
@@ -21,6 +21,7 @@ from .demo_page import (
     render_page,
     render_section,
 )
+from .failures import check_file
 from .pipelines import load_pipeline
 
 # All texts were written for this page; the languages are those of the bundled pipelines' training data.
@@ -137,15 +138,13 @@ def demo_cli(
     Entities, categories, answers, continuations and surprisal with the bundled
     models, in the terminal and on a page. Runs offline on the CPU.
     """
+    check_file(output)
     chosen = chosen_texts(texts, question)
-    try:
-        nlp, language_model = load_pipeline(pipeline), load_language_model(model)
-        found, topics = annotate(nlp, chosen.sentences), annotate(nlp, chosen.topical)
-        answered = ask(load_pipeline(answerer), chosen.passages) if chosen.passages else {}
-        continued = annotate(language_model, chosen.beginnings)
-        measured = annotate(language_model, chosen.surprising)
-    except BloomError as error:
-        msg.fail(str(error), exits=1)
+    nlp, language_model = load_pipeline(pipeline), load_language_model(model)
+    found, topics = annotate(nlp, chosen.sentences), annotate(nlp, chosen.topical)
+    answered = ask(load_pipeline(answerer), chosen.passages) if chosen.passages else {}
+    continued = annotate(language_model, chosen.beginnings)
+    measured = annotate(language_model, chosen.surprising)
 
     print_entities(found)
     print_categories(topics)
@@ -168,7 +167,6 @@ def demo_cli(
     sections.append(
         render_heat_map(title, f"token._.surprisal, from {model}", list(measured), list(measured.values()))
     )
-    output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(render_page(sections), encoding="utf8")
     msg.good("Page written", output.resolve())
 
@@ -177,7 +175,7 @@ def chosen_texts(texts: Optional[List[str]], question: Optional[str]) -> Texts:
     """RETURNS (Texts): The user's own, or those that come with the demo."""
     if not texts:
         if question is not None:
-            msg.fail("--question is asked of your own texts: give at least one.", exits=1)
+            raise InputError("--question is asked of your own texts: give at least one.")
         return Texts()
     own = {f"Text {i + 1}": text for i, text in enumerate(texts)}
     asked = {} if question is None else {heading: (text, question) for heading, text in own.items()}

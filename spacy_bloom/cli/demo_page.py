@@ -68,8 +68,10 @@ def render_continuation(heading: str, doc: Doc, attr: str = "generated") -> str:
 
 
 def best_category(doc: Doc) -> str:
-    """RETURNS (str): The most probable category of a Doc and its score in per cent; empty if it has none."""
-    if not doc.cats:
+    """RETURNS (str): The most probable category of a Doc and its score in per cent; empty if it has none, as a Doc
+    without tokens.
+    """
+    if not any(doc.cats.values()):
         return ""
     label = max(doc.cats, key=lambda name: doc.cats[name])
     return f"{label} {doc.cats[label]:.0%}"

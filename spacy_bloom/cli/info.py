@@ -14,7 +14,7 @@ from wasabi import msg, table
 from ..checkpoint.description import CACHED_PIECES, Description, describe_directory, describe_published
 from ..checkpoint.sizes import format_size
 from ..checkpoint.sources import find_checkpoint
-from ..errors import BloomError, CheckpointError
+from ..errors import CheckpointError
 from ..published import GEOMETRIES, published_config
 
 CACHE = f"cache of {CACHED_PIECES:,} pieces"
@@ -47,10 +47,7 @@ def info_cli(
     tokenizer and the headers of files, never the weights; a Hub name is
     fetched without them. The published sizes are known without a network.
     """
-    try:
-        described = describe_sizes() if name is None else [describe(name, revision)]
-    except BloomError as error:
-        msg.fail(str(error), exits=1)
+    described = describe_sizes() if name is None else [describe(name, revision)]
     memory = memory_here()
     if as_json:
         results = [to_json(description, memory) for description in described]

@@ -1,7 +1,6 @@
 """`python -m spacy bloom init-config`: a training config that is complete as it stands."""
 
 import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import List, Tuple
@@ -11,8 +10,9 @@ from thinc.api import Config
 from wasabi import msg
 
 from ..checkpoint.description import Description
-from ..errors import BloomError, CheckpointError
+from ..errors import CheckpointError
 from ..published import GEOMETRIES, OWNER
+from .failures import check_file
 from .info import describe
 from .training_config import choose_tasks, make_config
 from .training_tasks import TASKS
@@ -64,31 +64,25 @@ def init_config_cli(
     weights are read or fetched.
     """
     is_stdout = str(output_path) == "-"
-    try:
-        names = choose_tasks(tasks)
-        name, described = find_described(checkpoint)
-        if not is_stdout and output_path.exists() and not force:
-            raise CheckpointError(f"{output_path} exists already: --force replaces it.")
-        config = make_config(
-            names,
-            lang=lang,
-            checkpoint=name,
-            hidden_size=described.hidden_size,
-            gpu=gpu,
-            accuracy=optimize == Optimizations.accuracy,
-        )
-    except BloomError as error:
-        if is_stdout:  # which is for the config alone
-            print(error, file=sys.stderr)
-            raise SystemExit(1) from None
-        msg.fail(str(error), exits=1)
+    check_file(output_path)
+    names = choose_tasks(tasks)
+    name, described = find_described(checkpoint)
+    if not is_stdout and output_path.exists() and not force:
+        raise CheckpointError(f"{output_path} exists already: --force replaces it.")
+    config = make_config(
+        names,
+        lang=lang,
+        checkpoint=name,
+        hidden_size=described.hidden_size,
+        gpu=gpu,
+        accuracy=optimize == Optimizations.accuracy,
+    )
     if is_stdout:
         print(config.to_str())
         return
     _show_settings(config, names, described, gpu, optimize)
     if output_path.exists():
         msg.warn(f"Replacing {output_path}")
-    output_path.parent.mkdir(parents=True, exist_ok=True)
     config.to_disk(output_path, interpolate=False)
     msg.good("Saved config", output_path)
     msg.text("You can now add your data and train your pipeline:")

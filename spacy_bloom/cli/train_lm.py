@@ -18,7 +18,7 @@ from typer import Context
 from wasabi import msg
 
 from ..config import BloomConfig
-from ..errors import BloomError, CheckpointError, ConfigError, InputError
+from ..errors import CheckpointError, ConfigError, InputError
 from ..generation.config import GenerationConfig
 from ..pretrained import BloomForCausalLM, BloomTokenizerFast
 from ..training.lm import LMTrainer
@@ -74,7 +74,7 @@ def train_lm(
     resume: bool = False,
     use_gpu: int = -1,
 ) -> bool:
-    """Train as the config says; bad input ends the process with a message.
+    """Train as the config says.
 
     config_path (Path): The config, or "-" for the standard input.
     output (Path): Directory for checkpoints, state and history.
@@ -82,17 +82,15 @@ def train_lm(
     resume (bool): Go on from the state in the output directory.
     use_gpu (int): Number of the GPU, -1 for the CPU.
     RETURNS (bool): False if training was interrupted; its state is saved.
+    RAISES (BloomError): Bad input.
     """
-    try:
-        with show_validation_error(config_path, hint_fill=False):
-            config = read_config(load_config(config_path, dict(overrides or {}), interpolate=True))
-        progress = _find_progress(output, resume)
-        texts = _read_texts(config)
-        tokenizer, model = _prepare(config, texts, output, progress)
-        trainer = _make_trainer(config, model.to(_device(use_gpu)), tokenizer, texts, output, progress)
-        _train(trainer, model, tokenizer, output)
-    except BloomError as error:
-        msg.fail(str(error), exits=1)
+    with show_validation_error(config_path, hint_fill=False):
+        config = read_config(load_config(config_path, dict(overrides or {}), interpolate=True))
+    progress = _find_progress(output, resume)
+    texts = _read_texts(config)
+    tokenizer, model = _prepare(config, texts, output, progress)
+    trainer = _make_trainer(config, model.to(_device(use_gpu)), tokenizer, texts, output, progress)
+    _train(trainer, model, tokenizer, output)
     return trainer.fraction >= 1
 
 

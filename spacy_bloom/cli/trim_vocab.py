@@ -16,7 +16,6 @@ from ..checkpoint.sources import find_checkpoint
 from ..checkpoint.trimming import CHECK_TEXTS, plan_trimming, trim_checkpoint
 from ..checkpoint.trimming_proof import EncodingProof, OutputProof
 from ..checkpoint.writing import MAX_SHARD_SIZE
-from ..errors import BloomError
 from ..pretrained import to_dtype
 from .texts import read_texts
 
@@ -60,24 +59,19 @@ def trim_vocab_cli(
     encoded to the same pieces and decoded to the same text, and that hidden
     states and logits are the same for some of the texts.
     """
-    try:
-        max_bytes, to = parse_size(max_shard_size), to_dtype(dtype)
-        check_output(output_path, 0, force)  # again with the size, when the texts have been read
-        source = find_checkpoint(checkpoint, revision=revision)
-        before = describe_directory(checkpoint, source)
-        texts, further = Texts("Counting pieces", [corpus]), Texts("Further texts", keep or [])
-        trimming = plan_trimming(source, texts, keep=further, min_count=min_count, dtype=to)
-        texts.what = "Comparing encodings"
-        with tqdm(
-            total=trimming.plan.new_n_bytes, unit="B", unit_scale=True, disable=None, leave=False
-        ) as bar:
-            encodings, outputs = trim_checkpoint(
-                trimming, output_path, check_texts=check_texts, seed=seed,
-                max_shard_size=max_bytes, force=force, progress=bar.update,
-            )  # fmt: skip
-        after = describe_directory(str(output_path), output_path)
-    except BloomError as error:
-        msg.fail(str(error), exits=1)
+    max_bytes, to = parse_size(max_shard_size), to_dtype(dtype)
+    check_output(output_path, 0, force)  # again with the size, when the texts have been read
+    source = find_checkpoint(checkpoint, revision=revision)
+    before = describe_directory(checkpoint, source)
+    texts, further = Texts("Counting pieces", [corpus]), Texts("Further texts", keep or [])
+    trimming = plan_trimming(source, texts, keep=further, min_count=min_count, dtype=to)
+    texts.what = "Comparing encodings"
+    with tqdm(total=trimming.plan.new_n_bytes, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+        encodings, outputs = trim_checkpoint(
+            trimming, output_path, check_texts=check_texts, seed=seed,
+            max_shard_size=max_bytes, force=force, progress=bar.update,
+        )  # fmt: skip
+    after = describe_directory(str(output_path), output_path)
     show(before, after, encodings, outputs)
     msg.good("Saved the trimmed checkpoint", output_path.resolve())
 

@@ -49,7 +49,8 @@ def set_answers(doc: Doc, answers: Mapping[str, Sequence[Answer]], *, key: str =
     answers (Mapping[str, Sequence[Answer]]): The answers to each question, best first; none if there is none.
     """
     found = [(number, answer) for number, of_one in enumerate(answers.values(), 1) for answer in of_one]
-    spans = [Span(doc, answer.start, answer.end, label=_label(number)) for number, answer in found]
+    # The key tells a span from an equal one in the group of another component.
+    spans = [Span(doc, a.start, a.end, label=_label(number), span_id=key) for number, a in found]
     scores = numpy.array([answer.score for _, answer in found], dtype="float32")
     attrs = {"questions": list(answers), "scores": scores}
     doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)

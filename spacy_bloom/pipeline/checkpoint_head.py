@@ -24,12 +24,14 @@ class CheckpointHead(TrainablePipe):
 
     cfg["checkpoint"] (str | None): Directory or Hub name.
     checkpoint_kind (str): What the checkpoint must be made for, in words.
-    found_settings (tuple[str, ...]): Which of cfg training finds; all others are the config's, loaded or not.
+    found_settings (tuple[str, ...]): Which of cfg training finds, ...
+    open_settings (tuple[str, ...]): ... and which where the config leaves them open; all others are the config's.
     """
 
     cfg: dict[str, Any]
     checkpoint_kind: str
     found_settings: tuple[str, ...] = ()
+    open_settings: tuple[str, ...] = ()
 
     def _read_checkpoint(self) -> None:
         """Take labels and last layer from the checkpoint."""
@@ -73,7 +75,7 @@ class CheckpointHead(TrainablePipe):
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
         """RETURNS (Self): The component, with what `to_bytes` has written."""
-        with keeping_settings(self.cfg, self.found_settings):
+        with keeping_settings(self.cfg, self.found_settings, self.open_settings):
             return super().from_bytes(bytes_data, exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
@@ -83,5 +85,5 @@ class CheckpointHead(TrainablePipe):
         exclude (Iterable[str]): Of "cfg", "vocab", "model".
         RETURNS (Self): The component.
         """
-        with keeping_settings(self.cfg, self.found_settings):
+        with keeping_settings(self.cfg, self.found_settings, self.open_settings):
             return super().from_disk(path, exclude=exclude)

@@ -26,6 +26,21 @@ def gold_labels(examples: Iterable[Example], *, target: str, spans_key: str) -> 
     return labels - {""}
 
 
+def count_overlapping(examples: Iterable[Example], spans_key: str) -> tuple[int, int]:
+    """RETURNS (tuple[int, int]): Gold spans that share a token with one before them, and all gold spans."""
+    overlapping = total = 0
+    for eg in examples:
+        taken: set[int] = set()
+        for span in eg.reference.spans.get(spans_key, []):
+            own = range(span.start, span.end)
+            total += 1
+            if taken.isdisjoint(own):
+                taken.update(own)
+            else:
+                overlapping += 1
+    return overlapping, total
+
+
 def gold_tags(
     example: Example, index: Mapping[str, int], *, target: str, spans_key: str, name: str
 ) -> NDArray[numpy.int64]:
@@ -47,11 +62,17 @@ def gold_tags(
 
 
 def _span_tags(example: Example, spans_key: str) -> list[str | None]:
-    """BILUO tags of a group of spans, all missing where the Doc has no such group."""
+    """BILUO tags of a group of spans, all missing where the Doc has no such group. Of spans that overlap, the first
+    stays.
+    """
     if spans_key not in example.reference.spans:
         return [None] * len(example.predicted)
     tags: list[str | None] = [OUTSIDE] * len(example.predicted)
-    for span in example.get_aligned_spans_y2x(example.reference.spans[spans_key], allow_overlap=False):
+    gold = example.reference.spans[spans_key]
+    for span in gold:  # of one that does not align, or overlaps another, a token is not known to be outside
+        for i in example.alignment.y2x[span.start : span.end]:
+            tags[i] = None
+    for span in example.get_aligned_spans_y2x(gold, allow_overlap=False):
         inside = ["I"] * (len(span) - 2)
         prefixes = ["U"] if len(span) == 1 else ["B", *inside, "L"]
         tags[span.start : span.end] = [f"{prefix}-{span.label_}" for prefix in prefixes]

@@ -31,7 +31,8 @@ class Upstream:
 
     nlp (Language | None): The pipeline; not held in memory.
     name (str): Of the transformer.
-    found (Any): The component itself, where there is no pipeline: in a pickled or copied one.
+    found (Any): The component itself, where it is known: it stands before the one that uses it, or a pipeline was
+        pickled or copied.
     """
 
     def __init__(self, nlp: Language | None, name: str, found: Any = None) -> None:
@@ -92,6 +93,13 @@ class LanguageModelPipe(Pipe):
         self.name = name
         self.cfg: dict[str, Any] = settings
         self._upstream = None if upstream is None else Upstream(nlp, upstream)
+
+    def link_upstream(self, transformer: Any) -> None:
+        """Use the weights of a transformer, if it is the one that is named: spaCy links the components of a pipeline
+        when it changes, also those that were made in another one.
+        """
+        if self._upstream is not None and self._upstream.name == transformer.name:
+            self._upstream = Upstream(None, transformer.name, transformer)
 
     @property
     def language_model(self) -> BloomForCausalLM:

@@ -97,7 +97,8 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
     """
 
     checkpoint_kind = "sequence-classification"
-    found_settings = ("labels", "exclusive", "positive_label")
+    found_settings = ("labels",)
+    open_settings = ("exclusive", "positive_label")
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """The component that gives every token a label: entities, spans, tags or parts of speech."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, List, Optional
 
@@ -13,12 +14,12 @@ from spacy.util import registry
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from thinc.types import Floats2d
 
-from ..errors import ConfigError
+from ..errors import BloomWarning, ConfigError
 from ..thinc_layers.output_layer import set_output
 from ..thinc_layers.token_classifier import load_classifier
 from .checkpoint_head import CheckpointHead
 from .extensions import add_extension
-from .gold_tags import gold_labels, gold_tags
+from .gold_tags import count_overlapping, gold_labels, gold_tags
 from .tag_scheme import TagScheme, bio_tags, parse_tag, tag_scheme
 
 TARGETS = ("ents", "tag", "pos", "spans")
@@ -194,7 +195,19 @@ class BloomTokenClassifier(CheckpointHead):
         else:
             found = sorted(gold_labels(get_examples(), **self._where)) if labels is None else list(labels)
             self._set_labels(found)
+        if self.cfg["target"] == "spans":
+            self._warn_of_overlaps(get_examples())
         self._initialize_model(get_examples)
+
+    def _warn_of_overlaps(self, examples: Iterable[Example]) -> None:
+        overlapping, total = count_overlapping(examples, self.cfg["spans_key"])
+        if overlapping:
+            warnings.warn(
+                f"{self.name!r}: {overlapping} of {total} gold spans overlap one before them and are not learnt, as a "
+                "token has one tag. spaCy's spancat takes spans that overlap.",
+                BloomWarning,
+                stacklevel=2,
+            )
 
     def _set_labels(self, labels: list[str]) -> None:
         if not labels:
@@ -239,8 +252,13 @@ class BloomTokenClassifier(CheckpointHead):
                 self._write_scores(doc, probabilities)
 
     def _write_ents(self, doc: Doc, tags: NDArray, probabilities: NDArray) -> None:
-        kept = [] if self.cfg["overwrite"] else list(doc.ents)
-        doc.set_ents(kept + self._free_spans(doc, tags, kept))
+        if self.cfg["overwrite"]:
+            doc.set_ents(self._free_spans(doc, tags, []))
+            return
+        # "B" without a type: no entity may be there
+        blocked = [doc[i : i + 1] for i, token in enumerate(doc) if token.ent_iob == 3 and not token.ent_type]
+        kept = list(doc.ents)
+        doc.set_ents(kept + self._free_spans(doc, tags, kept + blocked), blocked=blocked)
 
     def _free_spans(self, doc: Doc, tags: NDArray, kept: list[Span]) -> list[Span]:
         """RETURNS (list[Span]): The predicted spans that overlap none of the kept ones."""

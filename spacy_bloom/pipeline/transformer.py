@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import List
+from typing import Any, List
 
 from spacy import util
 from spacy.language import Language
@@ -20,6 +20,7 @@ from ..thinc_layers.listener import BloomTransformerListener
 from ..thinc_layers.shim import BloomShim
 from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData
 from ..thinc_layers.transformer_model import bloom_shim, set_width
+from .language_model_pipe import LanguageModelPipe
 from .readers import Readers
 from .saved_settings import keeping_settings
 from .shared_gradient import SharedGradient
@@ -116,6 +117,12 @@ class BloomTransformer(Transformer):
     def is_trainable(self) -> bool:
         """RETURNS (bool): True; it learns from its listeners."""
         return True
+
+    def find_listeners(self, component: Any) -> None:
+        """Connect the listeners of a component, or hand it the weights that it reads."""
+        super().find_listeners(component)
+        if isinstance(component, LanguageModelPipe):
+            component.link_upstream(self)
 
     def add_listener(self, listener: TransformerListener, component_name: str) -> None:
         """Connect a listener, telling it the size of the vectors as far as that is known by now."""

@@ -115,8 +115,8 @@ class BloomZeroShot(LanguageModelPipe):
     the space before a word: a text that begins with a space has the pieces that it has in the joint text, if the
     prompt does not end in a space.
 
-    Every Doc gets its labels. One without text, or of spaces, gets what the prompt says without one: what the model
-    expects of any text. A prompt without any piece begins with `</s>`, as texts do in BLOOM's training.
+    Every Doc gets its labels. One without text gets what the prompt says without one: what the model expects of any
+    text. A prompt without any piece begins with `</s>`, as texts do in BLOOM's training.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.LanguageModel.v1`.

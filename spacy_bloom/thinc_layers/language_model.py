@@ -34,6 +34,7 @@ class LanguageModelShim(BloomShim):
                 model = BloomModel(model.config)
             model.load_state_dict(self.module.get_submodule("transformer").state_dict(), assign=True)
         model.save_pretrained(path, dtype=self.storage_dtype)
+        self.module.save_generation_config(path)
         self.tokenizer.save_pretrained(path)
 
 

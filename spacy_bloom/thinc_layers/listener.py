@@ -17,12 +17,15 @@ class BloomTransformerListener(TransformerListener):
     instead of zeros, and activations leave the Doc with their last reader.
 
     upstream_name (str): Name of the transformer component, or "*" for any.
+    attrs["reads_tokens"] (bool): Whether vectors of tokens are made of the output: Docs whose tokens were merged or
+        split since are an error then.
     """
 
     name = "bloom-transformer-listener"
 
     def __init__(self, upstream_name: str) -> None:
-        Model.__init__(self, name=self.name, forward=forward, init=init, dims={"nO": None})
+        dims, attrs = {"nO": None}, {"reads_tokens": True}
+        Model.__init__(self, name=self.name, forward=forward, init=init, dims=dims, attrs=attrs)
         self.upstream_name = upstream_name
         self._batch_id = None
         self._outputs = None
@@ -66,6 +69,12 @@ def _read(model: BloomTransformerListener, doc: Doc) -> TransformerData:
             f"Expected the output of {model.upstream_name!r} on the Doc {doc.text[:40]!r}, "
             f"got that of {source!r}. A Doc holds one at a time: put each transformer right before the "
             "components that listen to it."
+        )
+    if model.attrs["reads_tokens"] and len(data.align.lengths) != len(doc):
+        raise ListenerError(
+            f"Expected vectors of {len(doc)} tokens on the Doc {doc.text[:40]!r}, got those of "
+            f"{len(data.align.lengths)}: its tokens were merged or split after the transformer. Put what does that, "
+            "such as merge_entities, before the transformer or after the components that listen to it."
         )
     return data
 

@@ -96,7 +96,7 @@ def bloom_sequences(shim: BloomShim) -> Model[list[Ints1d], list[Floats2d]]:
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
     """Load the weights; there is nothing to initialise at random."""
-    bloom_shim(model).load()
+    bloom_shim(model).initialize()
     set_width(model)
 
 

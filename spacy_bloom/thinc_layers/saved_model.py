@@ -14,6 +14,7 @@ from ..checkpoint.names import TIED_HEAD
 from ..checkpoint.writing import to_store
 from ..config import BloomConfig
 from ..errors import CheckpointError
+from ..generation.config import GenerationConfig
 from ..pretrained import BloomModel
 from ..tokenizer import BloomTokenizerFast
 from ..training.lora import LoraSettings, base_weights, has_lora, merged_weights
@@ -90,6 +91,9 @@ class SavedModel:
             parts["adapter"] = save_safetensors(named_for_peft(self.module))
         if self.mix is not None:
             parts[MIX] = self.mix.to_bytes()
+        generation = getattr(self.module, "generation_config", None)
+        if generation is not None:
+            parts["generation"] = generation.to_json_string()
         return srsly.msgpack_dumps(parts)
 
     @property
@@ -117,6 +121,7 @@ class ModelParts:
     config (BloomConfig), weights (dict[str, Tensor]), tokenizer (BloomTokenizerFast): The checkpoint.
     adapter (dict[str, Tensor] | None), adapter_config (Any): Adapters and what they are, under peft's names.
     mix (bytes | None): For `LayerMix.from_bytes`.
+    generation (GenerationConfig | None): What a language model generates with.
     """
 
     config: BloomConfig
@@ -125,6 +130,7 @@ class ModelParts:
     adapter: dict[str, torch.Tensor] | None
     adapter_config: Any
     mix: bytes | None
+    generation: GenerationConfig | None
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ModelParts":
@@ -140,6 +146,9 @@ class ModelParts:
                 adapter=load_safetensors(parts["adapter"]) if "adapter" in parts else None,
                 adapter_config=srsly.json_loads(parts["adapter_config"]) if "adapter" in parts else None,
                 mix=parts.get(MIX),
+                generation=GenerationConfig.from_dict(srsly.json_loads(parts["generation"]))
+                if "generation" in parts
+                else None,
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from ..checkpoint.files import CONFIG_FILE, has_adapter
 from ..checkpoint.load import TensorSource, load_model
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
-from ..errors import CheckpointError, ConfigError
+from ..errors import BloomWarning, CheckpointError, ConfigError
 from ..pretrained import BloomModel, to_dtype, warn_of_adapter
 from ..tokenizer import BloomTokenizerFast
 from ..training.layerwise import LayerSchedule, layer_depth, set_trainable_layers
@@ -98,6 +99,8 @@ class BloomShim(PyTorchShim):
             raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
         self.layer_factor = layer_factor
         self.lora = self._configured_lora = lora
+        given = {"trainable_layers": trainable_layers is not None, "layer_factor": layer_factor != 1}
+        self._idle = [name for name, is_given in ({"lora": lora is not None} | given).items() if is_given]
         self.mix_layers = mix_layers
         self._mix: LayerMix | None = None
         self._steps = 0
@@ -145,6 +148,17 @@ class BloomShim(PyTorchShim):
         settle_in_fork()
         if not self.loaded:
             self._read(find_checkpoint(self.name, revision=self.revision))
+
+    def initialize(self) -> None:
+        """Load, for training: settings of how it learns are warned of where it does not learn."""
+        self.load()
+        if not self.train_transformer and self._idle:
+            warnings.warn(
+                f"Got {' and '.join(self._idle)} with train_transformer = false: nothing of the transformer learns. "
+                "Leave train_transformer out to train it as they say.",
+                BloomWarning,
+                stacklevel=2,
+            )
 
     def hidden_size(self) -> int | None:
         """RETURNS (int | None): Of the model, or of the named checkpoint as far as it can be known without
@@ -329,6 +343,8 @@ class BloomShim(PyTorchShim):
         self._set(model, parts.tokenizer)
         if self._mix is not None and parts.mix is not None:
             self._mix.from_bytes(parts.mix, "the bytes")
+        if parts.generation is not None:
+            model.generation_config = parts.generation
         return self
 
     def _read(self, path: Path) -> None:

@@ -12,6 +12,7 @@ from thinc.types import Floats2d, Ragged
 from thinc.util import get_width
 
 from ..errors import ConfigError, ListenerError
+from .listener import BloomTransformerListener
 
 # Of standard deviation 0.02, as BLOOM draws all matrices: hidden states are long vectors, and with thinc's usual
 # weights a new classifier would be sure of itself, and wrong.
@@ -39,6 +40,8 @@ def create_text_classifier(
             "Use spacy-bloom.TransformerListener.v1."
         )
     output, arrays = tok2vec.layers
+    if isinstance(output, BloomTransformerListener):
+        output.attrs["reads_tokens"] = False  # but pieces
     pooled = pool_pieces(arrays.layers[0], arrays.attrs["grad_factor"])
     output_layer = Linear(nO, init_W=draw_weights) if bias else linear_without_bias(nO)
     model: Model[List[Doc], Floats2d] = chain(output, pooled, Dropout(), output_layer)

@@ -75,7 +75,7 @@ def set_width(model: Model) -> None:
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
     """Load the weights; there is nothing to initialise at random."""
-    bloom_shim(model).load()
+    bloom_shim(model).initialize()
     set_width(model)
 
 

@@ -29,7 +29,7 @@ def run_demo(*arguments: str, cwd, code: int = 0) -> str:
     command = [sys.executable, "-m", "spacy", "bloom", "demo", *arguments]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf8")
     assert done.returncode == code, done.stderr
-    return done.stdout
+    return done.stdout + done.stderr
 
 
 @pytest.fixture

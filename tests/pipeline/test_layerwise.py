@@ -8,7 +8,7 @@ import torch
 from spacy.util import fix_random_seed
 from thinc.api import SGD, Adam, RAdam
 
-from spacy_bloom.errors import ConfigError
+from spacy_bloom.errors import BloomWarning, ConfigError
 from spacy_bloom.training.layerwise import layer_depth
 
 N_LAYER = 2
@@ -86,6 +86,18 @@ def test_each_layer_learns_at_its_rate(step, optimizer):
         factor = 0.5 ** layer_depth(name, N_LAYER)
         assert whole.abs().max() > 0
         torch.testing.assert_close(part, factor * whole, atol=2e-7, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "settings, idle",
+    [
+        ({"trainable_layers": 2, "layer_factor": 0.9}, "trainable_layers and layer_factor"),
+        ({"lora": {}}, "lora"),
+    ],
+)
+def test_settings_of_learning_where_nothing_learns(make_nlp, settings, idle):
+    with pytest.warns(BloomWarning, match=f"Got {idle} with train_transformer = false"):
+        make_nlp("tagger", model={"train_transformer": False, **settings})
 
 
 def test_an_optimizer_that_takes_no_factors(step):

@@ -693,6 +693,17 @@ def test_gold_questions_are_asked_for_scoring(trained, make, tmp_path):
     assert all("answers" not in eg.predicted.spans for eg in examples)
 
 
+def test_equal_answers_of_two_components():
+    """Each group has its own questions and scores, also after a way through bytes."""
+    doc = spacy.blank("en")("Ana was born")
+    set_answers(doc, {"Who was born?": [Answer(0, 1, 5.0)]}, key="who")
+    set_answers(doc, {"Who is first?": [Answer(0, 1, -2.0)]}, key="first")
+    for found in (doc, Doc(doc.vocab).from_bytes(doc.to_bytes())):
+        ((who,), (first,)) = found.spans["who"], found.spans["first"]
+        assert (who._.question, who._.answer_score) == ("Who was born?", 5.0)
+        assert (first._.question, first._.answer_score) == ("Who is first?", -2.0)
+
+
 # The commands
 
 

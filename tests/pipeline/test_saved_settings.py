@@ -16,7 +16,7 @@ CHANGED = {
         "model": {"window": 32, "context": 8},
     },
     "bloom_token_classifier": {"scores_attr": "chances", "overwrite": True},
-    "bloom_text_classifier": {"threshold": 0.9},
+    "bloom_text_classifier": {"threshold": 0.9, "exclusive": False},
     "bloom_question_answerer": {"questions": ["Where?"], "n_best": 3, "model": {"window": 40, "context": 10}},
 }
 
@@ -38,7 +38,7 @@ def trained(checkpoint):
 
 def found_by_training(nlp):
     tokens, texts = nlp.get_pipe("bloom_token_classifier"), nlp.get_pipe("bloom_text_classifier")
-    return tokens.tags, texts.labels, texts.exclusive
+    return tokens.tags, texts.labels
 
 
 def check_changed(nlp):

@@ -233,9 +233,14 @@ def own_checkpoint(checkpoint, tmp_path, randomize):
 
 @pytest.mark.parametrize("task", ["spacy.Raw.v1", "spacy.TextCat.v3"])
 def test_saved_pipelines_need_no_checkpoint(make, own_checkpoint, tmp_path, task):
+    """Its options of generation are saved too."""
+    plain = io(make(task, name=str(own_checkpoint)).pipe(TEXTS))
+    model = BloomForCausalLM.from_pretrained(own_checkpoint)
+    model.generation_config = GenerationConfig(repetition_penalty=1.8, no_repeat_ngram_size=2)
+    model.save_pretrained(own_checkpoint)
     nlp = make(task, name=str(own_checkpoint))
     expected = io(nlp.pipe(TEXTS))
-    assert expected != io(make(task).pipe(TEXTS))
+    assert expected != io(make(task).pipe(TEXTS)) and expected != plain
     nlp.to_disk(tmp_path / "nlp")
     content = nlp.to_bytes()
     shutil.rmtree(own_checkpoint)

@@ -1,4 +1,5 @@
 import copy
+import gc
 import math
 import pickle
 import shutil
@@ -471,6 +472,24 @@ def test_on_the_transformers_weights(make, add_transformer, randomize, plain, tm
     nlp.to_disk(tmp_path / "nlp")
     assert not (tmp_path / "nlp" / NAME / "model").exists()
     assert [values(doc) for doc in spacy.load(tmp_path / "nlp").pipe(TEXTS)] == changed
+
+
+def test_sourced_into_another_pipeline(add_transformer, randomize, tmp_path):
+    """It computes with the weights of the pipeline that it stands in, as after loading."""
+    first, second = spacy.blank("xx"), spacy.blank("xx")
+    for nlp in (first, second):
+        add_transformer(nlp)
+    first.add_pipe(NAME, config={"upstream": "bloom_transformer"})
+    decoder = second.get_pipe("bloom_transformer").model.shims[0].module
+    own_weights(decoder)
+    randomize(decoder, seed=3)
+    alone = [values(doc) for doc in first.pipe(TEXTS)]
+    second.add_pipe(NAME, source=first)
+    del first, nlp
+    gc.collect()
+    found = [values(doc) for doc in second.pipe(TEXTS)]
+    second.to_disk(tmp_path / "nlp")
+    assert found == [values(doc) for doc in spacy.load(tmp_path / "nlp").pipe(TEXTS)] != alone
 
 
 SCRIPT = """

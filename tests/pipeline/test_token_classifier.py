@@ -11,7 +11,7 @@ from thinc.api import Adam
 from transformers import BloomConfig as HfConfig
 from transformers import BloomForTokenClassification as HfModel
 
-from spacy_bloom.errors import CheckpointError, ConfigError, NotTrainedError
+from spacy_bloom.errors import BloomWarning, CheckpointError, ConfigError, NotTrainedError
 from spacy_bloom.pipeline.token_classifier import BloomTokenClassifier
 
 NAME = "bloom_token_classifier"
@@ -249,6 +249,31 @@ def test_spans_have_scores(make, make_examples):
     for span, score in zip(group, group.attrs["scores"], strict=True):
         assert score == pytest.approx(span[0]._.odds[f"B-{span.label_}"], abs=1e-5)
         assert 0.5 < score <= 1.0
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_tokens_where_no_entity_may_be(make, make_examples, overwrite):
+    """As of spaCy's ner, blocked tokens stay blocked; overwriting replaces that too."""
+    nlp = make(overwrite=overwrite)
+    train(nlp, make_examples(nlp))
+    free = nlp(TEXT).ents
+    doc = nlp.make_doc(TEXT)
+    blocked = free[0][:1]
+    doc.set_ents([], blocked=[doc[blocked.start : blocked.end]])
+    doc = nlp(doc)
+    found = {(ent.start, ent.end) for ent in doc.ents}
+    assert found == {(ent.start, ent.end) for ent in (free if overwrite else free[1:])}
+    assert (doc[blocked.start].ent_iob_ == "B" and not doc[blocked.start].ent_type_) == (not overwrite)
+
+
+def test_gold_spans_that_overlap_are_warned_of(checkpoint):
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
+    nlp.add_pipe(NAME, config={"target": "spans"})
+    doc = nlp.make_doc("New York City")
+    doc.spans["sc"] = [Span(doc, 0, 2, label="A"), Span(doc, 1, 3, label="B")]
+    with pytest.warns(BloomWarning, match="1 of 2 gold spans overlap"):
+        nlp.initialize(lambda: [Example(nlp.make_doc(doc.text), doc)])
 
 
 @pytest.mark.parametrize("overwrite", [True, False])

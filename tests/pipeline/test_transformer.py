@@ -136,6 +136,29 @@ def test_a_listener_never_makes_vectors_up(make_nlp):
     nlp("Ana")
 
 
+def test_tokens_merged_after_the_transformer(make_nlp):
+    """Vectors would stand on the wrong tokens."""
+    nlp = make_nlp("tagger")
+    doc = nlp.get_pipe("bloom_transformer")(nlp.make_doc(TEXT))
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:2])
+    with pytest.raises(ListenerError, match="vectors of 6 tokens .* got those of 7: its tokens were merged"):
+        nlp.get_pipe("tagger")(doc)
+
+
+def test_a_text_classifier_reads_pieces(checkpoint):
+    """It does not mind."""
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
+    classifier = nlp.add_pipe("bloom_text_classifier")
+    examples = [Example.from_dict(nlp.make_doc(t), {"cats": {"a": t == "b", "b": t != "b"}}) for t in "bc"]
+    nlp.initialize(lambda: examples)
+    doc = nlp.get_pipe("bloom_transformer")(nlp.make_doc(TEXT))
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[0:2])
+    assert classifier(doc).cats == nlp(TEXT).cats
+
+
 def test_a_listener_says_which_transformer_it_misses(make_nlp, listener):
     nlp = make_nlp(initialize=False)
     model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "tok2vec": listener(upstream="other")}

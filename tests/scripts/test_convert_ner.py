@@ -182,6 +182,11 @@ def test_convert(tmp_path):
     assert {lang for lang, _ in only} == {"en"} and not only["en", "train"]["exact"]
     with pytest.raises(ValueError, match="no file"):
         script.convert(tmp_path, tmp_path / "four")
+    script.convert(source, tmp_path / "one", languages=["zh"])  # nothing of the other selection is left
+    assert not list((tmp_path / "one").glob("*.en.spacy"))
+    (source / "en.web.dev.conll").write_text("Ana\tB-PER\n\n", encoding="utf8")
+    with pytest.raises(ValueError, match=r"two files of en, dev; one is en\.web\.dev\.conll"):
+        script.convert(source, tmp_path / "five")
 
 
 def load(path):

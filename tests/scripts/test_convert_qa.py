@@ -67,6 +67,8 @@ def test_reading(tmp_path):
         '{"id": 1, "context": "a", "question": "q"}',
         '{"id": 1, "context": "ab", "question": "q", "answers": [{"text": "b", "start": 0}]}',
         '{"id": 1, "context": "ab", "question": "q", "answers": [{"text": "", "start": 0}]}',
+        '{"id": 1, "context": "ab", "question": null, "answers": []}',
+        '{"id": 1, "context": ["ab"], "question": "q", "answers": []}',
     ],
 )
 def test_lines_that_are_no_questions(tmp_path, line):
