@@ -28,13 +28,14 @@ class LanguageModelShim(BloomShim):
 
         path (str | Path): Directory, made if it does not exist.
         """
-        model: Any = self.module
-        if model.config.tie_word_embeddings:
+        own: Any = self.module
+        model = own
+        if own.config.tie_word_embeddings:
             with torch.device("meta"):
-                model = BloomModel(model.config)
-            model.load_state_dict(self.module.get_submodule("transformer").state_dict(), assign=True)
+                model = BloomModel(own.config)
+            model.load_state_dict(own.get_submodule("transformer").state_dict(), assign=True)
         model.save_pretrained(path, dtype=self.storage_dtype)
-        self.module.save_generation_config(path)
+        own.save_generation_config(path)
         self.tokenizer.save_pretrained(path)
 
 
