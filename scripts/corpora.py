@@ -35,7 +35,7 @@ def write_corpus(
     """Convert a folder of `<name>.<split>.<suffix>` files.
 
     Writes `<split>.spacy` with all data sets together, and `<split>.<name>.spacy` for dev and test. The name is on
-    `doc.user_data["lang"]`.
+    `doc.user_data["lang"]`. Such files that are there of an earlier conversion go.
 
     source (Path): the folder.
     target (Path): where the `.spacy` files go; is made if need be.
@@ -47,9 +47,8 @@ def write_corpus(
     RAISES (ValueError): when the folder holds no such file, or two of one data set and split.
     """
     report: Report = {}
+    written = set()
     target.mkdir(parents=True, exist_ok=True)
-    for old in (path for split in SPLITS for path in target.glob(f"{split}.*spacy")):
-        old.unlink()  # of another selection; evaluation reads all that is there
     for split in SPLITS:
         together: list[Doc] = []
         for path in sorted(source.glob(f"*.{split}.{suffix}")):
@@ -65,16 +64,19 @@ def write_corpus(
             for doc in docs:
                 doc.user_data["lang"] = name
             if split != "train":
-                save(docs, target / f"{split}.{name}.spacy")
+                written.add(save(docs, target / f"{split}.{name}.spacy"))
             together += docs
         if split == "train":
             random.Random(seed).shuffle(together)
         if together:
-            save(together, target / f"{split}.spacy")
+            written.add(save(together, target / f"{split}.spacy"))
     if not report:
         raise ValueError(
             f"{source} holds no file of the chosen data sets named LANG.{{train,dev,test}}.{suffix}."
         )
+    for path in (path for split in SPLITS for path in target.glob(f"{split}.*spacy")):
+        if path not in written:
+            path.unlink()  # of an earlier selection: evaluation reads all that is there
     return report
 
 
@@ -91,8 +93,10 @@ def add_group(parser: ArgumentParser) -> None:
     )
 
 
-def save(docs: list[Doc], path: Path) -> None:
+def save(docs: list[Doc], path: Path) -> Path:
+    """RETURNS (Path): where the Docs were written to."""
     DocBin(docs=docs, store_user_data=True).to_disk(path)
+    return path
 
 
 def table(report: Report, columns: Collection[str]) -> str:
