@@ -20,11 +20,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import spacy
+from corpora import multilingual_pipeline, remove_others, save
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 
-from spacy_bloom.pipeline import multilingual_tokenizer  # noqa: F401  (registers the tokenizer)
 from spacy_bloom.pipeline.answers import Answer, set_answers
 
 SPLITS = ("train", "dev", "test")
@@ -186,11 +185,10 @@ def convert(
     paths = [path for path in sorted(source.glob("*.jsonl")) if not names or path.stem in names]
     if not paths:
         raise ValueError(f"{source} holds no file of the chosen data sets named NAME.jsonl.")
-    nlp = spacy.blank(
-        "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
-    )
+    nlp = multilingual_pipeline()
     items = merge([item for path in paths for item in read_items(path)])
     report: dict[tuple[str, str], Counter] = defaultdict(Counter)
+    written: list[Path] = []
     target.mkdir(parents=True, exist_ok=True)
     for split, chosen in split_items(items, dev=dev, test=test, seed=seed).items():
         docs: dict[str, list[Doc]] = defaultdict(list)
@@ -201,13 +199,10 @@ def convert(
             random.Random(seed).shuffle(together)
         else:
             for name, own in docs.items():
-                save(own, target / f"{split}.{name}.spacy")
-        save(together, target / f"{split}.spacy")
+                written.append(save(own, target / f"{split}.{name}.spacy"))
+        written.append(save(together, target / f"{split}.spacy"))
+    remove_others(target, written, {path.stem for path in source.glob("*.jsonl")})
     return dict(report)
-
-
-def save(docs: list[Doc], path: Path) -> None:
-    DocBin(docs=docs, store_user_data=True).to_disk(path)
 
 
 def table(report: dict[tuple[str, str], Counter]) -> str:

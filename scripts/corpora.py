@@ -35,7 +35,7 @@ def write_corpus(
     """Convert a folder of `<name>.<split>.<suffix>` files.
 
     Writes `<split>.spacy` with all data sets together, and `<split>.<name>.spacy` for dev and test. The name is on
-    `doc.user_data["lang"]`. Such files that are there of an earlier conversion go.
+    `doc.user_data["lang"]`. Those of data sets that are not taken go, if they are there of an earlier conversion.
 
     source (Path): the folder.
     target (Path): where the `.spacy` files go; is made if need be.
@@ -74,10 +74,21 @@ def write_corpus(
         raise ValueError(
             f"{source} holds no file of the chosen data sets named LANG.{{train,dev,test}}.{suffix}."
         )
-    for path in (path for split in SPLITS for path in target.glob(f"{split}.*spacy")):
-        if path not in written:
-            path.unlink()  # of an earlier selection: evaluation reads all that is there
+    remove_others(target, written, {path.name.split(".")[0] for path in source.glob(f"*.{suffix}")})
     return report
+
+
+def remove_others(target: Path, written: Collection[Path], names: Collection[str]) -> None:
+    """Remove what an earlier conversion of other data sets has written: evaluation reads all that is there.
+
+    target (Path): where the `.spacy` files are.
+    written (Collection[Path]): those that stay.
+    names (Collection[str]): all data sets that the source has.
+    """
+    for split in SPLITS:
+        for path in (target / f"{split}.spacy", *(target / f"{split}.{name}.spacy" for name in names)):
+            if path not in written:
+                path.unlink(missing_ok=True)
 
 
 def add_group(parser: ArgumentParser) -> None:

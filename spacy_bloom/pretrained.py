@@ -54,7 +54,7 @@ def warn_of_adapter(path: Path) -> None:
 
 def _check_changes(changes: Mapping[str, Any]) -> None:
     """RAISES (InputError): A name that is none of the config's, which would keep it and do nothing."""
-    known = {*BloomConfig.__dataclass_fields__, *ALIASES, "num_labels"}
+    known = {*BloomConfig.__dataclass_fields__, *ALIASES, "num_labels", "label2id"}
     unknown = sorted(set(changes) - known)
     if unknown:
         raise InputError(

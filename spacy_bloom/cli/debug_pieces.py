@@ -110,11 +110,11 @@ def debug_pieces_cli(
     language, and warn of what needs attention. Weights are not needed.
     """
     is_stdout = str(json_path) == "-"
-    check_file(html)
-    check_file(json_path)
     if not texts and corpus is None:
         raise InputError("There is nothing to cut: give texts after the checkpoint's name, or --corpus.")
     cutter = find_cutter(source, lang, window, context)
+    check_file(html)
+    check_file(json_path)
     cut = cutter.cut(texts or [])
     counter, samples = (None, {}) if corpus is None else cutter.count(corpus, silent=is_stdout)
     groups = {} if counter is None else counter.groups

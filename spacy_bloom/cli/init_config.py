@@ -64,9 +64,9 @@ def init_config_cli(
     weights are read or fetched.
     """
     is_stdout = str(output_path) == "-"
-    check_file(output_path)
     names = choose_tasks(tasks)
     name, described = find_described(checkpoint)
+    check_file(output_path)
     if not is_stdout and output_path.exists() and not force:
         raise CheckpointError(f"{output_path} exists already: --force replaces it.")
     config = make_config(

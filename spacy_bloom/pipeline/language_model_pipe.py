@@ -1,7 +1,7 @@
 """What the components that generate and score have in common: a language model, their own or the transformer's."""
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,22 @@ class Upstream:
 
     nlp (Language | None): The pipeline; not held in memory.
     name (str): Of the transformer.
-    found (Any): The component itself, where it is known: it stands before the one that uses it, or a pipeline was
-        pickled or copied.
+    found (Any): The component itself, where there is no pipeline: in a pickled or copied one.
     """
 
     def __init__(self, nlp: Language | None, name: str, found: Any = None) -> None:
         self.name = name
         self._nlp = None if nlp is None else weakref.ref(nlp)
         self._found = found
+        self._linked: Callable[[], Any] = lambda: None
         self._language_model: BloomForCausalLM | None = None
 
     def __reduce__(self) -> tuple[type, tuple]:
         return Upstream, (None, self.name, self._find())
+
+    def link(self, component: Any) -> None:
+        """Use the transformer that stands before; not held in memory: its pipeline does that."""
+        self._linked = weakref.ref(component)
 
     def shim(self) -> BloomShim:
         """RETURNS (BloomShim): What holds the transformer's weights.
@@ -66,6 +70,9 @@ class Upstream:
         return self._language_model
 
     def _find(self) -> Any:
+        linked = self._linked()
+        if linked is not None:
+            return linked
         nlp = None if self._nlp is None else self._nlp()
         if nlp is not None and self.name in nlp.component_names:
             self._found = nlp.get_pipe(self.name)
@@ -96,10 +103,11 @@ class LanguageModelPipe(Pipe):
 
     def link_upstream(self, transformer: Any) -> None:
         """Use the weights of a transformer, if it is the one that is named: spaCy links the components of a pipeline
-        when it changes, also those that were made in another one.
+        when it changes, also those that were made in another one. A component that is sourced without a copy stands in
+        both pipelines, and follows the one that was linked last, as spaCy's listeners do.
         """
         if self._upstream is not None and self._upstream.name == transformer.name:
-            self._upstream = Upstream(None, transformer.name, transformer)
+            self._upstream.link(transformer)
 
     @property
     def language_model(self) -> BloomForCausalLM:

@@ -97,8 +97,8 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
     """
 
     checkpoint_kind = "sequence-classification"
-    found_settings = ("labels",)
-    open_settings = ("exclusive", "positive_label")
+    found_settings = ("labels", "positive_label")  # initialize may have been given one
+    open_settings = ("exclusive",)
 
     def __init__(
         self,

@@ -13,8 +13,9 @@ from .transformer_data import BloomTransformerData
 
 
 class BloomTransformerListener(TransformerListener):
-    """spacy-transformers' listener with two differences: Docs that the transformer has not seen are an error
-    instead of zeros, and activations leave the Doc with their last reader.
+    """spacy-transformers' listener with three differences: Docs that the transformer has not seen are an error
+    instead of zeros, so are those whose tokens have changed since, and activations leave the Doc with their last
+    reader.
 
     upstream_name (str): Name of the transformer component, or "*" for any.
     attrs["reads_tokens"] (bool): Whether vectors of tokens are made of the output: Docs whose tokens were merged or

@@ -218,15 +218,15 @@ class BloomShim(PyTorchShim):
         """
         if not self.loaded:
             return
+        learns = self.learns
+        self._steps += 1
+        if not learns:
+            return  # gradients of 0 are left from the last step that learnt, and an optimizer has momentum
         if self.layer_factor != 1 and optimizer.use_radam:
             raise ConfigError(
                 f"Got layer_factor = {self.layer_factor} and the optimizer RAdam.v1, which takes no factors of the "
                 "learning rate. Set layer_factor = 1, or take Adam.v1."
             )
-        learns = self.learns
-        self._steps += 1
-        if not learns:
-            return  # gradients of 0 are left from the last step that learnt, and an optimizer has momentum
         n_layer = self._model.config.n_layer
         for name, weight in self._weights():
             if weight.grad is None:

@@ -51,6 +51,8 @@ def test_names_that_are_no_fields_of_the_config(tmp_path, saved):
         BloomModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16, device_map="auto", n_layers=2)
     changed = BloomModel.from_pretrained(tmp_path, hidden_dropout=0.5, num_labels=3, num_attention_heads=3)
     assert changed.config.hidden_dropout == 0.5 and changed.config.num_labels == 3
+    labels = {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    assert BloomModel.from_pretrained(tmp_path, **labels).config.label2id == labels["label2id"]
 
 
 def test_loaded_weights_can_be_trained_and_saved_over_themselves(tmp_path, saved):

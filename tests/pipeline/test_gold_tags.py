@@ -77,6 +77,8 @@ def test_overlapping_spans_leave_a_legal_sequence():
     ]
     # Of what only the second one covers nothing is known.
     assert gold(eg, TAGS["BILUO"], "spans") == ["B-X", "L-X", None, "U-X"]
+    eg.reference.spans["inner"] = [Span(eg.reference, 1, 2, "X"), Span(eg.reference, 0, 3, "X")]
+    assert gold(eg, TAGS["BILUO"], "spans", key="inner") == [None, "U-X", None, "O"]
     assert count_overlapping([eg, eg], "sc") == (2, 6) and count_overlapping([eg], "other") == (0, 0)
 
 

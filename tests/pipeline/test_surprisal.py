@@ -490,6 +490,11 @@ def test_sourced_into_another_pipeline(add_transformer, randomize, tmp_path):
     found = [values(doc) for doc in second.pipe(TEXTS)]
     second.to_disk(tmp_path / "nlp")
     assert found == [values(doc) for doc in spacy.load(tmp_path / "nlp").pipe(TEXTS)] != alone
+    second.remove_pipe("bloom_transformer")
+    del decoder
+    gc.collect()
+    with pytest.raises(ConfigError, match="no component of that name"):
+        second("a")
 
 
 SCRIPT = """
