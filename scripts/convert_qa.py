@@ -20,13 +20,11 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from corpora import multilingual_pipeline, remove_others, save
+from corpora import SPLITS, multilingual_pipeline, remove_others, save
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_bloom.pipeline.answers import Answer, set_answers
-
-SPLITS = ("train", "dev", "test")
 
 
 class Item(NamedTuple):

@@ -1,5 +1,8 @@
 """Commands under `python -m spacy bloom`, found by spaCy through the entry point group `spacy_cli`."""
 
+from collections.abc import Callable
+from typing import Any
+
 import typer
 from spacy.cli._util import app
 
@@ -19,14 +22,20 @@ bloom_cli = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def add(name: str, command: Callable[..., None], **options: Any) -> None:
+    """Add a command that ends with a message where it cannot use what it is given."""
+    bloom_cli.command(name, **options)(ending_with_message(command))
+
+
 # Unknown options are overrides of the config, as in `spacy train`.
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
-bloom_cli.command("train-lm", context_settings=WITH_OVERRIDES)(ending_with_message(train_lm_cli))
-bloom_cli.command("demo")(ending_with_message(demo_cli))
-bloom_cli.command("convert")(ending_with_message(convert_cli))
-bloom_cli.command("info")(ending_with_message(info_cli))
-bloom_cli.command("trim-vocab")(ending_with_message(trim_vocab_cli))
-bloom_cli.command("debug-pieces")(ending_with_message(debug_pieces_cli))
-bloom_cli.command("init-config", epilog=TASK_LIST)(ending_with_message(init_config_cli))
+add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
+add("demo", demo_cli)
+add("convert", convert_cli)
+add("info", info_cli)
+add("trim-vocab", trim_vocab_cli)
+add("debug-pieces", debug_pieces_cli)
+add("init-config", init_config_cli, epilog=TASK_LIST)
 
 app.add_typer(bloom_cli)

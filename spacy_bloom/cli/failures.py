@@ -22,9 +22,9 @@ def ending_with_message(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except BloomError as error:
             _fail(str(error))
+        except BrokenPipeError:  # nobody reads any more, as after `| head`
+            raise
         except OSError as error:
-            if isinstance(error, BrokenPipeError):  # nobody reads any more, as after `| head`
-                raise
             _fail(f"A file cannot be read or written: {error}.")
 
     return run

@@ -18,6 +18,7 @@ from ..generation.grammar import Grammar
 from ..generation.piece_bytes import PieceBytes
 from ..tokenizer import BloomTokenizerFast
 from .prompt_batches import GeneratedSequence
+from .spans import without_overlap
 
 Unit = Doc | Span  # what a prompt is about
 
@@ -201,7 +202,7 @@ class VerbatimSpans(Annotation):
         spans = [doc.char_span(start, end, label=self.label) for start, end in value]
         found = [span for span in spans if span is not None]  # all are: the constraint ends where tokens do
         if self.spans_key is None:
-            doc.set_ents(_without_overlap([*doc.ents, *found]), default="unmodified")
+            doc.set_ents(without_overlap([*doc.ents, *found]), default="unmodified")
             return
         group = doc.spans[self.spans_key]
         group.extend([span for span in found if span not in group])
@@ -234,18 +235,6 @@ def _doc(unit: Unit) -> Doc:
 
 def _start(unit: Unit) -> int:
     return 0 if isinstance(unit, Doc) else unit.start_char
-
-
-def _without_overlap(spans: Sequence[Span]) -> list[Span]:
-    """RETURNS (list[Span]): The spans, without those that overlap an earlier one."""
-    taken: set[int] = set()
-    free = []
-    for span in spans:
-        tokens = range(span.start, span.end)
-        if taken.isdisjoint(tokens):
-            taken.update(tokens)
-            free.append(span)
-    return free
 
 
 def _smallest_tokenizer() -> BloomTokenizerFast:

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy
 from numpy.typing import NDArray
-from spacy.tokens import Span
 from spacy.training import Example
 
 from ..errors import ConfigError
+from .spans import without_overlap
 from .tag_scheme import OUTSIDE
 
 MISSING = -1
@@ -29,21 +29,12 @@ def gold_labels(examples: Iterable[Example], *, target: str, spans_key: str) -> 
 
 def count_overlapping(examples: Iterable[Example], spans_key: str) -> tuple[int, int]:
     """RETURNS (tuple[int, int]): Gold spans that share a token with one before them, and all gold spans."""
-    groups = [list(eg.reference.spans.get(spans_key, [])) for eg in examples]
-    total = sum(map(len, groups))
-    return total - sum(len(_without_overlaps(group)) for group in groups), total
-
-
-def _without_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """RETURNS (list[Span]): Those that share no token with one before them."""
-    taken: set[int] = set()
-    kept = []
-    for span in spans:
-        own = range(span.start, span.end)
-        if taken.isdisjoint(own):
-            taken.update(own)
-            kept.append(span)
-    return kept
+    kept = total = 0
+    for eg in examples:
+        spans = list(eg.reference.spans.get(spans_key, []))
+        kept += len(without_overlap(spans))
+        total += len(spans)
+    return total - kept, total
 
 
 def gold_tags(
@@ -77,7 +68,7 @@ def _span_tags(example: Example, spans_key: str) -> list[str | None]:
     for span in gold:  # of one that does not align, or overlaps another, a token is not known to be outside
         for i in example.alignment.y2x[span.start : span.end]:
             tags[i] = None
-    for span in example.get_aligned_spans_y2x(_without_overlaps(gold), allow_overlap=False):
+    for span in example.get_aligned_spans_y2x(without_overlap(gold), allow_overlap=False):
         inside = ["I"] * (len(span) - 2)
         prefixes = ["U"] if len(span) == 1 else ["B", *inside, "L"]
         tags[span.start : span.end] = [f"{prefix}-{span.label_}" for prefix in prefixes]

@@ -192,11 +192,12 @@ class BloomTokenClassifier(CheckpointHead):
         validate_get_examples(get_examples, "BloomTokenClassifier.initialize")
         if self.cfg["checkpoint"] is not None:
             self._load_checkpoint()
+        elif labels is not None:
+            self._set_labels(list(labels))
         else:
-            found = sorted(gold_labels(get_examples(), **self._where)) if labels is None else list(labels)
-            self._set_labels(found)
-        if self.cfg["target"] == "spans":
-            self._warn_of_overlaps(get_examples())
+            self._set_labels(sorted(gold_labels(get_examples(), **self._where)))
+            if self.cfg["target"] == "spans":  # with labels from a file the data are not read here
+                self._warn_of_overlaps(get_examples())
         self._initialize_model(get_examples)
 
     def _warn_of_overlaps(self, examples: Iterable[Example]) -> None:

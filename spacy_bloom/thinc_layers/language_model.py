@@ -35,7 +35,8 @@ class LanguageModelShim(BloomShim):
                 model = BloomModel(own.config)
             model.load_state_dict(own.get_submodule("transformer").state_dict(), assign=True)
         model.save_pretrained(path, dtype=self.storage_dtype)
-        own.save_generation_config(path)
+        if model is not own:
+            own.save_generation_config(path)
         self.tokenizer.save_pretrained(path)
 
 

@@ -99,8 +99,6 @@ class BloomShim(PyTorchShim):
             raise ConfigError(f"Expected layer_factor to be above 0 and at most 1, got {layer_factor}.")
         self.layer_factor = layer_factor
         self.lora = self._configured_lora = lora
-        given = {"trainable_layers": trainable_layers is not None, "layer_factor": layer_factor != 1}
-        self._idle = [name for name, is_given in ({"lora": lora is not None} | given).items() if is_given]
         self.mix_layers = mix_layers
         self._mix: LayerMix | None = None
         self._steps = 0
@@ -152,9 +150,15 @@ class BloomShim(PyTorchShim):
     def initialize(self) -> None:
         """Load, for training: settings of how it learns are warned of where it does not learn."""
         self.load()
-        if not self.train_transformer and self._idle:
+        given = {
+            "lora": self._configured_lora is not None,
+            "trainable_layers": not self.schedule.is_everything,
+            "layer_factor": self.layer_factor != 1,
+        }
+        idle = [name for name, is_given in given.items() if is_given]
+        if not self.train_transformer and idle:
             warnings.warn(
-                f"Got {' and '.join(self._idle)} with train_transformer = false: nothing of the transformer learns. "
+                f"Got {' and '.join(idle)} with train_transformer = false: nothing of the transformer learns. "
                 "Leave train_transformer out to train it as they say.",
                 BloomWarning,
                 stacklevel=2,
@@ -264,13 +268,15 @@ class BloomShim(PyTorchShim):
             if (self.id, name) in params:
                 own.append((weight, weight.data))
                 weight.data = xp2torch(params[self.id, name], device=weight.device).to(weight.dtype)
-        self._digest = None
+        if own:
+            self._digest = None  # an optimizer changes its averages in place
         try:
             yield
         finally:
             for weight, data in own:
                 weight.data = data
-            self._digest = None
+            if own:
+                self._digest = None
 
     def copy(self) -> "BloomShim":
         """RETURNS (BloomShim): A copy with weights of its own, and an id, by which optimizers know them."""

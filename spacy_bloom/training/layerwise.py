@@ -30,6 +30,11 @@ class LayerSchedule:
                 f'Expected trainable_layers to say what learns from step "0" on, got {layers!r}.'
             )
 
+    @property
+    def is_everything(self) -> bool:
+        """RETURNS (bool): Whether all layers learn from the first step on."""
+        return self._by_step == [(0, None)]
+
     def at(self, step: int) -> int | None:
         """RETURNS (int | None): Blocks that learn in a step; None is everything."""
         return [number for start, number in self._by_step if start <= step][-1]
