@@ -21,8 +21,8 @@ import numpy
 from tqdm import tqdm
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
-from spacy_bloom.training.lm import evaluate
-from spacy_bloom.training.lm_data import DataConfig, TextFile, encode_file, read_text_file
+from spacy_bloom.pretraining.data import DataConfig, TextFile, encode_file, read_text_file
+from spacy_bloom.pretraining.loop import evaluate
 
 ORDER = 5  # bytes of an n-gram
 Bits = dict[str, float]  # of all held-back lines, by language

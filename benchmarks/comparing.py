@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from training import cpu_minutes, steps, thin_out, train_once
 
 from spacy_bloom import BloomModel, BloomTokenizerFast
-from training import cpu_minutes, steps, thin_out, train_once
 
 ROOT = Path(__file__).parent.parent
 MODEL = "components.bloom_transformer.model"

@@ -26,10 +26,10 @@ from spacy.cli._util import parse_config_overrides
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import load_config
-
-from spacy_bloom.pipeline.answer_scores import METRICS, mean_scores
-from spacy_bloom.pipeline.answers import get_answers
 from training import read_docs, steps, train_once
+
+from spacy_bloom.pipeline.answering.answer_scores import METRICS, mean_scores
+from spacy_bloom.pipeline.answering.answers import get_answers
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "question_answering.cfg"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spacy_bloom import BloomTokenizerFast
-from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
+from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
 
 CONSONANTS = ("b", "br", "d", "f", "g", "k", "kl", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "v", "z")
 VOWELS = ("a", "e", "i", "o", "u", "ai")

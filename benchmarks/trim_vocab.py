@@ -24,10 +24,10 @@ from save_load import GEOMETRIES
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.checkpoint.description import describe_directory
-from spacy_bloom.checkpoint.trimming import plan_trimming, trim_checkpoint
+from spacy_bloom.checkpoint.trimming.trim import plan_trimming, trim_checkpoint
+from spacy_bloom.pretraining.data import read_lines
+from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
 from spacy_bloom.published import N_PIECES
-from spacy_bloom.training.lm_data import read_lines
-from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
 
 FEWER = 0.4  # parameters, of all
 TOLERANCE = 1e-5  # of the largest logit

@@ -15,8 +15,8 @@ import numpy
 from tqdm import tqdm
 
 from spacy_bloom import BloomTokenizerFast
-from spacy_bloom.training.lm_data import DataConfig, TextFile, read_text_file
-from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
+from spacy_bloom.pretraining.data import DataConfig, TextFile, read_text_file
+from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
 
 DATA = DataConfig(max_length=256, batch_pieces=256, max_eval_lines=200)
 

@@ -4,7 +4,7 @@ Reads `<data set>.jsonl` (`id`, `context`, `question`, `answers` as a list of `t
 `article` if there is one), cuts the contexts with `spacy-bloom.MultilingualTokenizer.v1`, and saves `train.spacy`,
 `dev.spacy` and `test.spacy` with all data sets together, plus `dev.<data set>.spacy` and `test.<data set>.spacy`.
 Each Doc is a context with one question and its answers, as `doc.spans["answers"]` holds them
-(`spacy_bloom.pipeline.answers`). The name of the data set, a language or a language and a suffix, is on
+(`spacy_bloom.pipeline.answering.answers`). The name of the data set, a language or a language and a suffix, is on
 `doc.user_data["lang"]`.
 
 Whatever shares an article, a context or an id goes into one split: the same text in another language is no new text.
@@ -24,7 +24,7 @@ from corpora import SPLITS, multilingual_pipeline, remove_others, save
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from spacy_bloom.pipeline.answers import Answer, set_answers
+from spacy_bloom.pipeline.answering.answers import Answer, set_answers
 
 
 class Item(NamedTuple):

@@ -10,7 +10,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from spacy_bloom.pipeline import multilingual_tokenizer  # noqa: F401  (registers the tokenizer)
+from spacy_bloom import multilingual_tokenizer  # noqa: F401  (registers the tokenizer)
 
 SPLITS = ("train", "dev", "test")
 Report = dict[tuple[str, str], Counter]  # counts by data set and split

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomTokenizerFast
-from spacy_bloom.training.tokenizer_training import TokenizerConfig, train_tokenizer
+from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
 
 SENTENCES = [
     "The river was high in spring, and nobody crossed it before May.",

@@ -10,7 +10,7 @@ from weasel.util.config import load_project_config
 
 from spacy_bloom import bundled_path
 from spacy_bloom.checkpoint.sources import BUNDLED_PIPELINES
-from spacy_bloom.cli.lm_config import read_config
+from spacy_bloom.cli.train.lm_config import read_config
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from ..config import BloomConfig
-from .batch import BatchView
 from .residual import add_linear
+from .views import BatchView
 
 
 class BloomAttention(nn.Module):

@@ -6,9 +6,9 @@ from torch.nn import functional as F
 
 from ..config import BloomConfig
 from .attention import BloomAttention
-from .batch import BatchView
 from .gelu import gelu, gelu_linear
 from .residual import add_linear, is_plain
+from .views import BatchView
 
 
 class BloomMLP(nn.Module):

@@ -9,12 +9,7 @@ from torch.nn import functional as F
 from ..config import BloomConfig
 from ..errors import InputError
 from .model import BloomModel, BloomPreTrainedModel, draw_normal
-from .outputs import (
-    CausalLMOutput,
-    QuestionAnsweringOutput,
-    SequenceClassifierOutput,
-    TokenClassifierOutput,
-)
+from .outputs import CausalLMOutput, QuestionAnsweringOutput, SequenceClassifierOutput, TokenClassifierOutput
 
 IGNORED_LABEL = -100  # the label of pieces that no loss is taken of, as everywhere in PyTorch
 

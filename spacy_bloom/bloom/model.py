@@ -9,10 +9,10 @@ from torch.utils.checkpoint import checkpoint
 from ..config import BloomConfig
 from ..errors import InputError
 from .alibi import alibi_slopes
-from .batch import BatchView, PackedView, PaddedView
 from .block import BloomBlock
 from .cache import KeyValueCache
 from .outputs import BloomModelOutput
+from .views import BatchView, PackedView, PaddedView
 
 
 class BloomPreTrainedModel(nn.Module):

@@ -17,17 +17,17 @@ from wasabi import color, msg, table
 from ..checkpoint.sources import BUNDLED_PIPELINES
 from ..errors import InputError
 from ..pretrained import BloomTokenizerFast as PretrainedTokenizer
-from ..thinc_layers.pieces import WindowSettings, check_windows
-from ..thinc_layers.shim import BloomShim
+from ..thinc_layers.pieces.windows import WindowSettings, check_windows
+from ..thinc_layers.weights.shim import BloomShim
 from ..tokenizer import BloomTokenizerFast
 from .failures import check_file
 from .info import Align
-from .languages import find_language
-from .piece_counts import Counts, PieceCounter, find_warnings
-from .piece_page import format_figure, render_pieces
-from .piece_view import CutText, cut_texts, table_rows, window_lines
-from .pipelines import load_pipeline
-from .texts import read_named_texts
+from .inputs.languages import find_language
+from .inputs.pipelines import load_pipeline
+from .inputs.texts import read_named_texts
+from .pages.piece_page import format_figure, render_pieces
+from .pieces.counts import Counts, PieceCounter, find_warnings
+from .pieces.view import CutText, cut_texts, table_rows, window_lines
 
 WINDOW, CONTEXT = 512, 128  # defaults of spacy-bloom.TransformerModel.v1
 SHOWN = 3  # texts of each group of a corpus, on the page

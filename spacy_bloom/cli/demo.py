@@ -10,8 +10,10 @@ from spacy.tokens import Doc
 from wasabi import color, msg
 
 from ..errors import InputError
-from ..pipeline.answers import get_answers
-from .demo_page import (
+from ..pipeline.answering.answers import get_answers
+from .failures import check_file
+from .inputs.pipelines import load_pipeline
+from .pages.demo_page import (
     best_category,
     render_answers,
     render_category,
@@ -21,8 +23,6 @@ from .demo_page import (
     render_page,
     render_section,
 )
-from .failures import check_file
-from .pipelines import load_pipeline
 
 # All texts were written for this page; the languages are those of the bundled pipelines' training data.
 SENTENCES = {

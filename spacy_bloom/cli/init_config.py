@@ -14,8 +14,8 @@ from ..errors import CheckpointError
 from ..published import GEOMETRIES, OWNER
 from .failures import check_file
 from .info import describe
-from .training_config import choose_tasks, make_config
-from .training_tasks import TASKS
+from .train.training_config import choose_tasks, make_config
+from .train.training_tasks import TASKS
 
 TASK_LIST = "\b\nTasks:\n" + "\n".join(
     f"  {name:<20}{task.writes:<22}{task.about}" for name, task in TASKS.items()

@@ -21,13 +21,13 @@ from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError, InputError
 from ..generation.config import GenerationConfig
 from ..pretrained import BloomForCausalLM, BloomTokenizerFast
-from ..training.lm import LMTrainer
-from ..training.lm_data import EncodedFile, TextFile, encode_file, read_text_file
-from ..training.lm_state import Progress, read_progress, state_path
-from ..training.masking import Masking
-from ..training.tokenizer_training import train_tokenizer
-from .lm_config import LMConfig, read_config
-from .lm_display import LMDisplay
+from ..pretraining.data import EncodedFile, TextFile, encode_file, read_text_file
+from ..pretraining.loop import LMTrainer
+from ..pretraining.masking import Masking
+from ..pretraining.state import Progress, read_progress, state_path
+from ..pretraining.tokenizer_training import train_tokenizer
+from .train.lm_config import LMConfig, read_config
+from .train.lm_display import LMDisplay
 
 COMMAND = "python -m spacy bloom train-lm"
 # What runs of earlier versions had no choice of.

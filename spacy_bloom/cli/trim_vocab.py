@@ -13,11 +13,11 @@ from ..checkpoint.convert import check_output
 from ..checkpoint.description import Description, describe_directory
 from ..checkpoint.sizes import format_size, parse_size
 from ..checkpoint.sources import find_checkpoint
-from ..checkpoint.trimming import CHECK_TEXTS, plan_trimming, trim_checkpoint
-from ..checkpoint.trimming_proof import EncodingProof, OutputProof
+from ..checkpoint.trimming.proof import EncodingProof, OutputProof
+from ..checkpoint.trimming.trim import CHECK_TEXTS, plan_trimming, trim_checkpoint
 from ..checkpoint.writing import MAX_SHARD_SIZE
 from ..pretrained import to_dtype
-from .texts import read_texts
+from .inputs.texts import read_texts
 
 
 def trim_vocab_cli(

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ..bloom.heads import BloomForCausalLM
 from .beams import beam_search
-from .chain import logits_processors
 from .config import GenerationConfig
 from .drafting import NgramLookup
+from .processors.chain import logits_processors
 from .rows import LogitsProcessor, Row
 from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample

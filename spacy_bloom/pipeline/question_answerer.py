@@ -18,18 +18,18 @@ from thinc.types import Floats2d, Ints1d
 
 from ..errors import ConfigError
 from ..thinc_layers.answer_spans import Scored, best_spans, span_loss
-from ..thinc_layers.question_answerer import load_head, score_windows
-from ..thinc_layers.question_windows import (
+from ..thinc_layers.pieces.question_windows import (
     QuestionWindow,
     TokenPieces,
     batch_question_windows,
     read_questions,
 )
-from ..thinc_layers.shim import BloomShim
+from ..thinc_layers.question_answerer import load_head, score_windows
 from ..thinc_layers.transformer_model import bloom_shim, set_width
-from .answer_scores import METRICS, mean_scores
-from .answers import Answer, checked_questions, get_answers, install_extensions, set_answers
-from .checkpoint_head import CheckpointHead
+from ..thinc_layers.weights.shim import BloomShim
+from .answering.answer_scores import METRICS, mean_scores
+from .answering.answers import Answer, checked_questions, get_answers, install_extensions, set_answers
+from .tagging.checkpoint_head import CheckpointHead
 
 DEFAULT_CONFIG = """
 [bloom_question_answerer]

@@ -13,7 +13,7 @@ from ..config import is_int, shown
 from ..errors import ConfigError
 from ..generation.config import GenerationConfig
 from ..thinc_layers.language_model import LanguageModelShim
-from .prompt_batches import encode_prompts, generate_batched
+from .prompting.prompt_batches import encode_prompts, generate_batched
 
 CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
 

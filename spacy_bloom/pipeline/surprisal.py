@@ -15,11 +15,11 @@ from ..bloom.heads import IGNORED_LABEL
 from ..bloom.losses import piece_nll
 from ..errors import ConfigError
 from ..generation.scoring import last_states, set_nll
-from ..thinc_layers.alignment import Ints
-from ..thinc_layers.pieces import Window, batch_windows, check_windows, cut_docs, cut_windows
-from .extensions import add_extension
-from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
-from .token_bits import Floats, Spelling, byte_places
+from ..thinc_layers.pieces.alignment import Ints
+from ..thinc_layers.pieces.windows import Window, batch_windows, check_windows, cut_docs, cut_windows
+from .base.extensions import add_extension
+from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
+from .base.token_bits import Floats, Spelling, byte_places
 
 DEFAULT_CONFIG = """
 [bloom_surprisal]

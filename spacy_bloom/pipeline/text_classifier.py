@@ -15,8 +15,8 @@ from thinc.types import Floats2d
 
 from ..errors import ConfigError
 from ..thinc_layers.output_layer import find_head, load_output, set_output
-from .cats_scores import NO_WEIGHTS, score_own_cats
-from .checkpoint_head import CheckpointHead
+from .base.cats_scores import NO_WEIGHTS, score_own_cats
+from .tagging.checkpoint_head import CheckpointHead
 
 DEFAULT_CONFIG = """
 [bloom_text_classifier]

@@ -13,16 +13,16 @@ from thinc.api import Config, Model
 
 from ..errors import BloomWarning, InputError
 from ..generation.config import GenerationConfig
-from ..generation.constraint import Constraint
+from ..generation.constraints.constraint import Constraint
 from ..generation.mixin import piece_bytes
-from .extensions import add_extension
-from .generated_annotation import Ending, Unit, check_constraint, make_annotation
-from .generator_settings import check_numbers, check_seed, check_together, check_units, make_options
-from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
-from .prompt_batches import GeneratedSequence, encode_prompts, generate_batched
-from .prompt_constraints import Ids, PromptConstraints, rounds
-from .prompt_template import MOST_CHARACTERS_PER_PIECE, PromptTemplate
-from .streaming import pipe_batches
+from .base.extensions import add_extension
+from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
+from .base.streaming import pipe_batches
+from .prompting.generated_annotation import Ending, Unit, check_constraint, make_annotation
+from .prompting.generator_settings import check_numbers, check_seed, check_together, check_units, make_options
+from .prompting.prompt_batches import GeneratedSequence, encode_prompts, generate_batched
+from .prompting.prompt_constraints import Ids, PromptConstraints, rounds
+from .prompting.prompt_template import MOST_CHARACTERS_PER_PIECE, PromptTemplate
 
 DEFAULT_CONFIG = """
 [bloom_text_generator]

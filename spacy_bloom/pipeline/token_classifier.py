@@ -17,10 +17,10 @@ from thinc.types import Floats2d
 from ..errors import BloomWarning, ConfigError
 from ..thinc_layers.output_layer import set_output
 from ..thinc_layers.token_classifier import load_classifier
-from .checkpoint_head import CheckpointHead
-from .extensions import add_extension
-from .gold_tags import count_overlapping, gold_labels, gold_tags
-from .tag_scheme import TagScheme, bio_tags, parse_tag, tag_scheme
+from .base.extensions import add_extension
+from .tagging.checkpoint_head import CheckpointHead
+from .tagging.gold_tags import count_overlapping, gold_labels, gold_tags
+from .tagging.tag_scheme import TagScheme, bio_tags, parse_tag, tag_scheme
 
 TARGETS = ("ents", "tag", "pos", "spans")
 

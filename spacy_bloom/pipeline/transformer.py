@@ -17,14 +17,14 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..errors import ConfigError
 from ..thinc_layers.listener import BloomTransformerListener
-from ..thinc_layers.shim import BloomShim
 from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData
 from ..thinc_layers.transformer_model import bloom_shim, set_width
-from .language_model_pipe import LanguageModelPipe
-from .readers import Readers
-from .saved_settings import keeping_settings
-from .shared_gradient import SharedGradient
-from .streaming import pipe_batches
+from ..thinc_layers.weights.shim import BloomShim
+from .base.language_model_pipe import LanguageModelPipe
+from .base.saved_settings import keeping_settings
+from .base.streaming import pipe_batches
+from .listening.readers import Readers
+from .listening.shared_gradient import SharedGradient
 
 DEFAULT_CONFIG = """
 [bloom_transformer]

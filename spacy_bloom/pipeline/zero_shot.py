@@ -13,13 +13,13 @@ from thinc.api import Config, Model
 from torch import Tensor
 
 from ..errors import BloomWarning, InputError
-from .cats_scores import NO_WEIGHTS, score_own_cats
-from .extensions import add_read_extension
-from .language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
-from .prompt_batches import encode_prompts
-from .prompt_template import PromptTemplate
-from .zero_shot_scores import KeptScores, PieceScores, Question, fit_prompt, score_answers
-from .zero_shot_settings import check_settings, checked_labels, make_template
+from .base.cats_scores import NO_WEIGHTS, score_own_cats
+from .base.extensions import add_read_extension
+from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
+from .prompting.prompt_batches import encode_prompts
+from .prompting.prompt_template import PromptTemplate
+from .prompting.zero_shot_scores import KeptScores, PieceScores, Question, fit_prompt, score_answers
+from .prompting.zero_shot_settings import check_settings, checked_labels, make_template
 
 DEFAULT_CONFIG = """
 [bloom_zero_shot]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from thinc.api import get_array_module
 from thinc.types import Floats2d
 
-from .question_windows import QuestionWindow, TokenPieces
+from .pieces.question_windows import QuestionWindow, TokenPieces
 
 Scored = tuple[int, int, float]  # first token, token after the last, score
 Floats = NDArray[numpy.float32]

@@ -9,12 +9,12 @@ from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
 from ..config import from_settings
-from ..training.lora import LoraSettings
+from ..finetuning.lora import LoraSettings
 from .listener import BloomTransformerListener
-from .reused_vectors import ReuseConfig, ReusedVectors
-from .shim import BloomShim
+from .pieces.reused_vectors import ReuseConfig, ReusedVectors
 from .transformer_data import BloomTransformerBatch
 from .transformer_model import bloom_transformer_model
+from .weights.shim import BloomShim
 
 
 @registry.architectures("spacy-bloom.TransformerModel.v1")

@@ -13,7 +13,7 @@ from thinc.types import Floats1d
 from ..errors import ConfigError
 from ..generation.scoring import surprisal
 from ..pretrained import BloomForCausalLM, BloomModel
-from .shim import BloomShim
+from .weights.shim import BloomShim
 
 
 class LanguageModelShim(BloomShim):

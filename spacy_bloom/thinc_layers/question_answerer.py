@@ -12,13 +12,13 @@ from thinc.types import Floats2d, Ints1d
 
 from ..config import from_settings
 from ..errors import ConfigError
-from ..training.lora import LoraSettings
+from ..finetuning.lora import LoraSettings
 from .output_layer import find_head, load_output
-from .pieces import WindowSettings
-from .question_windows import QuestionWindow, batch_question_windows
-from .shim import BloomShim
+from .pieces.question_windows import QuestionWindow, batch_question_windows
+from .pieces.windows import WindowSettings
 from .token_classifier import create_token_classifier
 from .transformer_model import bloom_shim, set_width
+from .weights.shim import BloomShim
 
 
 @registry.architectures("spacy-bloom.QuestionAnswerer.v1")

@@ -14,7 +14,7 @@ from spacy_transformers.data_classes import (
 from thinc.api import get_array_module
 from thinc.types import Floats2d, Floats3d, Ragged
 
-from .pieces import DocPieces
+from .pieces.windows import DocPieces
 
 
 @dataclass

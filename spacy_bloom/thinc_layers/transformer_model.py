@@ -12,10 +12,10 @@ from thinc.api import Model, chain, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
-from .pieces import DocPieces, Window, WindowSettings, batch_windows, cut_docs
-from .reused_vectors import ReusedVectors
-from .shim import BloomShim
+from .pieces.reused_vectors import ReusedVectors
+from .pieces.windows import DocPieces, Window, WindowSettings, batch_windows, cut_docs
 from .transformer_data import BloomTransformerBatch, doc_output
+from .weights.shim import BloomShim
 
 
 def bloom_transformer_model(

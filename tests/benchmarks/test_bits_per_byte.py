@@ -3,7 +3,7 @@ import math
 import pytest
 from bits_per_byte import NGrams, xz_bits
 
-from spacy_bloom.training.lm_data import TextFile
+from spacy_bloom.pretraining.data import TextFile
 
 TEXT = b"hello world\nhello there\nabracadabra\n\xe6\xb2\xb3\n"
 

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy.tokens import DocBin
-
 from training import cpu_minutes, thin_out, train_once
 
 

@@ -4,8 +4,8 @@ import pytest
 import spacy
 
 from spacy_bloom import BloomTokenizerFast
-from spacy_bloom.cli.languages import MULTILINGUAL
-from spacy_bloom.cli.piece_view import cut_texts
+from spacy_bloom.cli.inputs.languages import MULTILINGUAL
+from spacy_bloom.cli.pieces.view import cut_texts
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.debug_pieces import find_bloom, find_cutter
 from spacy_bloom.errors import ConfigError, InputError
-from spacy_bloom.thinc_layers.pieces import WindowSettings, cut_docs
+from spacy_bloom.thinc_layers.pieces.windows import WindowSettings, cut_docs
 from spacy_bloom.thinc_layers.transformer_model import _windows
 
 DOCS = Path(__file__).parents[2] / "docs" / "tools.md"

@@ -10,7 +10,7 @@ import spacy
 from spacy.tokens import Doc, Span
 
 from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING, TOPICAL
-from spacy_bloom.cli.demo_page import (
+from spacy_bloom.cli.pages.demo_page import (
     best_category,
     render_answers,
     render_category,
@@ -19,8 +19,8 @@ from spacy_bloom.cli.demo_page import (
     render_page,
     render_section,
 )
-from spacy_bloom.pipeline.answers import Answer, set_answers
-from spacy_bloom.pipeline.extensions import add_extension
+from spacy_bloom.pipeline.answering.answers import Answer, set_answers
+from spacy_bloom.pipeline.base.extensions import add_extension
 
 HOSTILE = "<script>alert(1)</script>"
 

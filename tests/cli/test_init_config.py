@@ -13,7 +13,7 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
-from spacy_bloom.cli.training_tasks import TASKS
+from spacy_bloom.cli.train.training_tasks import TASKS
 
 
 @pytest.fixture

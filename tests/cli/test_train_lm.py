@@ -11,12 +11,12 @@ from thinc.api import Config
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
-from spacy_bloom.cli.lm_config import read_config
+from spacy_bloom.cli.train.lm_config import read_config
 from spacy_bloom.cli.train_lm import find_texts
 from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.generation.config import GenerationConfig
 from spacy_bloom.pretrained import BloomForCausalLM, BloomTokenizerFast
-from spacy_bloom.training.lm import LMTrainer
+from spacy_bloom.pretraining.loop import LMTrainer
 
 CONFIG = Path(__file__).parents[2] / "configs" / "train_lm_tiny.cfg"
 SMALL = {

@@ -8,7 +8,7 @@ import spacy
 from spacy.tokens import Doc
 
 from spacy_bloom.errors import ConfigError, InputError
-from spacy_bloom.pipeline.prompt_template import PromptTemplate
+from spacy_bloom.pipeline.prompting.prompt_template import PromptTemplate
 
 
 class Tripwire:

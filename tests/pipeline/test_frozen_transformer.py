@@ -14,7 +14,7 @@ from spacy.util import fix_random_seed, load_config_from_str, load_model_from_co
 from thinc.api import Adam
 
 from spacy_bloom.errors import ListenerError
-from spacy_bloom.thinc_layers.shim import BloomShim
+from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
 TEXTS = ["Ana lives in Lima near Rio .", "今天 Wei 在 Paris 。", "The café in Lisboa", "No names here at all"]
 HEADS = ["tagger", "ner", "textcat", "bloom_token_classifier"]

@@ -9,7 +9,7 @@ from spacy.util import fix_random_seed
 from thinc.api import SGD, Adam, RAdam
 
 from spacy_bloom.errors import BloomWarning, ConfigError
-from spacy_bloom.training.layerwise import layer_depth
+from spacy_bloom.finetuning.layerwise import layer_depth
 
 N_LAYER = 2
 

@@ -12,8 +12,8 @@ from thinc.api import Adam
 
 from spacy_bloom import BloomModel
 from spacy_bloom.errors import BloomWarning
+from spacy_bloom.finetuning.lora import adapter_weights, base_weights, has_lora
 from spacy_bloom.thinc_layers.language_model import LanguageModelShim
-from spacy_bloom.training.lora import adapter_weights, base_weights, has_lora
 
 LORA = {"r": 4, "alpha": 8, "targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]}
 

@@ -20,8 +20,8 @@ from transformers import BloomForQuestionAnswering as HfModel
 
 from spacy_bloom import BloomModel
 from spacy_bloom.errors import BloomWarning, CheckpointError, ConfigError, InputError, NotTrainedError
-from spacy_bloom.pipeline.answer_scores import answer_scores, normalize
-from spacy_bloom.pipeline.answers import Answer, get_answers, set_answers
+from spacy_bloom.pipeline.answering.answer_scores import answer_scores, normalize
+from spacy_bloom.pipeline.answering.answers import Answer, get_answers, set_answers
 from spacy_bloom.pipeline.question_answerer import question_answerer_score
 
 NAME = "bloom_question_answerer"

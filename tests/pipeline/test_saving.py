@@ -17,7 +17,7 @@ from thinc.api import Adam
 
 from spacy_bloom import BloomConfig, BloomModel
 from spacy_bloom.errors import CheckpointError
-from spacy_bloom.thinc_layers import saved_model
+from spacy_bloom.thinc_layers.weights import saved_model
 
 COMPONENTS = ("tagger", "ner", "bloom_token_classifier")
 

@@ -19,12 +19,12 @@ from spacy.vocab import Vocab
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.pipeline import surprisal as module
+from spacy_bloom.pipeline.base.token_bits import Spelling, byte_places
 from spacy_bloom.pipeline.surprisal import BloomSurprisal
-from spacy_bloom.pipeline.token_bits import Spelling, byte_places
-from spacy_bloom.thinc_layers.pieces import cut_docs
-from spacy_bloom.thinc_layers.weight_sharing import own_weights
-from spacy_bloom.training.lm import evaluate
-from spacy_bloom.training.lm_data import DataConfig, TextFile, encode_file
+from spacy_bloom.pretraining.data import DataConfig, TextFile, encode_file
+from spacy_bloom.pretraining.loop import evaluate
+from spacy_bloom.thinc_layers.pieces.windows import cut_docs
+from spacy_bloom.thinc_layers.weights.sharing import own_weights
 
 NAME = "bloom_surprisal"
 TEXTS = [

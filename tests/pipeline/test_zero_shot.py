@@ -17,9 +17,9 @@ from transformers import BloomForCausalLM as HfModel
 from transformers import BloomTokenizerFast as HfTokenizer
 
 from spacy_bloom.errors import BloomWarning, ConfigError, InputError
+from spacy_bloom.pipeline.prompting.zero_shot_scores import fit_prompt
+from spacy_bloom.pipeline.prompting.zero_shot_settings import MULTI_LABEL_PROMPT, PROMPT
 from spacy_bloom.pipeline.zero_shot import BloomZeroShot
-from spacy_bloom.pipeline.zero_shot_scores import fit_prompt
-from spacy_bloom.pipeline.zero_shot_settings import MULTI_LABEL_PROMPT, PROMPT
 
 NAME = "bloom_zero_shot"
 LABELS = ["weather", "a long walk in the park", "ট্রেন", "</s>"]
@@ -309,7 +309,7 @@ def test_content_free_prompts_are_computed_once(make, multi_label):
 
 
 def test_what_is_kept_has_an_end(make, monkeypatch):
-    monkeypatch.setattr("spacy_bloom.pipeline.zero_shot_scores.MOST_KEPT", 5)
+    monkeypatch.setattr("spacy_bloom.pipeline.prompting.zero_shot_scores.MOST_KEPT", 5)
     nlp = make(calibrated=True)
     for i in range(8):
         doc = nlp.make_doc(TEXTS[0])

@@ -18,15 +18,15 @@ from transformers import BloomForQuestionAnswering as HfModel
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import CheckpointError, ConfigError
 from spacy_bloom.thinc_layers.answer_spans import best_spans, span_loss
-from spacy_bloom.thinc_layers.pieces import DocPieces, cut_docs
-from spacy_bloom.thinc_layers.question_answerer import create_question_answerer, load_head, score_windows
-from spacy_bloom.thinc_layers.question_windows import (
+from spacy_bloom.thinc_layers.pieces.question_windows import (
     QuestionWindow,
     TokenPieces,
     cut_question_windows,
     read_questions,
     token_pieces,
 )
+from spacy_bloom.thinc_layers.pieces.windows import DocPieces, cut_docs
+from spacy_bloom.thinc_layers.question_answerer import create_question_answerer, load_head, score_windows
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim
 
 TEXT = "Ana lives in Lima near Rio . 今天 Wei 在 Paris 。"

@@ -9,11 +9,7 @@ from thinc.api import NumpyOps, registry
 from spacy_bloom.errors import CheckpointError, ConfigError, ListenerError
 from spacy_bloom.thinc_layers.architectures import create_tok2vec_transformer
 from spacy_bloom.thinc_layers.output_layer import find_head, has_output, load_output, set_output
-from spacy_bloom.thinc_layers.text_classifier import (
-    create_text_classifier,
-    linear_without_bias,
-    pool_pieces,
-)
+from spacy_bloom.thinc_layers.text_classifier import create_text_classifier, linear_without_bias, pool_pieces
 
 POOLINGS = {"first": "reduce_first.v1", "last": "reduce_last.v1", "mean": "reduce_mean.v1"}
 LENGTHS = [3, 0, 1, 5]

@@ -12,7 +12,7 @@ from transformers.file_utils import ModelOutput
 
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.thinc_layers.architectures import create_transformer_model
-from spacy_bloom.thinc_layers.pieces import cut_docs
+from spacy_bloom.thinc_layers.pieces.windows import cut_docs
 from spacy_bloom.thinc_layers.transformer_data import BloomTransformerBatch
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim
 

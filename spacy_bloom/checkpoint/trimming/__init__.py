@@ -1,0 +1,1 @@
+"""Smaller vocabularies: only the pieces that a corpus needs."""

@@ -1,0 +1,203 @@
+"""A checkpoint with no other pieces than those that a corpus uses."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...config import BloomConfig, is_int, read_json
+from ...errors import CheckpointError, InputError
+from ...tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+from ...tokenizer import TOKENIZER_FILE, BloomTokenizerFast
+from ..convert import Plan, convert_checkpoint, plan_conversion
+from ..files import CONFIG_FILE
+from ..names import EMBEDDING, PREFIX, TIED_HEAD
+from ..writing import MAX_SHARD_SIZE
+from .piece_ids import named_ids, with_ids
+from .proof import EncodingProof, Ids, OutputProof, compare_encodings, compare_outputs, encode, read_batches
+from .vocabulary import Vocabulary
+
+# Files beside config.json in which ids of pieces may stand.
+NAMING_FILES = ("generation_config.json", TOKENIZER_CONFIG_FILE)
+CHECK_TEXTS = 32
+
+
+@dataclass(frozen=True)
+class Trimming:
+    """What is kept of a checkpoint, known before any weight is read.
+
+    plan (Plan): What to read and write.
+    tokenizer, trimmed (BloomTokenizerFast): Of the source and of the result.
+    kept (ndarray): The old id of each piece of the result. Shape (kept,), int64.
+    texts, keep (Iterable[str]): The corpus; further texts whose pieces are all kept.
+    n_texts (int): Of the corpus.
+    min_count (int): How often a piece must occur in the corpus to be kept.
+    """
+
+    plan: Plan
+    tokenizer: BloomTokenizerFast
+    trimmed: BloomTokenizerFast
+    kept: Ids
+    texts: Iterable[str]
+    keep: Iterable[str]
+    n_texts: int
+    min_count: int
+
+
+def plan_trimming(
+    source: Path,
+    texts: Iterable[str],
+    *,
+    keep: Iterable[str] = (),
+    min_count: int = 1,
+    dtype: torch.dtype | None = None,
+) -> Trimming:
+    """Find the pieces that a corpus uses, and what a checkpoint without the others is.
+
+    Texts are read as data: what looks like a control token is ordinary text. Those with such a token are also
+    read as Hugging Face's tokenizer reads them, so that it finds its pieces too.
+
+    source (Path): Directory in the Hugging Face layout, with a tokenizer.
+    texts (Iterable[str]): The corpus. It is gone over several times: a list, or what starts anew each time.
+    keep (Iterable[str]): Further texts, likewise, all of whose pieces are kept.
+    min_count (int): Keep pieces that occur at least so often in the corpus. With more than 1 some of its texts are
+        encoded to other pieces than before.
+    dtype (torch.dtype | None): Of the result; None keeps the files'.
+    RETURNS (Trimming): What to read and write.
+    RAISES (BloomError): The checkpoint is damaged or has another kind of tokenizer, or there are no texts.
+    """
+    if not is_int(min_count) or min_count < 1:
+        raise InputError(f"Expected min_count as an integer of 1 or more, got {min_count!r}.")
+    plan = plan_conversion(source, dtype=dtype)
+    tokenizer = BloomTokenizerFast.from_directory(source)
+    vocabulary = Vocabulary(source / TOKENIZER_FILE, tokenizer)
+    _check_rows(plan.config, vocabulary)
+    counts, n_texts = _count(tokenizer, texts)
+    if not n_texts:
+        raise InputError("Got no texts. Expected those whose pieces are to be kept.")
+    used = set(np.flatnonzero(counts >= min_count).tolist())
+    used.update(np.flatnonzero(_count(tokenizer, keep)[0]).tolist())
+    config = plan.config.to_dict()
+    naming = {name: read_json(source / name) for name in NAMING_FILES if (source / name).is_file()}
+    for name, content in {CONFIG_FILE: config, **naming}.items():
+        ids = named_ids(content)
+        vocabulary.check(ids, str(source / name))
+        used.update(ids)
+    kept = vocabulary.close(used)
+    new_ids = {old: new for new, old in enumerate(kept)}
+    contents = {name: _to_json(with_ids(content, new_ids.__getitem__)) for name, content in naming.items()}
+    contents[TOKENIZER_FILE] = vocabulary.trim(kept)
+    return Trimming(
+        plan=_with_rows(plan, kept, with_ids(config, new_ids.__getitem__), contents),
+        tokenizer=tokenizer,
+        trimmed=_load(
+            contents[TOKENIZER_FILE], tokenizer, {p: new_ids.get(i) for p, i in vocabulary.ids.items()}
+        ),
+        kept=np.array(kept, dtype=np.int64),
+        texts=texts,
+        keep=keep,
+        n_texts=n_texts,
+        min_count=min_count,
+    )
+
+
+def trim_checkpoint(
+    trimming: Trimming,
+    output: Path,
+    *,
+    check_texts: int = CHECK_TEXTS,
+    seed: int = 0,
+    max_shard_size: int | str = MAX_SHARD_SIZE,
+    force: bool = False,
+    progress: Callable[[int], object] = lambda n_bytes: None,
+) -> tuple[EncodingProof, OutputProof | None]:
+    """Write the trimmed checkpoint, and prove that it reads the corpus as before. Without the proof nothing is
+    written, or what was in the output stays as it was.
+
+    trimming (Trimming): What to keep.
+    output, max_shard_size, force, progress: As for `convert_checkpoint`.
+    check_texts (int): Texts whose hidden states and logits are compared; 0 compares none.
+    seed (int): Decides which texts these are.
+    RETURNS (tuple[EncodingProof, OutputProof | None]): What was compared, and the differences found.
+    RAISES (CheckpointError): The proof failed.
+    RAISES (InputError): The output is not empty, or the disk has too little room.
+    """
+    if not is_int(check_texts) or check_texts < 0:
+        raise InputError(f"Expected check_texts as an integer of 0 or more, got {check_texts!r}.")
+    t = trimming
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(t.n_texts, size=min(check_texts, t.n_texts), replace=False).tolist()
+    pair = (t.tokenizer, t.trimmed, t.kept)
+    encodings, sample = compare_encodings(*pair, t.texts, exact=t.min_count == 1, sample=drawn)
+    compare_encodings(*pair, t.keep, exact=True)
+    outputs: list[OutputProof | None] = []
+
+    def check(written: Mapping[str, Path]) -> None:
+        outputs.append(compare_outputs(t.plan, t.kept, sample, written))
+
+    convert_checkpoint(
+        t.plan, output, max_shard_size=max_shard_size, force=force, progress=progress, check=check
+    )
+    return encodings, outputs[0]
+
+
+def _count(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> tuple[Ids, int]:
+    """RETURNS (tuple[ndarray, int]): How often each piece occurs, in the way of reading in which it occurs more
+    often, shape (ids,); number of texts.
+    """
+    counts = np.zeros((2, max(tokenizer.get_vocab().values()) + 1), dtype=np.int64)
+    n_texts = 0
+    for as_data, batch in read_batches(tokenizer, texts):
+        pieces = np.concatenate(encode(tokenizer, batch, as_data))
+        counts[int(as_data)] += np.bincount(pieces, minlength=counts.shape[1])
+        n_texts += len(batch) if as_data else 0
+    return counts.max(axis=0), n_texts
+
+
+def _check_rows(config: BloomConfig, vocabulary: Vocabulary) -> None:
+    last = max(vocabulary.ids.values())
+    if last >= config.vocab_size:
+        raise CheckpointError(
+            f"{vocabulary.file} has a piece with the id {last}, but the embedding has only {config.vocab_size} rows. "
+            "Do tokenizer and weights belong to the same checkpoint?"
+        )
+
+
+def _with_rows(plan: Plan, kept: Sequence[int], config: dict[str, Any], contents: dict[str, str]) -> Plan:
+    """RETURNS (Plan): As a plan, with some rows of the embedding and of an LM head that is not tied to it."""
+    sizes = dict(plan.sizes)
+    matrices = [name for name in sizes if name.removeprefix(PREFIX) in (EMBEDDING, TIED_HEAD)]
+    if len({sizes[name] for name in matrices}) > 1:
+        raise CheckpointError(f"Expected {matrices} in {plan.source} to have the same shape.")
+    for name in matrices:
+        sizes[name] = sizes[name] // plan.config.vocab_size * len(kept)
+    return replace(
+        plan,
+        config=BloomConfig.from_dict({**config, "vocab_size": len(kept)}),
+        sizes=sizes,
+        rows=dict.fromkeys(matrices, torch.tensor(kept)),
+        contents=contents,
+    )
+
+
+def _load(content: str, tokenizer: BloomTokenizerFast, ids: Mapping[str, int | None]) -> BloomTokenizerFast:
+    """content (str): Of the trimmed tokenizer.json.
+    tokenizer (BloomTokenizerFast): Whose other options it gets.
+    ids (Mapping[str, int | None]): The new id of each piece; None for those that are not kept.
+    RETURNS (BloomTokenizerFast): The trimmed tokenizer.
+    RAISES (CheckpointError): The library gives other ids to its pieces.
+    """
+    trimmed = BloomTokenizerFast.from_strings(content.encode("utf8"), tokenizer.init_kwargs)
+    if trimmed.get_vocab() != {piece: i for piece, i in ids.items() if i is not None}:
+        raise CheckpointError(
+            "The trimmed tokenizer.json does not get the ids that were planned for its pieces."
+        )
+    return trimmed
+
+
+def _to_json(content: Any) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,1 @@
+"""What commands are given: texts, pipelines, languages."""

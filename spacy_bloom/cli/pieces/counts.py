@@ -1,0 +1,200 @@
+"""What a corpus is in pieces, language by language, counted in one pass over a stream."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any
+
+import numpy
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.util import minibatch
+
+from ...generation.piece_bytes import spelled_bytes
+from ...thinc_layers.pieces.windows import DocPieces, cut_docs, cut_windows
+from ...tokenizer import BloomTokenizerFast
+
+TEXTS_AT_ONCE = 64
+NOT_ASCII = 0x80
+# From here on a user should know. Of the characters of a script, so many of which there are at least:
+FALLEN_SHARE, FEWEST_CHARACTERS = 0.2, 50
+LONG_SHARE = 0.1  # of the texts
+
+
+@dataclass
+class Counts:
+    """What has been counted of a group of texts.
+
+    texts, empty (int): All texts, and those without a character that is no white space.
+    characters, n_bytes, tokens, pieces (int): In all texts.
+    byte_pieces (int): Pieces of a single byte of a character that has several.
+    windows, long_texts (int): Windows, and texts that need more than one.
+    changed (int): Texts that their pieces do not spell.
+    lengths (Counter): How many texts have so many pieces.
+    per_token (Counter): How many tokens have so many pieces.
+    scripts, fallen (Counter): Characters of each script, and those of them that are cut into bytes.
+    """
+
+    texts: int = 0
+    empty: int = 0
+    characters: int = 0
+    n_bytes: int = 0
+    tokens: int = 0
+    pieces: int = 0
+    byte_pieces: int = 0
+    windows: int = 0
+    long_texts: int = 0
+    changed: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+    per_token: Counter[int] = field(default_factory=Counter)
+    scripts: Counter[str] = field(default_factory=Counter)
+    fallen: Counter[str] = field(default_factory=Counter)
+
+    def __add__(self, other: "Counts") -> "Counts":
+        """RETURNS (Counts): Of both together."""
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    def summary(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The figures by name; None where there is nothing to divide by."""
+        n_of_tokens = sum(n * times for n, times in self.per_token.items())
+        return {
+            "texts": self.texts,
+            "empty_texts": self.empty,
+            "characters": self.characters,
+            "bytes": self.n_bytes,
+            "tokens": self.tokens,
+            "pieces": self.pieces,
+            "bytes_per_piece": _ratio(self.n_bytes, self.pieces),
+            "pieces_per_token": _ratio(n_of_tokens, self.tokens),
+            "pieces_per_token_95": percentile(self.per_token, 0.95),
+            "byte_pieces_share": _ratio(self.byte_pieces, self.pieces),
+            "pieces_per_text_median": percentile(self.lengths, 0.5),
+            "pieces_per_text_95": percentile(self.lengths, 0.95),
+            "pieces_per_text_max": max(self.lengths, default=None),
+            "texts_longer_than_a_window": self.long_texts,
+            "windows": self.windows,
+            "texts_not_spelled": self.changed,
+            "scripts_in_bytes": {
+                name: round(n / self.scripts[name], 4) for name, n in self.fallen.most_common()
+            },
+        }
+
+
+class PieceCounter:
+    """Counts texts.
+
+    nlp (Language): Its tokenizer makes the tokens.
+    tokenizer (BloomTokenizerFast): Makes the pieces.
+    window, context (int), both_sides (bool): As for `cut_windows`.
+    """
+
+    def __init__(
+        self,
+        nlp: Language,
+        tokenizer: BloomTokenizerFast,
+        *,
+        window: int,
+        context: int,
+        both_sides: bool = False,
+    ) -> None:
+        self.nlp = nlp
+        self.tokenizer = tokenizer
+        self.window, self.context, self.both_sides = window, context, both_sides
+        self.groups: dict[str, Counts] = {}
+        vocabulary = tokenizer.get_vocab()
+        self._n_bytes = numpy.zeros(max(vocabulary.values()) + 1, dtype=numpy.int64)
+        self._is_byte = numpy.zeros(len(self._n_bytes), dtype=bool)
+        for piece, i in vocabulary.items():
+            spelled = spelled_bytes(piece)
+            self._n_bytes[i] = len(spelled)
+            self._is_byte[i] = len(spelled) == 1 and spelled[0] >= NOT_ASCII
+
+    @property
+    def total(self) -> Counts:
+        """RETURNS (Counts): Of all groups together."""
+        return sum(self.groups.values(), start=Counts())
+
+    def count(self, texts: Iterable[tuple[str, str]]) -> None:
+        """Count a stream of groups' names and texts. What it needs in memory does not grow with it."""
+        for batch in minibatch(texts, TEXTS_AT_ONCE):
+            with self.nlp.memory_zone():
+                self._count_batch(batch)
+
+    def _count_batch(self, batch: Sequence[tuple[str, str]]) -> None:
+        docs = [self.nlp.tokenizer(text) for _, text in batch]
+        for (group, _), doc, pieces in zip(batch, docs, cut_docs(self.tokenizer, docs), strict=True):
+            self._count(self.groups.setdefault(group, Counts()), doc, pieces)
+
+    def _count(self, counts: Counts, doc: Doc, pieces: DocPieces) -> None:
+        text = doc.text
+        n_bytes, n_pieces = len(text.encode("utf8")), len(pieces.ids)
+        n_windows = len(cut_windows([n_pieces], self.window, self.context, both_sides=self.both_sides))
+        is_byte = self._is_byte[pieces.ids]
+        counts.texts += 1
+        counts.empty += not text.strip()
+        counts.characters += len(text)
+        counts.n_bytes += n_bytes
+        counts.tokens += len(doc)
+        counts.pieces += n_pieces
+        counts.byte_pieces += int(is_byte.sum())
+        counts.windows += n_windows
+        counts.long_texts += n_windows > 1
+        counts.changed += int(self._n_bytes[pieces.ids].sum()) != n_bytes
+        counts.lengths[n_pieces] += 1
+        values, times = numpy.unique(pieces.align.lengths, return_counts=True)
+        counts.per_token.update(dict(zip(values.tolist(), times.tolist(), strict=True)))
+        for character, n in Counter(text).items():
+            counts.scripts[script_of(character)] += n
+        for start in numpy.unique(pieces.offsets[is_byte, 0]).tolist():
+            counts.fallen[script_of(text[start])] += 1
+
+
+@cache
+def script_of(character: str) -> str:
+    """RETURNS (str): What a character's Unicode name begins with: "LATIN", "CJK", "DEVANAGARI", for signs a word such
+    as "LEFT"; "UNNAMED" for control characters.
+    """
+    return unicodedata.name(character, "UNNAMED").split()[0].split("-")[0]
+
+
+def percentile(counter: Mapping[int, int], share: float) -> int | None:
+    """counter (Mapping[int, int]): How often each value is there.
+    share (float): Of the values, from 0 to 1.
+    RETURNS (int | None): The lowest value that so many of them do not exceed; None without values.
+    """
+    needed, seen = share * sum(counter.values()), 0
+    for value in sorted(counter):
+        seen += counter[value]
+        if seen >= needed and seen:
+            return value
+    return None
+
+
+def find_warnings(name: str, counts: Counts, window: int) -> Iterator[str]:
+    """YIELDS (str): What a user should know of a group, and what to do about it."""
+    if counts.empty:
+        yield f"{name}: {counts.empty:,} of {counts.texts:,} texts are empty or white space. Leave them out."
+    if counts.changed:
+        yield (
+            f"{name}: the pieces of {counts.changed:,} texts do not spell them. Does the tokenizer normalize text, add "
+            "a space before it, or lack bytes?"
+        )
+    for script, n in counts.fallen.most_common():
+        share, n_all = n / counts.scripts[script], counts.scripts[script]
+        if share >= FALLEN_SHARE and n_all >= FEWEST_CHARACTERS:
+            yield (
+                f"{name}: {share:.0%} of {n_all:,} {script} characters are cut into bytes: the tokenizer has no "
+                "pieces for them. Use a checkpoint that knows this script, or expect less."
+            )
+    if counts.long_texts >= max(1, LONG_SHARE * counts.texts):
+        yield (
+            f"{name}: {counts.long_texts:,} of {counts.texts:,} texts are longer than a window of {window} pieces, "
+            f"{counts.windows:,} windows in all. Each repeats its context: cut the texts into paragraphs, or "
+            "widen the window."
+        )
+
+
+def _ratio(one: int, other: int) -> float | None:
+    return round(one / other, 4) if other else None

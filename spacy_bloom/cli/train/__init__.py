@@ -1,0 +1,1 @@
+"""Configs for training, and what is shown while it runs."""

@@ -1,0 +1,1 @@
+"""What learns, how fast, and adapters in its place."""

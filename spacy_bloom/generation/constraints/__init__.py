@@ -1,0 +1,1 @@
+"""What a generated text may be."""

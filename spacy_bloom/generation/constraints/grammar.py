@@ -1,0 +1,154 @@
+"""What is generated matches a regular expression or a JSON schema, by llguidance (extra `constraints`)."""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary
+
+import numpy
+
+from ...errors import BloomWarning, InputError
+from ..piece_bytes import Ints, PieceBytes
+from .constraint import Constraint
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
+
+MEMO_SIZE = 256  # a matcher holds a whole parse
+# Where a grammar leaves only one way, llguidance would allow only the tokenizer's own pieces for it.
+ANY_PIECES = '%llguidance { "no_forcing": true }\n'
+# As json.dumps writes it, which is how most JSON that a model has read was written.
+COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+FLEXIBLE = {"whitespace_flexible": True}
+
+# Making one goes through the whole vocabulary, so that all grammars on the same one share it.
+_TOKENIZERS: "WeakKeyDictionary[PieceBytes, LLTokenizer]" = WeakKeyDictionary()
+
+
+class Grammar(Constraint["LLMatcher"]):
+    """The generated text matches a grammar. Like every `Constraint` it works on bytes: whatever pieces spell
+    a text that matches are legal. There is no budget: give a grammar that ends (bounded repetitions,
+    `maxLength`), or `text_of` gives None for what was stopped too early.
+
+    grammar (str): In the variant of Lark's language that llguidance reads. `from_regex` and
+        `from_json_schema` write it.
+    pieces, eos_token_id, leading_space: As of `Constraint`. The grammar itself must have the leading space.
+    RAISES (InputError): llguidance does not understand the grammar, or nothing matches it.
+    RAISES (ImportError): llguidance is not installed.
+    """
+
+    def __init__(
+        self, grammar: str, pieces: PieceBytes, eos_token_id: int, *, leading_space: bool = False
+    ) -> None:
+        library = _import_llguidance()
+        tokenizer = _make_tokenizer(library, pieces)
+        error = library.LLMatcher.validate_grammar(grammar, tokenizer)
+        if error:
+            raise InputError(f"Expected a grammar that llguidance can follow, got this error: {error}")
+        matcher = library.LLMatcher(tokenizer, grammar, log_level=0)  # errors are asked for, not printed
+        super().__init__(pieces, eos_token_id, matcher, leading_space=leading_space, memo_size=MEMO_SIZE)
+        if not (matcher.is_accepting() or len(self._legal_pieces(matcher))):
+            raise InputError(f"Expected a grammar that some text matches, got one that none does: {grammar}")
+
+    @classmethod
+    def from_regex(
+        cls, regex: str, pieces: PieceBytes, eos_token_id: int, *, leading_space: bool = False
+    ) -> Self:
+        r"""The whole generated text matches a regular expression.
+
+        regex (str): In the syntax of Rust's `regex`, which is Python's without look-around and references
+            back. `\d`, `\w` and `\s` mean the characters of all scripts, and unlike in Python `\w` has the
+            marks that Indic words are written with.
+        pieces, eos_token_id, leading_space: As of `Constraint`.
+        RETURNS (Grammar): The constraint.
+        RAISES (InputError, ImportError): As of `Grammar`.
+        """
+        space = " " if leading_space else ""
+        line = _import_llguidance().regex_to_lark(f"{space}(?:{regex})", use_ascii="")
+        return cls(f"{ANY_PIECES}start: /{line}/", pieces, eos_token_id, leading_space=leading_space)
+
+    @classmethod
+    def from_json_schema(
+        cls,
+        schema: Mapping[str, Any],
+        pieces: PieceBytes,
+        eos_token_id: int,
+        *,
+        whitespace: bool = False,
+        leading_space: bool = False,
+    ) -> Self:
+        """The generated text is JSON that a schema describes.
+
+        schema (Mapping[str, Any]): What llguidance does not understand of JSON Schema is an error.
+        pieces, eos_token_id, leading_space: As of `Constraint`.
+        whitespace (bool): Allow spaces and line breaks wherever JSON does, as many as the model likes.
+            Otherwise the text is written as `json.dumps` writes it.
+        RETURNS (Grammar): The constraint.
+        RAISES (InputError, ImportError): As of `Grammar`.
+        """
+        if not isinstance(schema, Mapping):
+            raise InputError(f"Expected a JSON schema as a dict, got {type(schema).__name__}: {schema!r}.")
+        options = json.dumps({**schema, "x-guidance": FLEXIBLE if whitespace else COMPACT})
+        start = '" " json' if leading_space else "json"
+        grammar = f"{ANY_PIECES}start: {start}\njson: %json {options}"
+        return cls(grammar, pieces, eos_token_id, leading_space=leading_space)
+
+    def _advance(self, state: "LLMatcher", piece: int) -> "LLMatcher | None":
+        if not self.pieces[piece]:
+            return None
+        matcher = state.deep_copy()
+        return matcher if matcher.consume_token(piece) else None
+
+    def _may_end(self, state: "LLMatcher") -> bool:
+        return state.is_accepting()
+
+    def _legal(self, state: "LLMatcher", n_generated: int) -> Ints:
+        legal = self._legal_pieces(state)
+        if state.is_error():  # its limits on time and memory; the row can only end, without a text
+            warnings.warn(
+                f"llguidance gave up on a grammar: {state.get_error()} The text stays incomplete. "
+                "Simplify the grammar.",
+                BloomWarning,
+                stacklevel=2,
+            )
+        return legal
+
+    def _legal_pieces(self, matcher: "LLMatcher") -> Ints:
+        bits = numpy.frombuffer(matcher.compute_bitmask(), dtype=numpy.uint8)
+        legal = numpy.flatnonzero(numpy.unpackbits(bits, bitorder="little")[: len(self.pieces)])
+        return legal[~numpy.isin(legal, [*self.pieces.control])]
+
+
+class _Vocabulary:
+    """What llguidance asks of a tokenizer.
+
+    pieces (PieceBytes): The bytes of the pieces.
+    """
+
+    def __init__(self, pieces: PieceBytes) -> None:
+        self.tokens = [pieces.control.get(i, pieces[i]) for i in range(len(pieces))]
+        self.special_token_ids = sorted(pieces.control)
+        self.eos_token_id = self.special_token_ids[0]  # only its place is needed: `Constraint` sets the end
+        self.bos_token_id = None
+
+    def __call__(self, text: bytes) -> Sequence[int]:
+        """Called to force the tokenizer's own pieces, which no grammar here asks for."""
+        raise NotImplementedError("Write grammars with no_forcing: pieces are not forced.")
+
+
+def _make_tokenizer(library: Any, pieces: PieceBytes) -> "LLTokenizer":
+    if pieces not in _TOKENIZERS:
+        _TOKENIZERS[pieces] = library.LLTokenizer(library.TokenizerWrapper(_Vocabulary(pieces)))
+    return _TOKENIZERS[pieces]
+
+
+def _import_llguidance() -> Any:
+    try:
+        import llguidance
+    except ImportError as error:
+        raise ImportError(
+            "Constraints by regular expression or JSON schema need llguidance, which is not installed. "
+            'Install it with: pip install "spacy-bloom[constraints]"'
+        ) from error
+    return llguidance

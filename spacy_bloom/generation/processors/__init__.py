@@ -1,0 +1,1 @@
+"""What changes the scores of the next piece."""

@@ -1,0 +1,175 @@
+"""What the components that generate and score have in common: a language model, their own or the transformer's."""
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from spacy import util
+from spacy.language import Language
+from spacy.pipeline.pipe import Pipe
+from spacy.tokens import Doc
+from thinc.api import Config, Model
+
+from ...errors import ConfigError
+from ...pretrained import BloomForCausalLM
+from ...thinc_layers.language_model import LanguageModelShim, language_model_on
+from ...thinc_layers.weights.shim import BloomShim
+from ...tokenizer import BloomTokenizerFast
+from .streaming import pipe_batches
+
+DEFAULT_MODEL = Config().from_str("""
+[model]
+@architectures = "spacy-bloom.LanguageModel.v1"
+name = "tiny-bloom"
+dtype = "float32"
+""")["model"]
+
+
+class Upstream:
+    """A transformer component whose weights another one uses, found by name when they are needed.
+
+    nlp (Language | None): The pipeline; not held in memory.
+    name (str): Of the transformer.
+    found (Any): The component itself, where there is no pipeline: in a pickled or copied one.
+    """
+
+    def __init__(self, nlp: Language | None, name: str, found: Any = None) -> None:
+        self.name = name
+        self._nlp = None if nlp is None else weakref.ref(nlp)
+        self._found = found
+        self._linked: Callable[[], Any] = lambda: None
+        self._language_model: BloomForCausalLM | None = None
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return Upstream, (None, self.name, self._find())
+
+    def link(self, component: Any) -> None:
+        """Use the transformer that stands before; not held in memory: its pipeline does that."""
+        self._linked = weakref.ref(component)
+
+    def shim(self) -> BloomShim:
+        """RETURNS (BloomShim): What holds the transformer's weights.
+        RAISES (ConfigError): There is no such component, or it is another kind.
+        """
+        component = self._find()
+        shims = getattr(getattr(component, "model", None), "shims", [])
+        if not shims or not isinstance(shims[0], BloomShim):
+            got = "no component of that name" if component is None else type(component).__name__
+            raise ConfigError(
+                f"Expected upstream to name a bloom_transformer of the pipeline, got {self.name!r}: {got}. "
+                "Set upstream = null to use the checkpoint that the component's model names."
+            )
+        return shims[0]
+
+    def language_model(self) -> BloomForCausalLM:
+        """RETURNS (BloomForCausalLM): Around the transformer's decoder as it is now."""
+        decoder = self.shim().module
+        if self._language_model is None or self._language_model.transformer is not decoder:
+            self._language_model = language_model_on(decoder)
+        return self._language_model
+
+    def _find(self) -> Any:
+        linked = self._linked()
+        if linked is not None:
+            return linked
+        nlp = None if self._nlp is None else self._nlp()
+        if nlp is not None and self.name in nlp.component_names:
+            self._found = nlp.get_pipe(self.name)
+        return self._found
+
+
+class LanguageModelPipe(Pipe):
+    """A component on a language model that it does not train.
+
+    nlp (Language): The pipeline.
+    model (Model): A model made by `spacy-bloom.LanguageModel.v1`; not loaded if there is an upstream.
+    name (str): Name of the component.
+    upstream (str | None): Name of a bloom_transformer whose weights are used instead, as training leaves them.
+    settings (Any): Settings, kept in `cfg`.
+    RAISES (ConfigError): The model is another architecture's.
+    """
+
+    def __init__(
+        self, nlp: Language, model: Model, name: str, *, upstream: str | None = None, **settings: Any
+    ) -> None:
+        if not model.shims or not isinstance(model.shims[0], LanguageModelShim):
+            raise ConfigError(f"Expected a model of spacy-bloom.LanguageModel.v1, got {model.name!r}.")
+        self.vocab = nlp.vocab
+        self.model = model
+        self.name = name
+        self.cfg: dict[str, Any] = settings
+        self._upstream = None if upstream is None else Upstream(nlp, upstream)
+
+    def link_upstream(self, transformer: Any) -> None:
+        """Use the weights of a transformer, if it is the one that is named: spaCy links the components of a pipeline
+        when it changes, also those that were made in another one. A component that is sourced without a copy stands in
+        both pipelines, and follows the one that was linked last, as spaCy's listeners do.
+        """
+        if self._upstream is not None and self._upstream.name == transformer.name:
+            self._upstream.link(transformer)
+
+    @property
+    def language_model(self) -> BloomForCausalLM:
+        """RETURNS (BloomForCausalLM): In evaluation mode; loaded now if it was not."""
+        own = self.model.shims[0]
+        return (own.module if self._upstream is None else self._upstream.language_model()).eval()
+
+    @property
+    def tokenizer(self) -> BloomTokenizerFast:
+        """RETURNS (BloomTokenizerFast): The language model's."""
+        shim = self.model.shims[0] if self._upstream is None else self._upstream.shim()
+        return shim.tokenizer
+
+    def __call__(self, doc: Doc) -> Doc:
+        """RETURNS (Doc): The Doc, annotated."""
+        for _ in self.pipe([doc], batch_size=1):
+            pass
+        return doc
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
+        yield from pipe_batches(self, stream, batch_size)
+
+    def predict(self, docs: Iterable[Doc]) -> Any:
+        """RETURNS (Any): What `set_annotations` writes; nothing is written on the Docs."""
+        raise NotImplementedError
+
+    def set_annotations(self, docs: Iterable[Doc], predictions: Any) -> None:
+        """Write what was predicted."""
+        raise NotImplementedError
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Write the model as a checkpoint directory; an upstream writes its own. Settings are in the pipeline's
+        config and nowhere else, so that they can be overridden when it is loaded.
+
+        path (str | Path): Directory.
+        exclude (Iterable[str]): Of "model".
+        """
+        util.to_disk(path, {name: shim.to_disk for name, shim in self._own_shims.items()}, exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
+        """Map the model's weights into memory; no network is asked.
+
+        path (str | Path): Directory written by `to_disk`.
+        exclude (Iterable[str]): Of "model".
+        RETURNS (LanguageModelPipe): The component.
+        """
+        util.from_disk(path, {name: shim.from_disk for name, shim in self._own_shims.items()}, exclude)
+        return self
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """RETURNS (bytes): The model. exclude as for `to_disk`."""
+        return util.to_bytes({name: shim.to_bytes for name, shim in self._own_shims.items()}, exclude)
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
+        """RETURNS (LanguageModelPipe): The component, with what `to_bytes` has written."""
+        util.from_bytes(
+            bytes_data, {name: shim.from_bytes for name, shim in self._own_shims.items()}, exclude
+        )
+        return self
+
+    @property
+    def _own_shims(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What is written, by the name of its part; nothing with an upstream."""
+        return {"model": self.model.shims[0]} if self._upstream is None else {}

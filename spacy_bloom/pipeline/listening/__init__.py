@@ -1,0 +1,1 @@
+"""Who reads a transformer's output, and what comes back."""

@@ -1,0 +1,1 @@
+"""From Docs to prompts, and from generated text back."""

@@ -1,0 +1,234 @@
+"""Prompts: Jinja2 templates over what a Doc holds, in a sandbox, and as the pieces that a model reads.
+
+A template is written by whoever makes the pipeline, and what it is filled with by whoever writes texts. Both are
+kept from reaching anything but text. A template that computes for long without writing anything is not stopped.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+from ...config import shown
+from ...errors import BloomError, ConfigError, InputError
+from ...tokenizer import BloomTokenizerFast
+from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
+from .prompt_batches import encode_prompts
+
+# A prompt of more characters than this for each piece that is allowed is refused before it is encoded.
+MOST_CHARACTERS_PER_PIECE = 64
+
+# No others: what is missing makes texts of any size from nothing, draws, or reaches attributes.
+# fmt: off
+FILTERS = (
+    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "join",
+    "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round",
+    "select", "selectattr", "sort", "string", "sum", "title", "trim", "truncate", "unique", "upper", "wordcount",
+)
+STRING_METHODS = frozenset((
+    "capitalize", "casefold", "count", "endswith", "find", "isalnum", "isalpha", "isdecimal", "isdigit", "islower",
+    "isnumeric", "isspace", "istitle", "isupper", "join", "lower", "lstrip", "partition", "removeprefix",
+    "removesuffix", "replace", "rfind", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith",
+    "strip", "swapcase", "title", "upper",
+))
+# fmt: on
+REFUSED = {
+    nodes.Include: "include",
+    nodes.Import: "import",
+    nodes.FromImport: "import",
+    nodes.Extends: "extends",
+    nodes.ScopedEvalContextModifier: "autoescape",
+}
+VIEWS: dict[str, type[View]] = {"doc": DocView, "sent": SpanView, "span": SpanView}
+
+
+class PromptEnvironment(ImmutableSandboxedEnvironment):
+    """jinja2's sandbox with lists of what is allowed in the place of lists of what is not."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def __init__(self) -> None:
+        super().__init__(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
+        self.globals.clear()
+        self.filters = {name: self.filters[name] for name in FILTERS}
+        self.filters["tojson"] = _to_json  # jinja2's own is for HTML
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """RETURNS (bool): Whether a template may see an attribute."""
+        if isinstance(obj, (View, MappingView)):
+            return attr in obj.names
+        if isinstance(obj, ExtensionsView):
+            return not attr.startswith("_")
+        if isinstance(obj, str):
+            return attr in STRING_METHODS
+        return super().is_safe_attribute(obj, attr, value)
+
+    def wrap_str_format(self, value: Any) -> None:
+        """Formats can ask for a text of any width: `format` is a method like others, and not allowed."""
+        return None
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """RETURNS (Any): Of numbers only: texts, too, can be multiplied and formatted to any size.
+        RAISES (SecurityError): It is a power, or not between numbers.
+        """
+        if operator == "**" or not all(isinstance(value, (int, float)) for value in (left, right)):
+            raise SecurityError(f"{operator} between {type(left).__name__} and {type(right).__name__}")
+        return super().call_binop(context, operator, left, right)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=dict)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> PromptEnvironment:
+    return PromptEnvironment()
+
+
+class PromptTemplate:
+    """A Jinja2 template, checked when it is made.
+
+    source (str): The template. Its text is the prompt's as it stands, the last line break too.
+    variables (Sequence[str]): What it is filled with. `doc`, `sent` and `span` are views.
+    special_tokens (bool): Whether control tokens in the template's own text are control tokens. Those in what it is
+        filled with, and in its expressions, are ordinary text either way.
+    RAISES (ConfigError): A syntax error, an unknown variable, or something that the sandbox does not allow.
+    """
+
+    def __init__(
+        self, source: str, variables: Sequence[str] = ("doc",), *, special_tokens: bool = False
+    ) -> None:
+        if not isinstance(source, str):
+            raise ConfigError(f"Expected the prompt as the text of a Jinja2 template, got {shown(source)}.")
+        self.source, self.variables, self.special_tokens = source, tuple(variables), special_tokens
+        self._compiled: dict[tuple[str, ...], tuple[Template, re.Pattern]] = {}
+        self._compile(())
+
+    def __reduce__(self) -> tuple[Any, tuple]:
+        return _make, (self.source, self.variables, self.special_tokens)
+
+    def render(self, *, max_characters: int | None = None, **values: Any) -> str:
+        """
+        max_characters (int | None): Most characters of the prompt; what is longer is not made.
+        **values: The variables; spaCy's objects are shown as views.
+        RETURNS (str): The prompt, as ordinary text.
+        RAISES (InputError): The template fails on these values, or makes too much of them.
+        """
+        template, _ = self._compile(())
+        return self._fill(template, values, max_characters)
+
+    def encode(self, tokenizer: BloomTokenizerFast, *, max_pieces: int, **values: Any) -> list[int]:
+        """The prompt as a model reads it.
+
+        max_pieces (int): Most pieces of the prompt.
+        RETURNS (list[int]): Ids.
+        RAISES (InputError): As `render`, or the prompt has more pieces.
+        """
+        control = tuple(tokenizer.all_special_tokens) if self.special_tokens else ()
+        template, marks = self._compile(control)
+        prompt = self._fill(template, values, max_pieces * MOST_CHARACTERS_PER_PIECE)
+        # Texts stand in the even places, numbers of control tokens in the odd ones.
+        parts = marks.split(prompt) if control else [prompt]
+        texts = encode_prompts(tokenizer, parts[::2])
+        tokens = tokenizer.convert_tokens_to_ids([control[int(number)] for number in parts[1::2]])
+        ids = [i for token, text in zip([None, *tokens], texts, strict=True) for i in _joined(token, text)]
+        if len(ids) > max_pieces:
+            raise _too_long(f"{len(ids)} pieces", f"{max_pieces}")
+        return ids
+
+    def _fill(self, template: Template, values: dict[str, Any], most: int | None) -> str:
+        parts, length = [], 0
+        try:
+            for part in template.generate({name: plain(value) for name, value in values.items()}):
+                parts.append(part)
+                length += len(part)
+                if most is not None and length > most:
+                    raise _too_long(f"more than {most} characters", f"{most} characters")
+        except BloomError:
+            raise
+        except Exception as error:  # anything can happen in a template
+            refused = "does something that is not allowed" if isinstance(error, SecurityError) else "fails"
+            raise InputError(
+                f"The prompt template {refused} on this Doc: {type(error).__name__}: {shown(str(error))}. "
+                f"The template: {shown(self.source)}."
+            ) from error
+        return "".join(parts)
+
+    def _compile(self, control: tuple[str, ...]) -> tuple[Template, re.Pattern]:
+        """RETURNS (tuple[Template, Pattern]): The template with marks in the place of these control tokens, and a
+        pattern that finds their numbers in marks. No text can contain a mark, as nobody knows what it will be.
+        """
+        if control not in self._compiled:
+            environment, secret = _environment(), secrets.token_hex(16)
+            try:
+                tree = environment.parse(self.source)
+                _check(tree, self.variables)
+                _mark_control_tokens(tree, control, secret)
+                code = environment.compile(tree)
+            except ConfigError:
+                raise
+            except Exception as error:  # also what Python says of code that is nested too deep
+                line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
+                raise ConfigError(
+                    f"Expected the prompt to be a Jinja2 template, got {shown(self.source)}. {line}"
+                    f"{shown(str(error))}. Correct it; to write {{{{ as text, put it into {{% raw %}}."
+                ) from error
+            template = Template.from_code(environment, code, {})
+            self._compiled[control] = template, re.compile(f"\ue000{secret}:([0-9]+)\ue001")
+        return self._compiled[control]
+
+
+def _make(source: str, variables: tuple[str, ...], special_tokens: bool) -> PromptTemplate:
+    return PromptTemplate(source, variables, special_tokens=special_tokens)
+
+
+def _joined(token: int | None, text: list[int]) -> list[int]:
+    return text if token is None else [token, *text]
+
+
+def _too_long(got: str, most: str) -> InputError:
+    return InputError(
+        f"Got a prompt of {got}, expected at most {most} (max_prompt_pieces). Prompt sentence by sentence "
+        '(per = "sent"), take a part of the text ({{ doc.text[:2000] }}), or raise max_prompt_pieces.'
+    )
+
+
+def _check(tree: nodes.Template, variables: tuple[str, ...]) -> None:
+    """RAISES (ConfigError): What can be seen before a template is filled."""
+    for kind, name in REFUSED.items():
+        if tree.find(kind):
+            raise ConfigError(f"Expected a prompt template that stands alone, got {{% {name} %}} in it.")
+    used = meta.find_undeclared_variables(tree)
+    unknown = sorted(used.difference(variables))
+    if unknown:
+        raise ConfigError(
+            f"Expected the prompt template to use {', '.join(variables)}, got {', '.join(map(shown, unknown))}. "
+            '`sent` is there with per = "sent", and `span` with per = "span".'
+        )
+    for found in tree.find_all(nodes.Getattr):
+        name = found.node.name if isinstance(found.node, nodes.Name) else ""
+        view = VIEWS.get(name) if name in used else None
+        if view is not None and found.attr not in view.names:
+            raise ConfigError(
+                f"Got {name}.{found.attr} in the prompt template; of {name} it can use {', '.join(view.names)}."
+            )
+        if found.attr.startswith("_") and found.attr != "_":
+            raise ConfigError(
+                f"Got .{found.attr} in the prompt template: names that begin with _ are not shown."
+            )
+
+
+def _mark_control_tokens(tree: nodes.Template, control: tuple[str, ...], secret: str) -> None:
+    if not control:
+        return
+    numbers = {token: i for i, token in enumerate(control)}
+    # The longest first, as the tokenizer would take them.
+    pattern = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))))
+    for data in tree.find_all(nodes.TemplateData):
+        data.data = pattern.sub(lambda m: f"\ue000{secret}:{numbers[m.group()]}\ue001", data.data)

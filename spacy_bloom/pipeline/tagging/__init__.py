@@ -1,0 +1,1 @@
+"""Tags of tokens: schemes, gold labels, heads of checkpoints."""

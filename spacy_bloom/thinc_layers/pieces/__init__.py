@@ -1,0 +1,1 @@
+"""From Docs to pieces: alignment, windows, batches."""

@@ -1,0 +1,169 @@
+"""Vectors of a transformer that does not learn: computed once per training text, and read in every epoch after."""
+
+import hashlib
+import math
+import os
+import tempfile
+import uuid
+import warnings
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ...errors import BloomWarning, ConfigError
+
+Floats = NDArray[numpy.float32]
+
+FILE_BYTES = 2**26  # vectors that are gathered in memory before they become a file
+PATTERN = "vectors-*.safetensors"
+
+
+@dataclass(frozen=True)
+class ReuseConfig:
+    """What is kept, and where.
+
+    max_mb (float): Most megabytes of vectors. What comes when they are full is computed in every epoch: epochs are
+        cycles, in which making room for the newest text throws out the one that is needed next.
+    path (str | None): Folder to keep them in, which a later run takes up again: a folder in it for each state of
+        the weights and of the settings.
+    disk (bool): Without a path, whether they are in a temporary folder, removed at the end, instead of in memory.
+    dtype (str): "float32", exact, or "float16", half the size. Training reads what was rounded from the start.
+    RAISES (ConfigError): A value is out of range.
+    """
+
+    max_mb: float = 1000.0
+    path: str | None = None
+    disk: bool = False
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_mb < math.inf:
+            raise ConfigError(f"Expected reuse.max_mb to be above 0 and finite, got {self.max_mb}.")
+        if self.dtype not in ("float32", "float16"):
+            raise ConfigError(f"Expected reuse.dtype to be 'float32' or 'float16', got {self.dtype!r}.")
+
+
+class ReusedVectors:
+    """Vectors by the pieces that they are of, for one state of the weights at a time.
+
+    config (ReuseConfig): What is kept, and where. A copy starts empty.
+    """
+
+    def __init__(self, config: ReuseConfig) -> None:
+        self.config = config
+        self._identity: str | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._gathered: dict[str, NDArray] = {}
+        self._files: dict[str, Any] = {}  # opened, by the keys that they hold
+        self._bytes = self._gathered_bytes = 0
+        self._folder: Path | None = None
+        self._temporary: tempfile.TemporaryDirectory | None = None
+        self._rest: weakref.finalize | None = None
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return ReusedVectors, (self.config,)
+
+    @property
+    def started(self) -> bool:
+        """RETURNS (bool): Whether there has been training: no prediction of a loaded pipeline fills memory."""
+        return self._identity is not None
+
+    def use(self, identity: str) -> None:
+        """Say what the vectors are of; those of anything else are not read again.
+
+        identity (str): Of weights and settings, in plain letters.
+        """
+        if identity == self._identity:
+            return
+        self.close()
+        self._start()
+        self._identity = identity
+        if self.config.path is not None:
+            self._folder = Path(self.config.path) / identity
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for file in sorted(self._folder.glob(PATTERN)):
+                self._open(file)
+                self._bytes += file.stat().st_size
+            # The last vectors become a file when the run ends, or when something else is used.
+            self._rest = weakref.finalize(self, _write_rest, self._gathered, self._folder, os.getpid())
+        elif self.config.disk:
+            self._temporary = tempfile.TemporaryDirectory(prefix="bloom-vectors-")
+            self._folder = Path(self._temporary.name)
+
+    def get(self, ids: NDArray[numpy.int64], size: int) -> Floats | None:
+        """RETURNS (NDArray | None): The vectors of these pieces, if they are kept. Shape (pieces, size)."""
+        key = _key(ids)
+        found = self._gathered.get(key)
+        if found is None and key in self._files:
+            found = _read(self._files[key], key)
+        if found is None or found.shape != (len(ids), size) or found.dtype != self.config.dtype:
+            return None  # of a file that is not ours
+        return found.astype("float32", copy=False)
+
+    def add(self, ids: NDArray[numpy.int64], vectors: Floats) -> Floats:
+        """Keep the vectors of these pieces, if there is room.
+
+        ids (NDArray): Shape (pieces,).
+        vectors (Floats): Shape (pieces, size). Not to be changed any more.
+        RETURNS (NDArray): What `get` says of them; rounded alike if there is no room.
+        """
+        stored = vectors.astype(self.config.dtype, copy=False)
+        key = _key(ids)
+        if self._bytes + stored.nbytes <= self.config.max_mb * 1e6 and key not in self._gathered:
+            stored.flags.writeable = False  # every epoch reads them
+            self._gathered[key] = stored
+            self._bytes += stored.nbytes
+            self._gathered_bytes += stored.nbytes
+            if self._folder is not None and self._gathered_bytes >= FILE_BYTES:
+                self._open(_write(self._gathered, self._folder))
+                self._gathered.clear()
+                self._gathered_bytes = 0
+        return stored.astype("float32", copy=False)
+
+    def close(self) -> None:
+        """Write what is left to be written, and remove a temporary folder."""
+        if self._rest is not None:
+            self._rest()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def _open(self, file: Path) -> None:
+        try:
+            opened = safe_open(file, framework="np")
+            self._files |= dict.fromkeys(opened.keys(), opened)
+        except (SafetensorError, OSError) as error:
+            warnings.warn(f"{file} is not read: {error}. Delete it.", BloomWarning, stacklevel=2)
+
+
+def _key(ids: NDArray[numpy.int64]) -> str:
+    return hashlib.sha256(numpy.ascontiguousarray(ids, dtype="<i8").tobytes()).hexdigest()
+
+
+def _read(opened: Any, key: str) -> NDArray | None:
+    try:
+        return opened.get_tensor(key)
+    except (SafetensorError, OSError, ValueError, TypeError):
+        return None
+
+
+def _write(vectors: Mapping[str, NDArray], folder: Path) -> Path:
+    """Write a file that takes its name when it is complete, under a name that no other process takes."""
+    file = folder / PATTERN.replace("*", uuid.uuid4().hex)
+    unfinished = file.with_suffix(".part")
+    save_file({key: numpy.ascontiguousarray(value) for key, value in vectors.items()}, unfinished)
+    unfinished.replace(file)
+    return file
+
+
+def _write_rest(vectors: Mapping[str, NDArray], folder: Path, process: int) -> None:
+    if vectors and os.getpid() == process:  # what a forked process has is its parent's to write
+        _write(vectors, folder)

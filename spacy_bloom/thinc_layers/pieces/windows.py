@@ -1,0 +1,139 @@
+"""Docs cut into pieces, and long Docs into windows of pieces."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy
+from numpy.typing import NDArray
+from spacy.tokens import Doc
+from thinc.types import Ragged
+
+from ...errors import ConfigError
+from ...tokenizer import BloomTokenizerFast
+from .alignment import align, token_offsets
+
+
+@dataclass
+class DocPieces:
+    """The pieces of one Doc.
+
+    ids (NDArray): Shape (pieces,).
+    strings (list[str]): The pieces in their byte-level spelling.
+    align (Ragged): The pieces of each token.
+    offsets (NDArray): Where each piece starts and ends in the Doc's text, in Unicode code points; a piece that holds
+        part of a character has that character's. Shape (pieces, 2).
+    """
+
+    ids: NDArray[numpy.int64]
+    strings: list[str]
+    align: Ragged
+    offsets: NDArray[numpy.int64]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A run of one Doc's pieces that the model sees at once.
+
+    doc (int): Index of the Doc in its batch.
+    start, end (int): The run.
+    keep, keep_end (int): The pieces whose vectors are taken from this window; the others are context only.
+    """
+
+    doc: int
+    start: int
+    end: int
+    keep: int
+    keep_end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    @property
+    def kept(self) -> slice:
+        """RETURNS (slice): Where in the window the pieces stand that are kept."""
+        return slice(self.keep - self.start, self.keep_end - self.start)
+
+
+def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPieces]:
+    """Encode Docs; text that looks like a control token is ordinary text.
+
+    RETURNS (list[DocPieces]): One per Doc, without pieces for Docs without tokens.
+    """
+    texts = [doc.text for doc in docs]
+    encodings = tokenizer.encode_plain(texts)
+    result = []
+    for doc, encoding in zip(docs, encodings, strict=True):
+        offsets = numpy.array(encoding.offsets, dtype=numpy.int64).reshape(-1, 2)
+        ids = numpy.array(encoding.ids, dtype=numpy.int64)
+        aligned = align(*token_offsets(doc), offsets[:, 0], offsets[:, 1])
+        result.append(DocPieces(ids, encoding.tokens, aligned, offsets))
+    return result
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How a model's long Docs are cut; see `cut_windows`. thinc passes over a model's attributes that it cannot write,
+    and this is one of them: a loaded model goes by the config.
+
+    RAISES (ConfigError): A window without room for new pieces.
+    """
+
+    window: int
+    context: int
+    both_sides: bool = False
+
+    def __post_init__(self) -> None:
+        check_windows(self.window, self.context, both_sides=self.both_sides)
+
+    def cut(self, lengths: Sequence[int]) -> list[Window]:
+        """RETURNS (list[Window]): Of Docs with so many pieces."""
+        return cut_windows(lengths, self.window, self.context, both_sides=self.both_sides)
+
+
+def check_windows(window: int, context: int, *, both_sides: bool = False) -> None:
+    """RAISES (ConfigError): A window without room for new pieces."""
+    most, sides = ("window / 2", 2) if both_sides else ("window", 1)
+    if not 0 <= sides * context < window:
+        raise ConfigError(
+            f"Expected 0 <= context < {most}, in pieces; got context={context} and window={window}."
+        )
+
+
+def cut_windows(
+    lengths: Sequence[int], window: int, context: int, *, both_sides: bool = False
+) -> list[Window]:
+    """Cover every piece of every Doc.
+
+    lengths (Sequence[int]): Pieces of each Doc.
+    window (int): Most pieces of a window.
+    context (int): Pieces that are seen before those that a window is for.
+    both_sides (bool): Whether as many are seen after them.
+    RETURNS (list[Window]): In the order of the Docs; none for a Doc without pieces.
+    """
+    windows = []
+    for doc, length in enumerate(lengths):
+        start = keep = 0
+        while keep < length:
+            end = min(start + window, length)
+            keep_end = end - context if both_sides and end < length else end
+            windows.append(Window(doc, start, end, keep, keep_end))
+            keep, start = keep_end, keep_end - context
+    return windows
+
+
+def batch_windows(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
+    """Sort windows by length, so that those attended together are alike, and group them under a budget.
+
+    max_pieces (int): Most pieces of a batch; a longer window is a batch of its own.
+    YIELDS (list[Window]): Batches of windows, longest first.
+    """
+    batch: list[Window] = []
+    pieces = 0
+    for window in sorted(windows, key=len, reverse=True):
+        if batch and pieces + len(window) > max_pieces:
+            yield batch
+            batch, pieces = [], 0
+        batch.append(window)
+        pieces += len(window)
+    if batch:
+        yield batch

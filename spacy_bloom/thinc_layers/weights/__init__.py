@@ -1,0 +1,1 @@
+"""The torch side of a thinc model: loading, learning, saving."""

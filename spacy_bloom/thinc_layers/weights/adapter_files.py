@@ -1,0 +1,116 @@
+"""Adapters beside the weights that they are for: a folder `adapter` in the directory of the checkpoint, as peft
+writes it. In the directory itself transformers would take them for all that there is.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import srsly
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...bloom.model import BloomModel
+from ...checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER
+from ...checkpoint.load import check_weights
+from ...errors import CheckpointError, ConfigError
+from ...finetuning.lora import LoraSettings, adapter_shapes, adapter_weights, add_lora, load_adapter_weights
+
+WEIGHTS = "adapter_model.safetensors"
+# Settings of peft that change what the weights mean.
+NOT_PLAIN = ("use_dora", "use_rslora", "alpha_pattern", "rank_pattern", "layers_to_transform")
+PREFIX = "base_model.model."  # of names in peft's files
+
+
+def adapter_config(settings: LoraSettings) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): The settings as peft writes them."""
+    return {
+        "peft_type": "LORA",
+        "base_model_name_or_path": None,  # what is in the folder above
+        "r": settings.r,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "target_modules": sorted(settings.targets),
+        "bias": "none",
+        "fan_in_fan_out": False,
+    }
+
+
+def named_for_peft(model: BloomModel) -> dict[str, Tensor]:
+    """RETURNS (dict[str, Tensor]): The adapters of a model under the names of peft's files."""
+    return {PREFIX + name: p.detach().cpu().contiguous() for name, p in adapter_weights(model).items()}
+
+
+def write_adapter(model: BloomModel, settings: LoraSettings, path: Path) -> None:
+    """Write the adapters of a model beside its checkpoint; a file takes its name when it is complete."""
+    folder = path / ADAPTER_FOLDER
+    folder.mkdir(exist_ok=True)
+    save_file(named_for_peft(model), folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
+    srsly.write_json(folder / f"{ADAPTER_CONFIG}.part", adapter_config(settings))
+    for name in (WEIGHTS, ADAPTER_CONFIG):
+        (folder / f"{name}.part").replace(folder / name)
+
+
+def remove_adapter(path: Path) -> None:
+    """Remove what an earlier pipeline has written there: it is not of these weights."""
+    folder = path / ADAPTER_FOLDER
+    for name in (ADAPTER_CONFIG, WEIGHTS):
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def read_adapter(model: BloomModel, path: Path) -> LoraSettings:
+    """Put the adapters of a checkpoint directory into its model.
+
+    RETURNS (LoraSettings): What they are.
+    RAISES (CheckpointError): The files are damaged, or not of this model; the model is left as it was.
+    """
+    file = path / ADAPTER_FOLDER / WEIGHTS
+    try:
+        config = srsly.read_json(path / ADAPTER_FOLDER / ADAPTER_CONFIG)
+        with safe_open(file, framework="pt") as opened:
+            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+            return set_adapter(model, config, shapes, opened.get_tensor, str(file))
+    except (SafetensorError, OSError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"Expected adapters in {file.parent}, got something else: {error}.") from error
+
+
+def set_adapter(
+    model: BloomModel, config: Any, shapes: Mapping[str, tuple[int, ...]], read: Any, where: str
+) -> LoraSettings:
+    """Put adapters into a model, once their shapes are what the config says.
+
+    config (Any): What `adapter_config.json` holds.
+    shapes (Mapping[str, tuple[int, ...]]): Of the weights, by their names in the file.
+    read (Callable): From a name in the file to its weight.
+    where (str): Where they are from, for errors.
+    RETURNS (LoraSettings): What they are.
+    RAISES (CheckpointError): They are not what the config or the model says.
+    """
+    settings = _settings(config, where)
+    expected = {PREFIX + name: shape for name, shape in adapter_shapes(model, settings).items()}
+    check_weights(expected, shapes, where, new_head=False)
+    add_lora(model, settings)
+    load_adapter_weights(model, {name: read(PREFIX + name) for name in adapter_weights(model)})
+    return settings
+
+
+def _list(names: list[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _settings(config: Any, where: str) -> LoraSettings:
+    try:
+        other = [name for name in NOT_PLAIN if config.get(name)]
+        if config["peft_type"] != "LORA" or config.get("bias", "none") != "none" or other:
+            raise CheckpointError(
+                f"Expected plain LoRA without biases in {where}, got another kind of adapter{_list(other)}."
+            )
+        targets = tuple(config["target_modules"])
+        return LoraSettings(config["r"], config["lora_alpha"], config.get("lora_dropout", 0.0), targets)
+    except (ConfigError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"Expected the settings of adapters in {where}, got {error!r}.") from error

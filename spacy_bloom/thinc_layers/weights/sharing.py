@@ -1,0 +1,115 @@
+"""One copy of the weights in memory for a transformer and all components that only read equal ones.
+
+Every holder has a module of its own, with its own parameters, gradients and mode; only the memory under the
+parameters is one. A transformer that is about to learn takes a copy first. Weights are equal that come from
+equal files: reading those again costs less than comparing what is in memory, and takes none of it.
+"""
+
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...bloom.model import BloomModel
+from ...checkpoint.files import weight_files
+from ...finetuning.lora import base_weights
+
+CHUNK = 2**22  # bytes of two files that are compared at a time
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file as it was when it was read."""
+
+    path: Path
+    size: int
+    changed: int  # in nanoseconds
+
+    @classmethod
+    def at(cls, path: Path) -> "WeightFile":
+        """RETURNS (WeightFile): The file as it is now."""
+        found = path.resolve().stat()
+        return cls(path.resolve(), found.st_size, found.st_mtime_ns)
+
+    def holds_the_same_as(self, other: "WeightFile") -> bool:
+        """RETURNS (bool): Whether both files hold the same bytes, and have not changed since they were read."""
+        if self == other:
+            return True
+        if self.size != other.size or self.path == other.path:
+            return False
+        if WeightFile.at(self.path) != self or WeightFile.at(other.path) != other:
+            return False
+        with self.path.open("rb") as one, other.path.open("rb") as two:
+            return all(one.read(CHUNK) == two.read(CHUNK) for _ in range(0, self.size, CHUNK))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where weights come from, and what became of them."""
+
+    files: tuple[WeightFile, ...]
+    dtype: torch.dtype | None
+    device: str
+
+    @classmethod
+    def of(cls, checkpoint: Path, dtype: torch.dtype | None, device: str | torch.device) -> "Origin":
+        """RETURNS (Origin): Of the weights of a checkpoint that are loaded in a dtype (None: its own) to a device."""
+        return cls(tuple(WeightFile.at(file) for file in weight_files(checkpoint)), dtype, str(device))
+
+    def gives_the_same_as(self, other: "Origin") -> bool:
+        """RETURNS (bool): Whether weights from here are equal to weights from there."""
+        if (self.dtype, self.device, len(self.files)) != (other.dtype, other.device, len(other.files)):
+            return False
+        try:
+            return all(a.holds_the_same_as(b) for a, b in zip(self.files, other.files, strict=True))
+        except OSError:  # a file that was read is gone
+            return False
+
+
+_learners: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictionary()  # may be trained
+_readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictionary()  # nobody changes them
+
+
+def weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
+    """RETURNS (dict[str, Tensor] | None): The decoder's weights of a module that holds what the origin gives."""
+    for module, other in [*_learners.items(), *_readers.items()]:
+        if other.gives_the_same_as(origin):
+            return {name: parameter.data for name, parameter in base_weights(_decoder(module)).items()}
+    return None
+
+
+def hold_weights(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
+    """Let a module's weights be found by `weights_in_memory`. Readers that have equal ones in a place of their own
+    use a learner's; two learners share nothing.
+
+    module (Module): A BloomModel, or a model with one as `transformer`.
+    read_only (bool): Whether nobody changes the module.
+    """
+    if read_only:
+        _readers[module] = origin
+        return
+    weights = {name: parameter.data for name, parameter in base_weights(_decoder(module)).items()}
+    shared = {parameter.data_ptr() for other in _learners for parameter in _decoder(other).parameters()}
+    for reader, other in list(_readers.items()):
+        theirs = base_weights(_decoder(reader))
+        free = shared.isdisjoint(parameter.data_ptr() for parameter in theirs.values())
+        if free and theirs.keys() == weights.keys() and other.gives_the_same_as(origin):
+            for name, parameter in theirs.items():
+                parameter.data = weights[name]
+    _learners[module] = origin
+
+
+def own_weights(module: nn.Module) -> None:
+    """Copy the weights of a module, if a reader uses the same memory: it is about to change them."""
+    if _learners.pop(module, None) is None:
+        return
+    used = {parameter.data_ptr() for reader in _readers for parameter in _decoder(reader).parameters()}
+    for parameter in _decoder(module).parameters():
+        if parameter.data_ptr() in used:
+            parameter.data = parameter.data.clone()
+
+
+def _decoder(module: nn.Module) -> nn.Module:
+    return module if isinstance(module, BloomModel) else module.get_submodule("transformer")

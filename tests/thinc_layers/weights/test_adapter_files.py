@@ -1,0 +1,172 @@
+import json
+import shutil
+
+import numpy
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from thinc.api import Adam
+
+from spacy_bloom.errors import BloomWarning, CheckpointError
+from spacy_bloom.finetuning.lora import LoraSettings, has_lora
+from spacy_bloom.thinc_layers.language_model import LanguageModelShim
+from spacy_bloom.thinc_layers.weights.shim import BloomShim
+
+IDS = torch.arange(3, 12)
+CONFIG, WEIGHTS = "adapter/adapter_config.json", "adapter/adapter_model.safetensors"
+
+
+def run(shim):
+    return shim.predict((IDS, [4, 5])).numpy()
+
+
+def train(shim, steps=3):
+    optimizer = Adam(0.02)
+    for _ in range(steps):
+        hidden, backprop = shim.begin_update((IDS, [4, 5]))
+        backprop(hidden.detach() * 0.1)
+        shim.finish_update(optimizer)
+    return shim
+
+
+@pytest.fixture
+def adapted(checkpoint):
+    """Adapters that have learnt."""
+    return train(BloomShim(checkpoint, lora=LoraSettings(r=3, targets=["query_key_value", "dense_4h_to_h"])))
+
+
+def test_adapters_learn_and_weights_do_not(adapted, checkpoint):
+    assert numpy.abs(run(adapted) - run(BloomShim(checkpoint))).max() > 1e-2
+    before = dict(BloomShim(checkpoint).module.named_parameters())
+    names = dict(adapted.module.named_parameters())
+    kept = {name.replace(".base_layer", ""): w for name, w in names.items() if "lora" not in name}
+    assert kept.keys() == before.keys()
+    assert all(torch.equal(weight, before[name]) for name, weight in kept.items())
+
+
+def test_disk(adapted, checkpoint, tmp_path):
+    adapted.to_disk(tmp_path)
+    loaded = BloomShim("no-such-checkpoint").from_disk(tmp_path)
+    numpy.testing.assert_array_equal(run(loaded), run(adapted))
+    assert (tmp_path / WEIGHTS).stat().st_size < 0.1 * (tmp_path / "model.safetensors").stat().st_size
+    shutil.rmtree(tmp_path / "adapter")
+    numpy.testing.assert_array_equal(
+        run(BloomShim(checkpoint).from_disk(tmp_path)), run(BloomShim(checkpoint))
+    )
+
+
+def test_bytes(adapted):
+    loaded = BloomShim("no-such-checkpoint").from_bytes(adapted.to_bytes())
+    numpy.testing.assert_array_equal(run(loaded), run(adapted))
+    assert loaded.to_bytes() == adapted.to_bytes()
+    numpy.testing.assert_array_equal(run(train(loaded)), run(train(adapted)))
+
+
+@pytest.mark.parametrize("way", ["disk", "bytes"])
+def test_merged_on_request(adapted, tmp_path, way):
+    expected = run(adapted)
+    settings = adapted.lora
+    adapted.to_disk(tmp_path)  # adapters that are there must not be added twice
+    adapted.lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets, merge=True)
+    adapted.to_disk(tmp_path)
+    loaded = BloomShim("no-such-checkpoint", lora=adapted.lora)
+    loaded = loaded.from_disk(tmp_path) if way == "disk" else loaded.from_bytes(adapted.to_bytes())
+    assert not has_lora(loaded.module)
+    numpy.testing.assert_allclose(run(loaded), expected, rtol=1e-5, atol=1e-5)
+    numpy.testing.assert_array_equal(run(adapted), expected)
+    assert numpy.abs(run(train(loaded)) - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("lora", [None, LoraSettings(r=5)])
+def test_adapters_of_what_was_read_before_are_forgotten(adapted, checkpoint, tmp_path, lora):
+    adapted.to_disk(tmp_path / "adapted")
+    shim = BloomShim("no-such-checkpoint", lora=lora).from_disk(tmp_path / "adapted")
+    assert has_lora(shim.module) and shim.lora.r == 3
+    shim.from_disk(checkpoint)
+    assert not has_lora(shim.module) and shim.lora == lora
+    assert has_lora(shim.from_bytes(adapted.to_bytes()).module) and shim.lora.r == 3
+    shim.from_bytes(BloomShim(checkpoint).to_bytes())
+    assert not has_lora(shim.module) and shim.lora == lora
+
+
+def test_half_precision_on_disk_keeps_adapters_exact(adapted, checkpoint, tmp_path):
+    adapted.storage_dtype = torch.float16
+    adapted.to_disk(tmp_path)
+    assert {w.dtype for w in load_file(tmp_path / WEIGHTS).values()} == {torch.float32}
+    numpy.testing.assert_allclose(run(BloomShim(checkpoint).from_disk(tmp_path)), run(adapted), atol=0.05)
+
+
+def test_peft_reads_them(adapted, tmp_path):
+    import peft
+
+    adapted.to_disk(tmp_path)
+    theirs = transformers.BloomModel.from_pretrained(tmp_path)
+    theirs = peft.PeftModel.from_pretrained(theirs, tmp_path / "adapter").eval()
+    with torch.no_grad():
+        expected = torch.cat([theirs(row[None]).last_hidden_state[0] for row in IDS.split([4, 5])])
+    numpy.testing.assert_allclose(run(adapted), expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_weights_stay_shared_while_adapters_learn(checkpoint, tmp_path):
+    """Before and after, and of a pipeline that was saved; other components keep the checkpoint's output."""
+    reader = LanguageModelShim(checkpoint)
+    shim = BloomShim(checkpoint, lora=LoraSettings())
+    shim.load()
+    before = reader.module.transformer.encode_packed(IDS, [4, 5]).detach().clone()
+    train(shim)
+    later = LanguageModelShim(checkpoint)
+
+    def places(module):
+        return {w.data_ptr() for name, w in module.named_parameters() if "lora" not in name}
+
+    assert places(shim.module) == places(reader.module) == places(later.module)
+    assert torch.equal(reader.module.transformer.encode_packed(IDS, [4, 5]), before)
+    shim.to_disk(tmp_path)
+    loaded, loaded_reader = BloomShim(str(tmp_path)), LanguageModelShim(str(tmp_path))
+    with pytest.warns(BloomWarning, match="not read"):
+        loaded_reader.load()
+    assert places(loaded.module) == places(loaded_reader.module)
+    assert has_lora(loaded.module) and not has_lora(loaded_reader.module)
+
+
+def change_config(path, **changes):
+    file = path / CONFIG
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def change_weights(path, change):
+    weights = load_file(path / WEIGHTS)
+    change(weights)
+    save_file(weights, path / WEIGHTS)
+
+
+NAME = "base_model.model.h.0.mlp.dense_4h_to_h.lora_A.weight"
+DAMAGES = {
+    "a huge rank": (lambda p: change_config(p, r=10**12), "misshapen"),
+    "another rank": (lambda p: change_config(p, r=4), "misshapen"),
+    "other targets": (lambda p: change_config(p, target_modules=["dense"]), "missing"),
+    "a pattern": (lambda p: change_config(p, target_modules=".*"), "settings of adapters"),
+    "no rank": (lambda p: change_config(p, r="8"), "settings of adapters"),
+    "another kind": (lambda p: change_config(p, peft_type="IA3"), "plain LoRA"),
+    "another scale": (lambda p: change_config(p, use_rslora=True), r"plain LoRA.*\(use_rslora\)"),
+    "scales of some": (
+        lambda p: change_config(p, alpha_pattern={"dense": 2}),
+        r"plain LoRA.*\(alpha_pattern\)",
+    ),
+    "a list": (lambda p: (p / CONFIG).write_text("[]"), "settings of adapters"),
+    "no JSON": (lambda p: (p / CONFIG).write_text("{"), "something else"),
+    "a missing weight": (lambda p: change_weights(p, lambda w: w.pop(NAME)), f"missing: {NAME}"),
+    "one too many": (lambda p: change_weights(p, lambda w: w.update(x=torch.zeros(1))), "unexpected: x"),
+    "no file": (lambda p: (p / WEIGHTS).unlink(), "something else"),
+    "a pickle": (lambda p: (p / WEIGHTS).write_bytes(b"\x80\x04N."), "something else"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damaged_adapters_are_refused(adapted, checkpoint, tmp_path, kind):
+    adapted.to_disk(tmp_path)
+    damage, message = DAMAGES[kind]
+    damage(tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        BloomShim(checkpoint).from_disk(tmp_path)
