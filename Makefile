@@ -15,8 +15,9 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin QUESTION)),--question "$$QUESTION") \
 		$(if $(filter command line,$(origin TEXT)),-- "$$TEXT")
 
+# One process a core, one thread of torch in each: two of them would wait for each other.
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
