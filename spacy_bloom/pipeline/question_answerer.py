@@ -203,7 +203,7 @@ class BloomQuestionAnswerer(CheckpointHead):
         if not any(get_answers(eg.reference, key=key) for eg in get_examples()):
             raise ConfigError(
                 f"{self.name!r} got no questions: no example has any in the attrs of doc.spans[{key!r}]. "
-                "Write gold answers with spacy_bloom.pipeline.answers.set_answers."
+                "Write gold answers with spacy_bloom.pipeline.answering.answers.set_answers."
             )
         if self.cfg["checkpoint"] is not None:
             self._load_checkpoint()

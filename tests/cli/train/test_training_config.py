@@ -11,7 +11,7 @@ from spacy_bloom.cli.train.training_config import choose_tasks, make_config
 from spacy_bloom.cli.train.training_tasks import TASKS
 from spacy_bloom.errors import ConfigError
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 TINY, BASE, LARGEST = 192, 1024, 4096  # hidden sizes
 SHIPPED = {
     "token_classification": ["ner"],
