@@ -1,13 +1,17 @@
 """Attention with linear biases: what BLOOM has instead of position embeddings."""
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 
-def alibi_slopes(n_head: int) -> Tensor:
-    """The factor of each head's linear bias.
+
+@lru_cache(maxsize=64)
+def alibi_slopes(n_head: int, device: torch.device = CPU) -> Tensor:
+    """The factor of each head's linear bias, computed once for each device: do not write to it.
 
     A power of two has a geometric sequence from 2^(-8/n); other counts take every second slope of the next
     power of two for the heads beyond.
@@ -18,7 +22,8 @@ def alibi_slopes(n_head: int) -> Tensor:
     power = 2 ** math.floor(math.log2(n_head))
     slopes = [2 ** (-8 * i / power) for i in range(1, power + 1)]
     slopes += [2 ** (-4 * i / power) for i in range(1, 2 * (n_head - power) + 1, 2)]
-    return torch.tensor(slopes, dtype=torch.float32)
+    with torch.inference_mode(False):  # what is cached is for training too
+        return torch.tensor(slopes, dtype=torch.float32, device=device)
 
 
 def alibi_bias(slopes: Tensor, query_positions: Tensor, key_positions: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Scores of a head up to which they are computed whole: torch's fused kernel works in blocks that pay later.
-SCORES_AT_ONCE = 128 * 128
+MAX_SMALL_SCORES = 128 * 128
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float = 0.0) -> Tensor:
@@ -27,7 +27,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: flo
 
 
 def _is_small(query: Tensor, key: Tensor, dropout: float) -> bool:
-    small = query.shape[-2] * key.shape[-2] <= SCORES_AT_ONCE
+    small = query.shape[-2] * key.shape[-2] <= MAX_SMALL_SCORES
     return small and not dropout and not torch.is_grad_enabled() and query.device.type == "cpu"
 
 

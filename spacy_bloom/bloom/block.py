@@ -1,14 +1,41 @@
-"""One decoder block of BLOOM."""
+"""One decoder block of BLOOM: self-attention and MLP."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import BloomConfig
-from .attention import BloomAttention
-from .gelu import gelu, gelu_linear
-from .residual import add_linear, is_plain
+from .linear import add_linear, gelu_, gelu_linear, is_plain
 from .views import BatchView
+
+
+class BloomAttention(nn.Module):
+    """Self-attention with one fused projection, interleaved head by head (query, key, value of head 0, ...).
+
+    The number of heads is that of the weights, so that a projection may hold some of them only. Parameter names are
+    the checkpoints': `query_key_value`, `dense`.
+    """
+
+    def __init__(self, config: BloomConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.head_dim = config.head_dim
+        self.hidden_dropout = config.hidden_dropout
+        self.attention_dropout = config.attention_dropout
+        self.query_key_value = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, residual: Tensor, view: BatchView) -> Tensor:
+        """
+        hidden (Tensor): Normalised hidden states. Shape (*leading, hidden_size).
+        residual (Tensor): Added to the output. Shape (*leading, hidden_size).
+        RETURNS (Tensor): Shape (*leading, hidden_size).
+        """
+        fused = self.query_key_value(hidden).unflatten(-1, (-1, 3, self.head_dim))
+        query, key, value = fused.unbind(dim=-2)  # 3 x (*leading, n_head, head_dim)
+        dropout = (self.attention_dropout, self.hidden_dropout) if self.training else (0.0, 0.0)
+        context = view.attend(self.layer, query, key, value, dropout[0])
+        return add_linear(residual, self.dense, context, dropout[1])
 
 
 class BloomMLP(nn.Module):
@@ -33,7 +60,7 @@ class BloomMLP(nn.Module):
         # Under autocast inner has another dtype than the weights, and the plain way knows what to do.
         if torch.is_grad_enabled() and is_plain(dense) and inner.dtype == dense.weight.dtype:
             return residual + F.dropout(gelu_linear(inner, dense.weight, dense.bias), dropout)
-        return add_linear(residual, dense, gelu(inner), dropout, overwrite=True)
+        return add_linear(residual, dense, gelu_(inner), dropout, overwrite=True)
 
 
 class BloomBlock(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 # What is allocated beyond what is needed, in pieces and as a part of what is needed: most steps copy nothing old.
-LEAST_ROOM, ROOM = 16, 0.125
+MIN_ROOM, ROOM = 16, 0.125
 
 
 @dataclass
@@ -152,7 +152,7 @@ class KeyValueCache:
 
     def _with_room(self, like: Tensor, batch: int, needed: int) -> _Layer:
         """RETURNS (_Layer): Empty, for so many pieces and some more."""
-        capacity = self.capacity if needed <= self.capacity else needed + max(LEAST_ROOM, int(needed * ROOM))
+        capacity = self.capacity if needed <= self.capacity else needed + max(MIN_ROOM, int(needed * ROOM))
         shape = (batch, like.shape[1], capacity, like.shape[3])
         return _Layer(like.new_empty(shape), like.new_empty(shape), 0)
 

@@ -1,5 +1,6 @@
 """BLOOM with a head."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,37 +9,73 @@ from torch.nn import functional as F
 
 from ..config import BloomConfig
 from ..errors import InputError
+from .cache import KeyValueCache
+from .lm_head import LinearLMHead, LMHead
+from .losses import IGNORED_LABEL
 from .model import BloomModel, BloomPreTrainedModel, draw_normal
-from .outputs import CausalLMOutput, QuestionAnsweringOutput, SequenceClassifierOutput, TokenClassifierOutput
 
-IGNORED_LABEL = -100  # the label of pieces that no loss is taken of, as everywhere in PyTorch
+
+@dataclass
+class HeadOutput:
+    """What a model with a head returns. Fields that were not asked for are None.
+
+    logits (Tensor): Of every piece, shape (batch, length, vocab_size or num_labels); of the sequence classifier
+        (batch, num_labels).
+    loss (Tensor | None): Cross entropy, or the loss of the sequence classifier's problem_type. Shape ().
+    past_key_values, hidden_states, attentions: As in BloomModelOutput.
+    """
+
+    logits: Tensor
+    loss: Tensor | None = None
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class QuestionAnsweringOutput:
+    """What the question answerer returns.
+
+    start_logits, end_logits (Tensor): That an answer starts, ends with a piece. Shape (batch, length).
+    loss (Tensor | None): Mean of the two cross entropies, in nats. Shape ().
+    past_key_values, hidden_states, attentions: As in BloomModelOutput.
+    """
+
+    start_logits: Tensor
+    end_logits: Tensor
+    loss: Tensor | None = None
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 class BloomForCausalLM(BloomPreTrainedModel):
     """BLOOM with the language-modelling head, by default the embedding matrix itself.
 
     config (BloomConfig): The geometry.
+    lm_head (LMHead): The head; another one may take its place.
     """
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.transformer = BloomModel(config)
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        draw_normal(self.lm_head.weight, config.initializer_range)
+        head = LinearLMHead(config.hidden_size, config.vocab_size)
+        draw_normal(head.weight, config.initializer_range)
+        self.lm_head: LMHead = head
         self.tie_weights()
 
     def tie_weights(self) -> None:
         """Make the LM head the embedding matrix, if the config says so."""
-        if self.config.tie_word_embeddings:
+        if self.config.tie_word_embeddings and isinstance(self.lm_head, LinearLMHead):
             self.lm_head.weight = self.transformer.word_embeddings.weight
 
     def forward(
         self, input_ids: Tensor | None = None, *, labels: Tensor | None = None, **options: Any
-    ) -> CausalLMOutput:
+    ) -> HeadOutput:
         """
         labels (Tensor | None): Usually input_ids; shifted here. -100 is ignored. Shape (batch, length).
         **options: As for BloomModel.
-        RETURNS (CausalLMOutput): Logits, and the loss if there are labels.
+        RETURNS (HeadOutput): Logits, and the loss if there are labels.
         """
         output = self.transformer(input_ids, **options)
         logits = self.lm_head(output.last_hidden_state)
@@ -46,7 +83,7 @@ class BloomForCausalLM(BloomPreTrainedModel):
         if labels is not None:
             _check_labels(labels, logits)
             loss = _cross_entropy(logits[:, :-1], labels[:, 1:])
-        return CausalLMOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
+        return HeadOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
 
 
 class BloomForTokenClassification(BloomPreTrainedModel):
@@ -66,11 +103,11 @@ class BloomForTokenClassification(BloomPreTrainedModel):
 
     def forward(
         self, input_ids: Tensor | None = None, *, labels: Tensor | None = None, **options: Any
-    ) -> TokenClassifierOutput:
+    ) -> HeadOutput:
         """
         labels (Tensor | None): One per piece, -100 is ignored. Shape (batch, length).
         **options: As for BloomModel.
-        RETURNS (TokenClassifierOutput): Logits, and the loss if there are labels.
+        RETURNS (HeadOutput): Logits, and the loss if there are labels.
         """
         output = self.transformer(input_ids, **options)
         logits = self.classifier(self.dropout(output.last_hidden_state))
@@ -78,9 +115,7 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         if labels is not None:
             _check_labels(labels, logits)
             loss = _cross_entropy(logits, labels)
-        return TokenClassifierOutput(
-            logits, loss, output.past_key_values, output.hidden_states, output.attentions
-        )
+        return HeadOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
 
 
 class BloomForSequenceClassification(BloomPreTrainedModel):
@@ -104,14 +139,14 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         **options: Any,
-    ) -> SequenceClassifierOutput:
+    ) -> HeadOutput:
         """
         attention_mask (Tensor | None): Says which pieces are real; without one, all but the config's pad_token_id.
             Shape (batch, past + length).
         labels (Tensor | None): Ids of shape (batch,), or for regression and multi-label floats of shape
             (batch, num_labels); a single target may also be of shape (batch,).
         **options: As for BloomModel.
-        RETURNS (SequenceClassifierOutput): Logits, and the loss if there are labels.
+        RETURNS (HeadOutput): Logits, and the loss if there are labels.
         """
         output = self.transformer(input_ids, attention_mask=attention_mask, **options)
         hidden = output.last_hidden_state
@@ -119,9 +154,7 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
         last = self._last_real(input_ids, attention_mask, hidden)
         logits = self.score(hidden[rows, last])
         loss = None if labels is None else self._loss(logits, labels.to(logits.device))
-        return SequenceClassifierOutput(
-            logits, loss, output.past_key_values, output.hidden_states, output.attentions
-        )
+        return HeadOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
 
     def _last_real(self, input_ids: Tensor | None, mask: Tensor | None, hidden: Tensor) -> Tensor:
         """RETURNS (Tensor): Place of the last real piece of each row, 0 if there is none. Shape (batch,)."""

@@ -1,4 +1,4 @@
-"""The causal language model's loss, computed in chunks: the logits of all pieces never exist at once."""
+"""Cross entropy of next pieces, in as little memory as can be."""
 
 from typing import Any
 
@@ -7,19 +7,14 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
-from .heads import IGNORED_LABEL
-
-# Pieces per chunk. A chunk of logits is 12 MB with 12,288 embedding rows, 250 MB with BLOOM's 250,880.
-CHUNK_SIZE = 256
-# Logits that exist at once where nothing is learnt.
-LOGITS_AT_ONCE = 2**24
+IGNORED_LABEL = -100  # the label of pieces that no loss is taken of, as everywhere in PyTorch
 
 
-def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int = CHUNK_SIZE) -> Tensor:
+def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int) -> Tensor:
     """Mean cross entropy of the labels under `softmax(hidden @ weight.T)`.
 
-    The gradients are computed chunk by chunk in the forward pass, while a chunk's probabilities are there;
-    the backward pass only scales them. Softmax and sums are float32 if the inputs are of half precision.
+    The forward pass computes the gradients chunk by chunk, while it has a chunk's probabilities; the backward pass
+    only scales them. Softmax and sums are float32 if the inputs are of half precision.
 
     hidden (Tensor): Hidden states after the last layer norm. Shape (pieces, hidden).
     weight (Tensor): Of the LM head. Shape (vocab, hidden).
@@ -30,27 +25,32 @@ def lm_loss(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int =
     return _ChunkedCrossEntropy.apply(hidden, weight, labels, chunk_size)
 
 
-@torch.no_grad()
-def piece_nll(hidden: Tensor, weight: Tensor, labels: Tensor, *, chunk_size: int | None = None) -> Tensor:
-    """Negative log likelihood of every label, for evaluation.
+def nll_(logits: Tensor, labels: Tensor) -> Tensor:
+    """Negative log-likelihood of each label.
 
-    hidden (Tensor): Shape (pieces, hidden).
-    weight (Tensor): Shape (vocab, hidden).
-    labels (Tensor): Shape (pieces,), int64; -100 gives 0.
-    chunk_size (int | None): Pieces whose logits exist at once; None for as many as `scoring_chunk` says.
-    RETURNS (Tensor): In nats. Shape (pieces,), float32 (float64 for float64 inputs).
+    logits (Tensor): Overwritten. Shape (places, vocab).
+    labels (Tensor): -100 gives 0. Shape (places,), int64.
+    RETURNS (Tensor): In nats. Shape (places,).
     """
-    chunk_size = scoring_chunk(weight) if chunk_size is None else chunk_size
-    losses = [hidden.new_zeros(0, dtype=_sum_dtype(hidden))]
-    for h, y in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True):
-        loss, _ = _exponentials_(_logits(h, weight), y)
-        losses.append(loss.masked_fill_(y == IGNORED_LABEL, 0.0))
-    return torch.cat(losses)
+    losses, _ = _exponentials_(logits, labels)
+    return losses.masked_fill_(labels == IGNORED_LABEL, 0.0)
 
 
-def scoring_chunk(weight: Tensor) -> int:
-    """RETURNS (int): Pieces whose logits are computed at once where nothing is learnt: 64 MB of them in float32."""
-    return max(LOGITS_AT_ONCE // weight.shape[0], 1)
+def set_nll_(logits: Tensor, members: Tensor) -> Tensor:
+    """Negative log-likelihood of any piece of a set.
+
+    logits (Tensor): Overwritten. Shape (places, vocab), float32.
+    members (Tensor): Whether each piece is in the set. Shape (vocab,), bool.
+    RETURNS (Tensor): In nats. Shape (places,).
+    """
+    everything = logits.logsumexp(dim=1)
+    # Rounding could make a sure event more than sure.
+    return (everything - logits.masked_fill_(~members, -torch.inf).logsumexp(dim=1)).clamp_(min=0.0)
+
+
+def sum_dtype(tensor: Tensor) -> torch.dtype:
+    """RETURNS (torch.dtype): What sums over a tensor are computed in: float32 for half precision."""
+    return torch.promote_types(tensor.dtype, torch.float32)
 
 
 class _ChunkedCrossEntropy(Function):
@@ -90,7 +90,7 @@ def _loss_and_gradients(
     """RETURNS (tuple[Tensor, Tensor | None, Tensor | None]): The mean loss; its gradient by the hidden states, in
     their dtype; and by the weight, in the dtype of sums.
     """
-    sums = _sum_dtype(hidden)
+    sums = sum_dtype(hidden)
     d_hidden = torch.empty_like(hidden) if wants_hidden else None
     d_weight = torch.zeros_like(weight, dtype=sums) if wants_weight else None
     total = torch.zeros((), dtype=sums, device=hidden.device)
@@ -145,7 +145,7 @@ def _exponentials_(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _logits(hidden: Tensor, weight: Tensor) -> Tensor:
-    return (hidden @ weight.T).to(_sum_dtype(hidden))
+    return (hidden @ weight.T).to(sum_dtype(hidden))
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
@@ -154,7 +154,3 @@ def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
         total.addmm_(left, right)
     else:
         total.add_(left @ right)
-
-
-def _sum_dtype(tensor: Tensor) -> torch.dtype:
-    return torch.promote_types(tensor.dtype, torch.float32)

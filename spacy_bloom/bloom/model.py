@@ -1,6 +1,7 @@
 """The decoder: embeddings, blocks, final layer norm."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +12,24 @@ from ..errors import InputError
 from .alibi import alibi_slopes
 from .block import BloomBlock
 from .cache import KeyValueCache
-from .outputs import BloomModelOutput
 from .views import BatchView, PackedView, PaddedView
+
+
+@dataclass
+class BloomModelOutput:
+    """What the decoder returns. Fields that were not asked for are None.
+
+    last_hidden_state (Tensor): After the final layer norm. Shape (batch, length, hidden_size).
+    past_key_values (KeyValueCache | None): Keys and values for the next call.
+    hidden_states (tuple[Tensor, ...] | None): Input of the first block, then the output of each block, the
+        last one after the final layer norm. n_layer + 1 times shape (batch, length, hidden_size).
+    attentions (tuple[Tensor, ...] | None): n_layer times shape (batch, n_head, length, keys).
+    """
+
+    last_hidden_state: Tensor
+    past_key_values: KeyValueCache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
 class BloomPreTrainedModel(nn.Module):
@@ -237,8 +254,8 @@ class BloomModel(BloomPreTrainedModel):
         return (self.config.use_cache and not self.training) if use_cache is None else use_cache
 
     def _slopes(self, device: torch.device) -> Tensor:
-        # Computed, not a buffer: buffers follow .half(), and slopes must stay float32.
-        return alibi_slopes(self.config.n_head).to(device)
+        # Not a buffer: buffers follow .half(), and slopes must stay float32.
+        return alibi_slopes(self.config.n_head, device)
 
 
 def _is_recorded(block: nn.Module, hidden: Tensor) -> bool:

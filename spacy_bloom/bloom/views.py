@@ -18,11 +18,11 @@ from .attend import attend, attend_with_weights
 from .cache import KeyValueCache
 
 # Sequences are attended together while at least this part of the padded square is pieces.
-LEAST_FILL = 0.75
+MIN_FILL = 0.75
 # Longer ones are attended alone, as they stand: padding costs more than a call.
-LONGEST_PADDED = 32
+MAX_PADDED = 32
 # Padded rows of attention computed at once; bounds the memory of scores at any batch size.
-ROWS_AT_ONCE = 16384
+CHUNK_ROWS = 16384
 
 
 class BatchView(Protocol):
@@ -219,9 +219,9 @@ def _joins(group: Sequence[int], length: int) -> bool:
     (a longer one is worth a call of its own) and enough of the square is pieces.
     """
     longest, padded = group[0], group[0] * (len(group) + 1)
-    if padded > ROWS_AT_ONCE:
+    if padded > CHUNK_ROWS:
         return False
-    return length == longest or (longest <= LONGEST_PADDED and sum(group) + length >= LEAST_FILL * padded)
+    return length == longest or (longest <= MAX_PADDED and sum(group) + length >= MIN_FILL * padded)
 
 
 def _make_group(lengths: Sequence[int], device: torch.device) -> _Group:

@@ -85,13 +85,13 @@ class _BeamSearch:
         chain: Sequence[LogitsProcessor],
         stopping: Stopping,
     ) -> None:
-        self.config, self.chain, self.stopping = config, chain, stopping
+        self.model, self.config, self.chain, self.stopping = model, config, chain, stopping
         # Enough for num_beams that go on, should all others end by eos.
         self.n_candidates = max(2, 1 + len(config.eos_token_ids)) * config.num_beams
         self.running = RunningRows(model)
         samplers = row_samplers(config.seed, len(prompts)) if config.do_sample else [None] * len(prompts)
         self.live = [
-            _Search(p, config.most_new_tokens(len(prompt)), samplers[p], [Row(prompt)], [0.0])
+            _Search(p, config.max_added(len(prompt)), samplers[p], [Row(prompt)], [0.0])
             for p, prompt in enumerate(prompts)
         ]
 
@@ -111,7 +111,7 @@ class _BeamSearch:
 
     def _log_probabilities(self, hidden: Tensor) -> Tensor:
         """RETURNS (Tensor): Of the next piece, as processed. Shape (rows, vocab_size)."""
-        scores = F.log_softmax(self.running.logits(hidden), dim=-1)
+        scores = F.log_softmax(self.model.lm_head.logits(hidden), dim=-1)
         rows = [row for search in self.live for row in search.rows]
         for processor in self.chain:
             scores = processor(rows, scores)

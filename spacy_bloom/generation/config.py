@@ -12,21 +12,21 @@ from ..config import is_int, is_number, read_json, shown
 from ..errors import BloomWarning, ConfigError, InputError
 
 MAX_NEW_TOKENS = 20  # where neither max_new_tokens nor max_length is given
-LARGEST_ID = 2**31 - 1
-LARGEST_SEED = 2**64 - 1
-MOST_ROWS = 2**12  # per prompt; more is a mistake, and is refused before memory is taken
+MAX_ID = 2**31 - 1
+MAX_SEED = 2**64 - 1
+MAX_ROWS = 2**12  # per prompt; more is a mistake, and is refused before memory is taken
 
 # From and to, both allowed.
 INTEGERS = {
-    "max_new_tokens": (1, LARGEST_ID),
-    "min_new_tokens": (0, LARGEST_ID),
-    "max_length": (1, LARGEST_ID),
-    "min_length": (0, LARGEST_ID),
-    "num_beams": (1, MOST_ROWS),
-    "num_return_sequences": (1, MOST_ROWS),
-    "top_k": (0, LARGEST_ID),
-    "no_repeat_ngram_size": (0, LARGEST_ID),
-    "prompt_lookup_num_tokens": (1, LARGEST_ID),
+    "max_new_tokens": (1, MAX_ID),
+    "min_new_tokens": (0, MAX_ID),
+    "max_length": (1, MAX_ID),
+    "min_length": (0, MAX_ID),
+    "num_beams": (1, MAX_ROWS),
+    "num_return_sequences": (1, MAX_ROWS),
+    "top_k": (0, MAX_ID),
+    "no_repeat_ngram_size": (0, MAX_ID),
+    "prompt_lookup_num_tokens": (1, MAX_ID),
     "max_matching_ngram_size": (1, 16),  # an index of all of them is kept
 }
 # Scores and lengths stay finite within these limits.
@@ -172,7 +172,7 @@ class GenerationConfig:
         """RETURNS (tuple[str, ...]): The texts that end a sequence, however they were given."""
         return _as_tuple(self.stop_strings)
 
-    def most_new_tokens(self, prompt_length: int) -> int:
+    def max_added(self, prompt_length: int) -> int:
         """The pieces that may be added to a prompt.
 
         prompt_length (int): Pieces of the prompt.
@@ -293,22 +293,22 @@ def _check(config: GenerationConfig) -> None:
         expect(good, name, f"a number from {low:g} to {high:g}{HINTS.get(name, '')}")
     for name in IDS:
         value = getattr(config, name)
-        expect(value is None or _is_id(value), name, f"an id from 0 to {LARGEST_ID} or None")
+        expect(value is None or _is_id(value), name, f"an id from 0 to {MAX_ID} or None")
     for name in ONE_OR_MORE_IDS:
         value = getattr(config, name)
         good = value is None or _is_one_or_more(value, _is_id)
-        expect(good, name, f"an id from 0 to {LARGEST_ID}, a list of at least one, or None")
+        expect(good, name, f"an id from 0 to {MAX_ID}, a list of at least one, or None")
     expect(isinstance(config.do_sample, bool), "do_sample", "True or False")
     good = isinstance(config.early_stopping, bool) or config.early_stopping == "never"
     expect(good, "early_stopping", 'True, False or "never"')
     words = config.bad_words_ids
     good = words is None or (isinstance(words, tuple) and all(_is_word(word) for word in words))
-    expect(good, "bad_words_ids", f"a list of lists of at least one id from 0 to {LARGEST_ID}, or None")
+    expect(good, "bad_words_ids", f"a list of lists of at least one id from 0 to {MAX_ID}, or None")
     stops = config.stop_strings
     good = stops is None or _is_one_or_more(stops, lambda text: isinstance(text, str) and text != "")
     expect(good, "stop_strings", "a text that is not empty, a list of at least one, or None")
     good = config.seed is None or _is_one_or_more(config.seed, _is_seed)
-    expect(good, "seed", f"an integer from 0 to {LARGEST_SEED}, a list of them, one per prompt, or None")
+    expect(good, "seed", f"an integer from 0 to {MAX_SEED}, a list of them, one per prompt, or None")
     _check_together(config)
 
 
@@ -342,11 +342,11 @@ def _check_together(config: GenerationConfig) -> None:
 
 
 def _is_id(value: Any) -> bool:
-    return is_int(value) and 0 <= value <= LARGEST_ID
+    return is_int(value) and 0 <= value <= MAX_ID
 
 
 def _is_seed(value: Any) -> bool:
-    return is_int(value) and 0 <= value <= LARGEST_SEED
+    return is_int(value) and 0 <= value <= MAX_SEED
 
 
 def _is_word(value: Any) -> bool:

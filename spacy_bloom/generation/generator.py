@@ -102,11 +102,11 @@ class _Stream:
         chain: Sequence[LogitsProcessor],
         stopping: Stopping,
     ) -> None:
-        self.config, self.chain, self.stopping = config, chain, stopping
+        self.model, self.config, self.chain, self.stopping = model, config, chain, stopping
         self.most_drafted = config.prompt_lookup_num_tokens or 0
         n = config.num_return_sequences
         samplers = row_samplers(config.seed, len(prompts), n) if config.do_sample else []
-        self.limits = [config.most_new_tokens(len(prompt)) for prompt in prompts]
+        self.limits = [config.max_added(len(prompt)) for prompt in prompts]
         self.rows = RunningRows(model)
         self.prompts = prompts
         self.live = [
@@ -167,7 +167,7 @@ class _Stream:
         live = [self.live[i] for i in open_rows]
         rows = [sequence.row for sequence in live]
         some = hidden if len(rows) == len(hidden) else hidden[torch.tensor(open_rows, device=hidden.device)]
-        scores = self.rows.logits(some)  # (open rows, vocab_size)
+        scores = self.model.lm_head.logits(some)  # (open rows, vocab_size)
         for processor in self.chain:
             scores = processor(rows, scores)
         if not self.config.do_sample:

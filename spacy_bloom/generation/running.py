@@ -10,13 +10,13 @@ from ..bloom.heads import BloomForCausalLM
 from ..errors import InputError
 
 # A prefix that all prompts share is computed once if it is at least as long.
-LEAST_PREFIX = 8
+MIN_PREFIX = 8
 # Pieces per row that are fed at once: the biases of attention are as wide as this, and as long as the row.
-PIECES_AT_ONCE = 256
+CHUNK_PIECES = 256
 # Memory of keys and values where nobody says how much: this part of the weights' own, or these bytes if that is less.
-PART_OF_WEIGHTS, LEAST_BYTES = 0.05, 2**26
+PART_OF_WEIGHTS, MIN_BYTES = 0.05, 2**26
 # Padding and what was taken back are cleared away once they are more than half of the longest row.
-MOST_WASTE = 0.5
+MAX_WASTE = 0.5
 
 
 class RunningRows:
@@ -93,16 +93,10 @@ class RunningRows:
         copy._clear_away()
         return copy
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """hidden (Tensor): Shape (..., hidden_size).
-        RETURNS (Tensor): float32. Shape (..., vocab_size).
-        """
-        return self.model.lm_head(hidden).float()
-
     def _clear_away(self) -> None:
         """Move what is real together, at the right of its row."""
         longest = int(self.mask.sum(dim=1).max())
-        if self.mask.shape[1] > (1 + MOST_WASTE) * longest:
+        if self.mask.shape[1] > (1 + MAX_WASTE) * longest:
             places = self.mask.argsort(dim=1, stable=True)[
                 :, -longest:
             ]  # (rows, longest), the real ones last
@@ -118,7 +112,7 @@ class RunningRows:
             ids[row, place] = torch.tensor(new, dtype=torch.long)
             real[row, place] = 1
         ids, real = ids.to(self.mask.device), real.to(self.mask.device)
-        parts = zip(ids.split(PIECES_AT_ONCE, dim=1), real.split(PIECES_AT_ONCE, dim=1), strict=True)
+        parts = zip(ids.split(CHUNK_PIECES, dim=1), real.split(CHUNK_PIECES, dim=1), strict=True)
         states = [self._run(*part) for part in parts]
         return states[0] if len(states) == 1 else torch.cat(states, dim=1)
 
@@ -132,10 +126,9 @@ def affordable_pieces(model: BloomForCausalLM) -> int:
     """RETURNS (int): Pieces whose keys and values take a twentieth of the memory of the weights, or 64 MB for a model
     whose weights are small: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
     """
-    config, weight = model.config, model.lm_head.weight
-    of_a_piece = 2 * config.n_layer * config.hidden_size * weight.element_size()
+    of_a_piece = 2 * model.config.n_layer * model.config.hidden_size * model.dtype.itemsize
     weights = sum(parameter.nbytes for parameter in model.parameters())
-    return max(int(max(PART_OF_WEIGHTS * weights, LEAST_BYTES) / of_a_piece), 1)
+    return max(int(max(PART_OF_WEIGHTS * weights, MIN_BYTES) / of_a_piece), 1)
 
 
 def expect_evaluation(model: BloomForCausalLM) -> None:
@@ -169,4 +162,4 @@ def _shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
             break
         length += 1
     length = min(length, min(map(len, prompts)) - 1)
-    return length if length >= LEAST_PREFIX else 0
+    return length if length >= MIN_PREFIX else 0

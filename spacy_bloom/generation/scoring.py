@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..bloom.heads import BloomForCausalLM
-from ..bloom.losses import piece_nll, scoring_chunk
 from ..errors import InputError
 from .running import RunningRows, affordable_pieces, expect_evaluation, expect_ids
 
@@ -19,7 +18,7 @@ def score_continuations(
     prompts: Sequence[Sequence[int]],
     continuations: Sequence[Sequence[Sequence[int]]],
     *,
-    pieces_at_once: int | None = None,
+    max_batch_items: int | None = None,
 ) -> list[list[list[float]]]:
     """Log-likelihoods of given continuations. A prompt is computed once, however many continuations it has, and
     so is what prompts begin with in common.
@@ -27,7 +26,7 @@ def score_continuations(
     model (BloomForCausalLM): In evaluation mode.
     prompts (Sequence[Sequence[int]]): Ids of each, at least one.
     continuations (Sequence[Sequence[Sequence[int]]]): Of each prompt: the ids of each continuation, at least one.
-    pieces_at_once (int | None): Bounds the memory of the prompts' keys and values, and again of the continuations';
+    max_batch_items (int | None): Bounds the memory of the prompts' keys and values, and again of the continuations';
         a longer prompt is computed alone. None for as many as `affordable_pieces` says.
     RETURNS (list[list[list[float]]]): Of each piece of each continuation its log-probability, in nats.
     RAISES (InputError): An empty prompt or continuation, an id outside the vocabulary, or not one list of
@@ -38,7 +37,7 @@ def score_continuations(
             f"Expected one list of continuations per prompt, got {len(continuations)} lists for {len(prompts)} "
             "prompts."
         )
-    pieces_at_once = affordable_pieces(model) if pieces_at_once is None else pieces_at_once
+    max_batch_items = affordable_pieces(model) if max_batch_items is None else max_batch_items
     texts = [[[int(i) for i in text] for text in own] for own in continuations]
     if not all(text for own in texts for text in own):
         raise InputError("Expected continuations of at least one piece each, got an empty one.")
@@ -47,9 +46,9 @@ def score_continuations(
     # Prompts of similar length are computed together.
     order = sorted(range(len(prompts)), key=lambda p: -len(prompts[p]))
     while order:
-        together = order[: max(1, pieces_at_once // max(len(prompts[order[0]]), 1))]
+        together = order[: max(1, max_batch_items // max(len(prompts[order[0]]), 1))]
         order = order[len(together) :]
-        found = _score([prompts[p] for p in together], [texts[p] for p in together], model, pieces_at_once)
+        found = _score([prompts[p] for p in together], [texts[p] for p in together], model, max_batch_items)
         for p, own in zip(together, found, strict=True):
             scores[p] = own
     return scores
@@ -59,10 +58,10 @@ def _score(
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Sequence[list[int]]],
     model: BloomForCausalLM,
-    pieces_at_once: int,
+    max_batch_items: int,
 ) -> list[list[list[float]]]:
     running = RunningRows(model, capacity=max(map(len, prompts)))
-    first = F.log_softmax(running.logits(running.start(prompts)), dim=-1)  # (prompts, vocab_size)
+    first = F.log_softmax(model.lm_head.logits(running.start(prompts)), dim=-1)  # (prompts, vocab_size)
     scores = [[[first[p, text[0]].item()] for text in own] for p, own in enumerate(texts)]
     longer = [(p, t) for p, own in enumerate(texts) for t, text in enumerate(own) if len(text) > 1]
     # Those of similar length together, so that few are padded.
@@ -70,7 +69,7 @@ def _score(
     while longer:
         prompt, text = longer[0]
         length = running.cache.length + len(texts[prompt][text]) - 1  # of the longest that is left
-        part = longer[: max(1, pieces_at_once // length)]
+        part = longer[: max(1, max_batch_items // length)]
         longer = longer[len(part) :]
         found = _rest(running, [p for p, _ in part], [texts[p][t] for p, t in part])
         for (p, t), rest in zip(part, found, strict=True):
@@ -90,7 +89,7 @@ def _rest(running: RunningRows, of: Sequence[int], texts: Sequence[list[int]]) -
     states = rows.feed([text[:-1] for text in texts])  # (rows, longest, hidden_size)
     real = torch.cat([row[:n] for row, n in zip(states, lengths, strict=True)])  # (pieces, hidden_size)
     labels = torch.tensor([piece for text in texts for piece in text[1:]], device=real.device)
-    nll = piece_nll(real, running.model.lm_head.weight, labels)
+    nll = running.model.lm_head.nll(real, labels)
     return [(-part).tolist() for part in nll.split(lengths)]
 
 
@@ -115,7 +114,7 @@ def surprisal(model: BloomForCausalLM, sequences: Sequence[Sequence[int]]) -> li
         lengths = [len(sequence) - 1 for sequence in longer]  # nothing follows the last
         states = last_states(model, [sequence[:-1] for sequence in longer], lengths)
         labels = torch.tensor([i for sequence in longer for i in sequence[1:]], device=states.device)
-        bits = piece_nll(states, model.lm_head.weight, labels) / math.log(2)
+        bits = model.lm_head.nll(states, labels) / math.log(2)
         parts = (part.tolist() for part in bits.split(lengths))
     return [[math.nan, *(next(parts) if len(s) > 1 else ())] if s else [] for s in full]
 
@@ -140,21 +139,3 @@ def last_states(
         return hidden
     parts = zip(hidden.split(lengths), counts, strict=True)
     return torch.cat([part[len(part) - count :] for part, count in parts])
-
-
-@torch.inference_mode()
-def set_nll(hidden: Tensor, weight: Tensor, members: Tensor, *, chunk_size: int | None = None) -> Tensor:
-    """Negative log likelihood that the next piece is any one of a set.
-
-    hidden (Tensor): Hidden states after the last layer norm. Shape (places, hidden_size).
-    weight (Tensor): Of the LM head. Shape (vocab_size, hidden_size).
-    members (Tensor): Which pieces are in the set, at least one. Shape (vocab_size,), bool.
-    chunk_size (int | None): Places whose logits exist at once; None for as many as `scoring_chunk` says.
-    RETURNS (Tensor): In nats. Shape (places,), float32.
-    """
-    found = [hidden.new_zeros(0, dtype=torch.float32)]
-    for part in hidden.split(scoring_chunk(weight) if chunk_size is None else chunk_size):
-        logits = (part @ weight.T).float()  # (chunk, vocab_size)
-        everything = logits.logsumexp(dim=1)
-        found.append(everything - logits.masked_fill_(~members, -math.inf).logsumexp(dim=1))
-    return torch.cat(found).clamp_(min=0.0)  # rounding could make a sure event more than sure

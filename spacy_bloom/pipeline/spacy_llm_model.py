@@ -97,7 +97,7 @@ class PromptExecutor:
             tokenizer,
             encode_prompts(tokenizer, [prompt for own in per_doc for prompt in own]),
             config,
-            max_batch_pieces=self.max_batch_items,
+            max_batch_items=self.max_batch_items,
         )
         # A stop string is no part of an answer.
         responses = (sequences[0].text_before(config.stop_texts) for sequences in found)

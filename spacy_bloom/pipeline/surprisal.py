@@ -11,10 +11,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 from thinc.api import Config, Model
 
-from ..bloom.heads import IGNORED_LABEL
-from ..bloom.losses import piece_nll
+from ..bloom.losses import IGNORED_LABEL
 from ..errors import ConfigError
-from ..generation.scoring import last_states, set_nll
+from ..generation.scoring import last_states
 from ..thinc_layers.pieces.alignment import Ints
 from ..thinc_layers.pieces.windows import Window, batch_windows, check_windows, cut_docs, cut_windows
 from .base.extensions import add_extension
@@ -239,17 +238,16 @@ class BloomSurprisal(LanguageModelPipe):
         model = self.language_model
         texts = [torch.from_numpy(sequences[w.doc][w.start : w.end]) for w in batch]
         states = last_states(model, texts, [w.end - w.keep for w in batch])  # (places, hidden_size)
-        weight = model.lm_head.weight
         nll = numpy.zeros((2, len(labels)))
-        nll[0] = piece_nll(states, weight, torch.from_numpy(labels).to(states.device)).cpu().numpy()
+        nll[0] = model.lm_head.nll(states, torch.from_numpy(labels).to(states.device)).cpu().numpy()
         if self.cfg["leading_space_correction"]:
             begins = self._get_spelling().begins_with_space
-            members = torch.zeros(len(weight), dtype=torch.bool)
+            members = torch.zeros(model.config.vocab_size, dtype=torch.bool)
             members[: len(begins)] = torch.from_numpy(begins)
             members[self.tokenizer.eos_token_id] = True
             asked = numpy.flatnonzero((labels == IGNORED_LABEL) | begins[labels.clip(min=0)])
             asked_states = states[torch.from_numpy(asked).to(states.device)]
-            nll[1, asked] = set_nll(asked_states, weight, members.to(states.device)).cpu().numpy()
+            nll[1, asked] = model.lm_head.set_nll(asked_states, members.to(states.device)).cpu().numpy()
         return nll / math.log(2)
 
     def _of_doc(self, doc: Doc, ids: Ints, next_piece: Floats, boundary: Floats) -> DocSurprisal:

@@ -22,7 +22,7 @@ from .prompting.generated_annotation import Ending, Unit, check_constraint, make
 from .prompting.generator_settings import check_numbers, check_seed, check_together, check_units, make_options
 from .prompting.prompt_batches import GeneratedSequence, encode_prompts, generate_batched
 from .prompting.prompt_constraints import Ids, PromptConstraints, rounds
-from .prompting.prompt_template import MOST_CHARACTERS_PER_PIECE, PromptTemplate
+from .prompting.prompt_template import MAX_CHARACTERS_PER_PIECE, PromptTemplate
 
 DEFAULT_CONFIG = """
 [bloom_text_generator]
@@ -262,7 +262,7 @@ class BloomTextGenerator(LanguageModelPipe):
         """A constraint on a text costs memory and time by its length, in the prompt or not."""
         most = self.max_prompt_pieces
         if (
-            len(text) > most * MOST_CHARACTERS_PER_PIECE
+            len(text) > most * MAX_CHARACTERS_PER_PIECE
             or len(encode_prompts(self.tokenizer, [text])[0]) > most
         ):
             raise InputError(
@@ -286,7 +286,7 @@ class BloomTextGenerator(LanguageModelPipe):
         if self.constraint is None:
             return [None] * len(requests)
         pieces, eos = piece_bytes(self.tokenizer), self.tokenizer.eos_token_id
-        most = self.options.most_new_tokens(0)
+        most = self.options.max_added(0)
         made: list[Constraint | None] = []
         for request in requests:
             try:
@@ -318,7 +318,7 @@ class BloomTextGenerator(LanguageModelPipe):
             tokenizer,
             prompts,
             config,
-            max_batch_pieces=self.max_batch_items,
+            max_batch_items=self.max_batch_items,
             processors=processors,
         )
 

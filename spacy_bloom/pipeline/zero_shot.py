@@ -285,7 +285,7 @@ class BloomZeroShot(LanguageModelPipe):
             self.tokenizer,
             prompts,
             answers,
-            pieces_at_once=self.cfg["max_batch_items"],
+            max_batch_items=self.cfg["max_batch_items"],
         )
 
     def _joined(self, pieces: Sequence[Sequence[PieceScores]]) -> Tensor:

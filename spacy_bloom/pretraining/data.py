@@ -13,7 +13,7 @@ from ..errors import ConfigError, InputError
 from ..tokenizer import BloomTokenizerFast
 from .tokenizer_training import sampling_rates
 
-LINES_AT_ONCE = 1024  # encoded in one call, so that Python lists of ids stay small
+CHUNK_LINES = 1024  # encoded in one call, so that Python lists of ids stay small
 
 
 @dataclass(frozen=True)
@@ -261,8 +261,8 @@ def _batch(sequences: list[np.ndarray]) -> Batch:
 
 
 def _encode(lines: list[str], tokenizer: BloomTokenizerFast) -> Iterator[np.ndarray]:
-    for start in range(0, len(lines), LINES_AT_ONCE):
-        encoded = tokenizer(lines[start : start + LINES_AT_ONCE], split_special_tokens=True)
+    for start in range(0, len(lines), CHUNK_LINES):
+        encoded = tokenizer(lines[start : start + CHUNK_LINES], split_special_tokens=True)
         yield from (np.array(ids, dtype=np.int32) for ids in encoded["input_ids"])
 
 

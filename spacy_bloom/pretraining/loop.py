@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..bloom.heads import IGNORED_LABEL, BloomForCausalLM
-from ..bloom.losses import lm_loss, piece_nll
+from ..bloom.heads import BloomForCausalLM
+from ..bloom.losses import IGNORED_LABEL
 from ..errors import ConfigError, InputError
 from .data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
 from .masking import Masking
@@ -324,7 +324,7 @@ def add_gradients(
     RETURNS (float): The loss in nats, times the share.
     """
     weight, embeds = model.transformer.word_embeddings.weight, None
-    if weight is model.lm_head.weight and weight.requires_grad:
+    if model.config.tie_word_embeddings and weight.requires_grad:
         embeds = nn.functional.embedding(input_ids, weight.detach()).requires_grad_()
     hidden = model.transformer.encode_packed(
         input_ids if embeds is None else None,
@@ -335,7 +335,7 @@ def add_gradients(
     kept = labels != IGNORED_LABEL  # the logits of others are not computed
     if not kept.all():
         hidden, labels = hidden[kept], labels[kept]
-    loss = lm_loss(hidden, model.lm_head.weight, labels) * share
+    loss = model.lm_head.loss(hidden, labels) * share
     loss.backward()
     if embeds is not None:
         assert weight.grad is not None and embeds.grad is not None
@@ -394,7 +394,7 @@ def _bits_of(model: BloomForCausalLM, batch: Batch, bidirectional_layers: int) -
         input_ids, batch.lengths, bidirectional_layers=bidirectional_layers
     )
     kept = labels != IGNORED_LABEL  # the logits of others are not computed
-    return piece_nll(hidden[kept], model.lm_head.weight, labels[kept]).double().sum().item() / math.log(2)
+    return model.lm_head.nll(hidden[kept], labels[kept]).double().sum().item() / math.log(2)
 
 
 def _on_device(model: BloomForCausalLM, batch: Batch) -> tuple[Tensor, Tensor]:

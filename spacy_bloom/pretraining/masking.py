@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..bloom.heads import IGNORED_LABEL
+from ..bloom.losses import IGNORED_LABEL
 from ..errors import ConfigError
 from .data import Batch
 

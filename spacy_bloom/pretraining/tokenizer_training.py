@@ -12,7 +12,7 @@ from ..tokenizer import SPECIAL_TOKENS
 # SOURCE: tokenizer.json of the BLOOM checkpoints.
 WORDS = " ?[^(\\s|[.,!?…。，、।۔،])]+"
 
-SMALLEST_VOCABULARY = 256 + len(SPECIAL_TOKENS)  # every byte has a piece
+MIN_VOCABULARY = 256 + len(SPECIAL_TOKENS)  # every byte has a piece
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class TokenizerConfig:
     alpha: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.vocab_size < SMALLEST_VOCABULARY:
-            raise ConfigError(f"tokenizer.vocab_size {self.vocab_size} is less than {SMALLEST_VOCABULARY}.")
+        if self.vocab_size < MIN_VOCABULARY:
+            raise ConfigError(f"tokenizer.vocab_size {self.vocab_size} is less than {MIN_VOCABULARY}.")
         if self.min_frequency < 0:
             raise ConfigError(f"tokenizer.min_frequency is {self.min_frequency}; it must not be negative.")
         if not 0 <= self.alpha <= 1:

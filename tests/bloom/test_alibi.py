@@ -62,3 +62,10 @@ def test_symmetric_bias_falls_with_the_distance():
     assert bias[0].tolist()[1] == [-slopes[0].item(), 0.0, -slopes[0].item(), -2 * slopes[0].item()]
     before = torch.ones(4, 4).tril().bool()
     assert torch.equal(bias[:, before], causal_alibi(slopes, 4)[:, before])
+
+
+def test_slopes_first_asked_for_without_gradients_serve_training_too():
+    alibi_slopes.cache_clear()
+    with torch.inference_mode():
+        assert alibi_slopes(5) is alibi_slopes(5)
+    assert not alibi_slopes(5).is_inference()

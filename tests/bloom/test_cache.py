@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from spacy_bloom import BloomConfig, BloomForCausalLM
-from spacy_bloom.bloom.cache import LEAST_ROOM, KeyValueCache
+from spacy_bloom.bloom.cache import MIN_ROOM, KeyValueCache
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3)
 
@@ -58,7 +58,7 @@ def test_an_empty_cache():
 
 
 @pytest.mark.parametrize("capacity", [0, 3, 7, 8, 200])
-@pytest.mark.parametrize("lengths", [(5, 1, 2), (1,) * 8, (8,), (3, LEAST_ROOM + 5, 1)])
+@pytest.mark.parametrize("lengths", [(5, 1, 2), (1,) * 8, (8,), (3, MIN_ROOM + 5, 1)])
 def test_it_grows_block_by_block(mode, capacity, lengths):
     steps = draw_steps(lengths)
     cache = fill(KeyValueCache(2, capacity=capacity), steps)
@@ -153,7 +153,7 @@ def test_nothing_but_keys_and_values_stays_in_memory(randomize):
     with torch.no_grad():
         cache = model(torch.arange(20)[None]).past_key_values
     held = sum(tensor.untyped_storage().nbytes() for layer in range(2) for tensor in cache[layer])
-    assert held == cache.n_bytes == 2 * 2 * (20 + LEAST_ROOM) * 24 * 4
+    assert held == cache.n_bytes == 2 * 2 * (20 + MIN_ROOM) * 24 * 4
 
 
 def test_what_autograd_holds_is_not_written_over(randomize):

@@ -2,9 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spacy_bloom.bloom.losses import lm_loss, piece_nll
-
-IGNORED = -100
+from spacy_bloom.bloom.losses import IGNORED_LABEL, lm_loss, nll_, set_nll_
 
 
 def make_inputs(n_pieces=23, vocab=37, hidden=8, dtype=torch.float32):
@@ -23,8 +21,8 @@ def grads(loss, *inputs, factor=3.0):
 @pytest.mark.parametrize("ignored", [[], [0, 7, 22], list(range(5))])
 def test_loss_and_gradients_are_those_of_cross_entropy(chunk_size, ignored):
     hidden, weight, labels = make_inputs()
-    labels[ignored] = IGNORED
-    expected = F.cross_entropy(hidden @ weight.T, labels, ignore_index=IGNORED)
+    labels[ignored] = IGNORED_LABEL
+    expected = F.cross_entropy(hidden @ weight.T, labels, ignore_index=IGNORED_LABEL)
     loss = lm_loss(hidden, weight, labels, chunk_size=chunk_size)
     torch.testing.assert_close(loss, expected, rtol=1e-6, atol=1e-6)
     for found, wanted in zip(grads(loss, hidden, weight), grads(expected, hidden, weight), strict=True):
@@ -44,21 +42,21 @@ def test_a_kept_graph_gives_the_same_gradients_again():
 
 def test_all_labels_ignored_gives_zero():
     hidden, weight, labels = make_inputs()
-    loss = lm_loss(hidden, weight, torch.full_like(labels, IGNORED), chunk_size=5)
+    loss = lm_loss(hidden, weight, torch.full_like(labels, IGNORED_LABEL), chunk_size=5)
     assert loss.item() == 0
     assert all((g == 0).all() for g in grads(loss, hidden, weight))
 
 
 def test_no_pieces_give_zero():
     hidden, weight, labels = make_inputs(n_pieces=0)
-    loss = lm_loss(hidden, weight, labels)
+    loss = lm_loss(hidden, weight, labels, chunk_size=5)
     assert loss.item() == 0
     assert all((g == 0).all() for g in grads(loss, hidden, weight))
 
 
 def test_gradcheck():
     hidden, weight, labels = make_inputs(n_pieces=7, vocab=11, hidden=3, dtype=torch.float64)
-    labels[2] = IGNORED
+    labels[2] = IGNORED_LABEL
     assert torch.autograd.gradcheck(lambda h, w: lm_loss(h, w, labels, chunk_size=3), (hidden, weight))
 
 
@@ -109,12 +107,14 @@ def test_logits_of_all_pieces_never_exist_at_once():
     assert largest == max(weight.numel(), hidden.numel())
 
 
-@pytest.mark.parametrize("chunk_size", [5, 100])
-def test_piece_nll(chunk_size):
+def test_nll_of_labels_and_of_sets():
     hidden, weight, labels = make_inputs()
-    labels[3] = IGNORED
-    found = piece_nll(hidden, weight, labels, chunk_size=chunk_size)
-    expected = F.cross_entropy(hidden @ weight.T, labels, ignore_index=IGNORED, reduction="none")
-    assert found.shape == labels.shape and not found.requires_grad
-    torch.testing.assert_close(found, expected)
-    assert found[3] == 0
+    labels[3] = IGNORED_LABEL
+    logits = (hidden @ weight.T).detach()
+    expected = F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="none")
+    torch.testing.assert_close(nll_(logits.clone(), labels), expected)
+    members = torch.zeros(37, dtype=torch.bool)
+    members[[4, 9, 30]] = True
+    expected = -logits.softmax(dim=1)[:, members].sum(dim=1).log()
+    torch.testing.assert_close(set_nll_(logits.clone(), members), expected)
+    assert (set_nll_(logits, torch.ones_like(members)) == 0).all()

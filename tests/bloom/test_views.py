@@ -6,7 +6,7 @@ import torch
 from spacy_bloom import BloomConfig, BloomModel
 from spacy_bloom.bloom.alibi import alibi_slopes
 from spacy_bloom.bloom.cache import KeyValueCache
-from spacy_bloom.bloom.views import LEAST_FILL, LONGEST_PADDED, ROWS_AT_ONCE, PackedView, PaddedView
+from spacy_bloom.bloom.views import CHUNK_ROWS, MAX_PADDED, MIN_FILL, PackedView, PaddedView
 from spacy_bloom.errors import InputError
 
 LENGTHS = [
@@ -146,12 +146,12 @@ def test_groups_cover_every_piece_once_and_bound_the_padding():
     assert sum(group.sequences for group in view.groups) == len(lengths)
     for group in view.groups:
         square = group.sequences * group.length
-        assert square <= ROWS_AT_ONCE
-        assert group.pieces >= LEAST_FILL * square
+        assert square <= CHUNK_ROWS
+        assert group.pieces >= MIN_FILL * square
         if group.rows is None:
             assert group.pieces == square
         else:
-            assert group.length <= LONGEST_PADDED
+            assert group.length <= MAX_PADDED
             assert group.rows[group.real].tolist() == list(range(group.pieces))
     assert any(group.rows is not None for group in view.groups)
 

@@ -116,18 +116,18 @@ def test_none_stands_for_the_default():
 
 
 def test_max_length_alone_replaces_our_default():
-    assert GenerationConfig(max_length=12).most_new_tokens(5) == 7
-    assert GenerationConfig().most_new_tokens(1000) == 20
-    assert GenerationConfig(max_length=12, max_new_tokens=3).most_new_tokens(100) == 3
-    assert GenerationConfig(max_new_tokens=3).replace(max_length=12).most_new_tokens(5) == 7
-    assert GenerationConfig(max_length=12).replace(max_new_tokens=4).most_new_tokens(5) == 4
-    assert GenerationConfig(max_length=12).replace(top_k=4).most_new_tokens(5) == 7
+    assert GenerationConfig(max_length=12).max_added(5) == 7
+    assert GenerationConfig().max_added(1000) == 20
+    assert GenerationConfig(max_length=12, max_new_tokens=3).max_added(100) == 3
+    assert GenerationConfig(max_new_tokens=3).replace(max_length=12).max_added(5) == 7
+    assert GenerationConfig(max_length=12).replace(max_new_tokens=4).max_added(5) == 4
+    assert GenerationConfig(max_length=12).replace(top_k=4).max_added(5) == 7
 
 
 def test_a_prompt_that_leaves_no_room_is_refused():
-    assert GenerationConfig(max_length=12).most_new_tokens(11) == 1
+    assert GenerationConfig(max_length=12).max_added(11) == 1
     with pytest.raises(InputError, match=r"fewer than max_length=12 pieces, got 12.*set max_new_tokens"):
-        GenerationConfig(max_length=12).most_new_tokens(12)
+        GenerationConfig(max_length=12).max_added(12)
 
 
 @pytest.mark.parametrize("given_, expected", [(None, ()), (2, (2,)), ([2, 3], (2, 3))])

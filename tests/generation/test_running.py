@@ -3,7 +3,7 @@ import torch
 
 from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.errors import InputError
-from spacy_bloom.generation.running import LEAST_PREFIX, RunningRows, affordable_pieces
+from spacy_bloom.generation.running import MIN_PREFIX, RunningRows, affordable_pieces
 
 
 def whole(model, row):
@@ -18,7 +18,7 @@ def running(language_model):
 
 
 @pytest.mark.parametrize("lengths", [(5,), (9, 2, 14), (1, 1)])
-@pytest.mark.parametrize("prefix", [0, LEAST_PREFIX - 1, LEAST_PREFIX, 30])
+@pytest.mark.parametrize("prefix", [0, MIN_PREFIX - 1, MIN_PREFIX, 30])
 def test_prompts(running, language_model, difference, draw_prompts, lengths, prefix):
     start = draw_prompts(prefix, seed=7)[0]
     prompts = [start + rest for rest in draw_prompts(*lengths)]

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from spacy_bloom.errors import InputError
 from spacy_bloom.generation.running import RunningRows
-from spacy_bloom.generation.scoring import last_states, score_continuations, set_nll, surprisal
+from spacy_bloom.generation.scoring import last_states, score_continuations, surprisal
 
 
 def slow_scores(model, prompt, continuation):
@@ -19,13 +19,13 @@ def slow_scores(model, prompt, continuation):
     return [log_probabilities[first + i, piece].item() for i, piece in enumerate(continuation)]
 
 
-@pytest.mark.parametrize("pieces_at_once", [1, 40, 10_000])
+@pytest.mark.parametrize("max_batch_items", [1, 40, 10_000])
 @pytest.mark.parametrize("prefix", [0, 20])
-def test_scores_are_those_of_one_forward_pass_each(language_model, draw_prompts, pieces_at_once, prefix):
+def test_scores_are_those_of_one_forward_pass_each(language_model, draw_prompts, max_batch_items, prefix):
     start = draw_prompts(prefix, seed=9)[0]
     prompts = [start + rest for rest in draw_prompts(5, 1, 12)]
     continuations = [draw_prompts(3, 1, 1, 7, seed=1), [], draw_prompts(1, 1, seed=2)]
-    found = score_continuations(language_model, prompts, continuations, pieces_at_once=pieces_at_once)
+    found = score_continuations(language_model, prompts, continuations, max_batch_items=max_batch_items)
     assert [len(texts) for texts in found] == [4, 0, 2]
     for prompt, texts, scores in zip(prompts, continuations, found, strict=True):
         for text, score in zip(texts, scores, strict=True):
@@ -97,30 +97,6 @@ def test_last_states(language_model, draw_prompts):
     torch.testing.assert_close(again, torch.cat(each), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 4, 100])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_next_piece_is_any_of_a_set(chunk_size, dtype):
-    generator = torch.Generator().manual_seed(0)
-    hidden = torch.randn(10, 6, generator=generator).to(dtype)
-    weight = torch.randn(20, 6, generator=generator).to(dtype)
-    members = torch.rand(20, generator=generator) < 0.3
-    assert 0 < members.sum() < 20
-    found = set_nll(hidden, weight, members, chunk_size=chunk_size)
-    odds = F.softmax((hidden @ weight.T).double(), dim=-1)
-    torch.testing.assert_close(found.double(), -odds[:, members].sum(dim=1).log(), atol=1e-5, rtol=1e-5)
-    assert found.dtype == torch.float32
-    everything = set_nll(hidden, weight, torch.ones(20, dtype=torch.bool))
-    assert everything.abs().max() < 1e-5 and everything.min() >= 0
-    assert set_nll(hidden[:0], weight, members).shape == (0,)
-
-
-def test_a_set_without_hope_is_finite():
-    """The sum of probabilities would underflow."""
-    hidden, weight = torch.tensor([[1.0]]), torch.tensor([[0.0], [500.0]])
-    found = set_nll(hidden, weight, torch.tensor([True, False]))
-    assert found.item() == pytest.approx(500)
-
-
 def test_the_budget_bounds_prompts_with_their_continuations(language_model, draw_prompts, monkeypatch):
     sizes, fork = [], RunningRows.fork
 
@@ -131,8 +107,8 @@ def test_the_budget_bounds_prompts_with_their_continuations(language_model, draw
     monkeypatch.setattr(RunningRows, "fork", counted)
     prompts = draw_prompts(4)
     continuations = [draw_prompts(*[2 + i % 20 for i in range(60)], seed=1)]
-    found = score_continuations(language_model, prompts, continuations, pieces_at_once=100)
+    found = score_continuations(language_model, prompts, continuations, max_batch_items=100)
     assert len(sizes) > 5 and max(sizes) <= 100
-    together = score_continuations(language_model, prompts, continuations, pieces_at_once=10_000)
+    together = score_continuations(language_model, prompts, continuations, max_batch_items=10_000)
     for one, other in zip(found[0], together[0], strict=True):
         assert one == pytest.approx(other, rel=1e-4, abs=1e-5)

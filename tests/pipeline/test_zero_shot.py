@@ -309,7 +309,7 @@ def test_content_free_prompts_are_computed_once(make, multi_label):
 
 
 def test_what_is_kept_has_an_end(make, monkeypatch):
-    monkeypatch.setattr("spacy_bloom.pipeline.prompting.zero_shot_scores.MOST_KEPT", 5)
+    monkeypatch.setattr("spacy_bloom.pipeline.prompting.zero_shot_scores.MAX_KEPT", 5)
     nlp = make(calibrated=True)
     for i in range(8):
         doc = nlp.make_doc(TEXTS[0])

@@ -50,7 +50,7 @@ def logits_processors(
     if config.forced_bos_token_id is not None:
         chosen.append(ForcedBos(config.forced_bos_token_id))
     if config.forced_eos_token_ids:
-        chosen.append(ForcedEos(config.most_new_tokens, config.forced_eos_token_ids))
+        chosen.append(ForcedEos(config.max_added, config.forced_eos_token_ids))
     chosen += [*custom, AllowedVocabulary(vocabulary)]
     if config.num_beams == 1:
         chosen.append(SomePieceLeft())  # of beams, one that nothing may follow is lost, and others go on

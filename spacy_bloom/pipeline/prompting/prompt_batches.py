@@ -44,7 +44,7 @@ def generate_batched(
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     *,
-    max_batch_pieces: int | None,
+    max_batch_items: int | None,
     processors: Sequence[LogitsProcessor] = (),
 ) -> list[list[GeneratedSequence]]:
     """Continue prompts, those of similar length together.
@@ -54,7 +54,7 @@ def generate_batched(
     prompts (Sequence[Sequence[int]]): Ids of each, any number of them. One without pieces begins with `</s>`,
         the token between the texts that BLOOM was trained on.
     config (GenerationConfig): The options. max_time counts from the start of each batch.
-    max_batch_pieces (int | None): Most pieces of which keys and values are in memory at once, padding and what may
+    max_batch_items (int | None): Most pieces of which keys and values are in memory at once, padding and what may
         be generated included; a longer prompt is computed alone. None for as many as `affordable_pieces` says.
     processors (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
     RETURNS (list[list[GeneratedSequence]]): The sequences of each prompt, in the order of the prompts: as many as
@@ -64,7 +64,7 @@ def generate_batched(
     """
     rows = [list(prompt) or [tokenizer.eos_token_id] for prompt in prompts]
     _expect_seeds(config, len(rows))
-    budget = affordable_pieces(model) if max_batch_pieces is None else max_batch_pieces
+    budget = affordable_pieces(model) if max_batch_items is None else max_batch_items
     found: list[list[GeneratedSequence]] = [[] for _ in rows]
     for batch in batch_prompts([len(row) for row in rows], config, budget):
         steps = model.generate_stream(
@@ -93,9 +93,7 @@ def batch_prompts(lengths: Sequence[int], config: GenerationConfig, max_pieces: 
     order = sorted(range(len(lengths)), key=lambda p: -lengths[p])
     while order:
         longest = lengths[order[0]]
-        pieces = (longest + config.most_new_tokens(longest)) * max(
-            config.num_beams, config.num_return_sequences
-        )
+        pieces = (longest + config.max_added(longest)) * max(config.num_beams, config.num_return_sequences)
         size = max(1, max_pieces // pieces)
         yield order[:size]
         order = order[size:]

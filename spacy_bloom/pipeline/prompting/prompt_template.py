@@ -22,7 +22,7 @@ from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plai
 from .prompt_batches import encode_prompts
 
 # A prompt of more characters than this for each piece that is allowed is refused before it is encoded.
-MOST_CHARACTERS_PER_PIECE = 64
+MAX_CHARACTERS_PER_PIECE = 64
 
 # No others: what is missing makes texts of any size from nothing, draws, or reaches attributes.
 # fmt: off
@@ -132,7 +132,7 @@ class PromptTemplate:
         """
         control = tuple(tokenizer.all_special_tokens) if self.special_tokens else ()
         template, marks = self._compile(control)
-        prompt = self._fill(template, values, max_pieces * MOST_CHARACTERS_PER_PIECE)
+        prompt = self._fill(template, values, max_pieces * MAX_CHARACTERS_PER_PIECE)
         # Texts stand in the even places, numbers of control tokens in the odd ones.
         parts = marks.split(prompt) if control else [prompt]
         texts = encode_prompts(tokenizer, parts[::2])

@@ -14,7 +14,7 @@ from ...tokenizer import BloomTokenizerFast
 from .prompt_batches import encode_prompts
 
 # Scores that are kept. The labels of a config need few; labels on Docs may go on without end.
-MOST_KEPT = 10_000
+MAX_KEPT = 10_000
 # So many numbers of every weight are looked at to see whether it has changed.
 SAMPLE = 64
 
@@ -39,14 +39,14 @@ def score_answers(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[str]],
     *,
-    pieces_at_once: int | None,
+    max_batch_items: int | None,
 ) -> list[list[PieceScores]]:
     """Score the answers to each prompt, all prompts together.
 
     prompts (Sequence[Sequence[int]]): Ids of each. One without pieces begins with `</s>`, the token between the
         texts that BLOOM was trained on.
     answers (Sequence[Sequence[str]]): Of each prompt.
-    pieces_at_once (int | None): See `score_continuations`.
+    max_batch_items (int | None): See `score_continuations`.
     RETURNS (list[list[PieceScores]]): Of each prompt, of each answer.
     """
     texts = list(dict.fromkeys(text for own in answers for text in own))
@@ -55,7 +55,7 @@ def score_answers(
         model,
         [prompt or [tokenizer.eos_token_id] for prompt in prompts],
         [[ids[text] for text in own] for own in answers],
-        pieces_at_once=pieces_at_once,
+        max_batch_items=max_batch_items,
     )
 
 
@@ -136,7 +136,7 @@ class KeptScores:
                 for answer, pieces in zip(question.answers, own, strict=True)
             }
             known = self._kept | found
-            self._kept = known if len(known) <= MOST_KEPT else {}
+            self._kept = known if len(known) <= MAX_KEPT else {}
         return [[known[question.prompt, answer] for answer in question.answers] for question in questions]
 
     def _forget_other_weights(self, model: BloomForCausalLM) -> None:

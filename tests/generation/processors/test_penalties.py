@@ -148,13 +148,13 @@ def test_forced_last_piece(added, ids):
     rows, scores = draw_rows(prompt=3, added=added), draw_scores()
     reference = theirs.ForcedEOSTokenLogitsProcessor(8, ids)
     for config in (GenerationConfig(max_new_tokens=5), GenerationConfig(max_length=8)):
-        got = both(ForcedEos(config.most_new_tokens, ids), reference, rows, scores)
+        got = both(ForcedEos(config.max_added, ids), reference, rows, scores)
         assert is_changed(got, scores) == (added == 4)
 
 
 def test_forced_last_piece_counts_each_row_by_itself():
     rows = [Row([1, 2, 3], [4]), Row([1], [4])]
-    got = ForcedEos(GenerationConfig(max_length=5).most_new_tokens, [6])(rows, torch.ones(2, 8))
+    got = ForcedEos(GenerationConfig(max_length=5).max_added, [6])(rows, torch.ones(2, 8))
     assert got.isfinite().sum(-1).tolist() == [1, 8]
 
 

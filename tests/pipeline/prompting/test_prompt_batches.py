@@ -50,11 +50,11 @@ def test_batches_equal_one_by_one(model, tokenizer, calls, name):
     alone = []
     for p, prompt in enumerate(prompts):
         own = config.replace(seed=config.seed[p]) if isinstance(config.seed, tuple) else config
-        alone += generate_batched(model, tokenizer, [prompt], own, max_batch_pieces=1)
+        alone += generate_batched(model, tokenizer, [prompt], own, max_batch_items=1)
     assert len({found[0].pieces for found in alone}) > 3  # the comparison says something
     for budget in (1, 100, 10_000):
         calls.clear()
-        found = generate_batched(model, tokenizer, prompts, config, max_batch_pieces=budget)
+        found = generate_batched(model, tokenizer, prompts, config, max_batch_items=budget)
         assert [[s.pieces for s in of] for of in found] == [[s.pieces for s in of] for of in alone]
         assert [[s.text for s in of] for of in found] == [[s.text for s in of] for of in alone]
         assert [[s.finished for s in of] for of in found] == [[s.finished for s in of] for of in alone]
@@ -65,7 +65,7 @@ def test_batches_equal_one_by_one(model, tokenizer, calls, name):
 def test_equals_generate(model, tokenizer):
     prompt = encode_prompts(tokenizer, ["The river"])[0]
     ids = model.generate(torch.tensor([prompt]), max_new_tokens=6)[0].tolist()
-    ((found,),) = generate_batched(model, tokenizer, [prompt], CONFIGS["greedy"], max_batch_pieces=100)
+    ((found,),) = generate_batched(model, tokenizer, [prompt], CONFIGS["greedy"], max_batch_items=100)
     assert list(found.pieces) == ids[len(prompt) :]
     assert found.text == tokenizer.decode(found.pieces, skip_special_tokens=True)
     assert found.finished == "length" and found.score is None
@@ -73,16 +73,16 @@ def test_equals_generate(model, tokenizer):
 
 def test_beams_have_scores(model, tokenizer):
     prompts = encode_prompts(tokenizer, TEXTS[:2])
-    for beams in generate_batched(model, tokenizer, prompts, CONFIGS["beams"], max_batch_pieces=100):
+    for beams in generate_batched(model, tokenizer, prompts, CONFIGS["beams"], max_batch_items=100):
         assert [beam.score for beam in beams] == sorted((beam.score for beam in beams), reverse=True)
 
 
 def test_an_empty_prompt_begins_with_the_end_of_a_text(model, tokenizer, calls):
     config = CONFIGS["greedy"]
-    found = generate_batched(model, tokenizer, [[], [tokenizer.eos_token_id]], config, max_batch_pieces=99)
+    found = generate_batched(model, tokenizer, [[], [tokenizer.eos_token_id]], config, max_batch_items=99)
     assert calls == [[[tokenizer.eos_token_id]] * 2]
     assert found[0] == found[1]
-    assert generate_batched(model, tokenizer, [], config, max_batch_pieces=99) == []
+    assert generate_batched(model, tokenizer, [], config, max_batch_items=99) == []
 
 
 def test_control_tokens_in_prompts_are_text(tokenizer):
@@ -93,12 +93,12 @@ def test_control_tokens_in_prompts_are_text(tokenizer):
 
 def test_a_prompt_may_end_in_eos_or_a_stop_string(model, tokenizer):
     prompt = encode_prompts(tokenizer, ["The river"])[0]
-    ((free,),) = generate_batched(model, tokenizer, [prompt], CONFIGS["greedy"], max_batch_pieces=100)
+    ((free,),) = generate_batched(model, tokenizer, [prompt], CONFIGS["greedy"], max_batch_items=100)
     ended = CONFIGS["greedy"].replace(eos_token_id=free.pieces[2])
-    ((found,),) = generate_batched(model, tokenizer, [prompt], ended, max_batch_pieces=100)
+    ((found,),) = generate_batched(model, tokenizer, [prompt], ended, max_batch_items=100)
     assert found.pieces == free.pieces[: free.pieces.index(free.pieces[2]) + 1] and found.finished == "eos"
     stopped = CONFIGS["greedy"].replace(stop_strings=free.text[:2])
-    ((found,),) = generate_batched(model, tokenizer, [prompt], stopped, max_batch_pieces=100)
+    ((found,),) = generate_batched(model, tokenizer, [prompt], stopped, max_batch_items=100)
     assert found.finished == "stop_string" and free.text[:2] in found.text
     assert free.text.startswith(found.text)
     assert found.text_before(["never there", free.text[:2]]) == ""
@@ -109,7 +109,7 @@ def test_processors_hold_for_every_batch(model, tokenizer):
     choice = Choice(["yes", "no"], piece_bytes(tokenizer), tokenizer.eos_token_id)
     prompts = encode_prompts(tokenizer, TEXTS)
     config = GenerationConfig(max_new_tokens=12)
-    found = generate_batched(model, tokenizer, prompts, config, max_batch_pieces=40, processors=[choice])
+    found = generate_batched(model, tokenizer, prompts, config, max_batch_items=40, processors=[choice])
     assert {of[0].text for of in found} <= {"yes", "no"}
     assert {of[0].finished for of in found} == {"eos"}
 
@@ -143,6 +143,6 @@ def test_max_length_counts_the_prompt():
 
 def test_errors(model, tokenizer):
     with pytest.raises(ConfigError, match="budget of 1 piece or more for a batch of prompts, got 0"):
-        generate_batched(model, tokenizer, [[5]], CONFIGS["greedy"], max_batch_pieces=0)
+        generate_batched(model, tokenizer, [[5]], CONFIGS["greedy"], max_batch_items=0)
     with pytest.raises(InputError, match="each of 2 prompts, got 7 seeds"):
-        generate_batched(model, tokenizer, [[5], [6]], CONFIGS["seeds"], max_batch_pieces=99)
+        generate_batched(model, tokenizer, [[5], [6]], CONFIGS["seeds"], max_batch_items=99)
