@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from reprlib import Repr
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
 from .errors import ConfigError
-
-T = TypeVar("T")
+from .files import read_json, to_json
+from .settings import PieceId, Rate, check, check_settings, integer, number, one_of, shown
 
 # Spellings of older BLOOM checkpoints, and the names Hugging Face's other models use.
 ALIASES = {
@@ -17,29 +16,10 @@ ALIASES = {
     "num_attention_heads": "n_head",
     "num_hidden_layers": "n_layer",
 }
-
-# Far above BLOOM-176B; a config beyond it is damaged or hostile, and is refused before memory is taken.
-LARGEST = {
-    "vocab_size": 2**24,
-    "hidden_size": 2**17,
-    "n_layer": 2**9,
-    "n_head": 2**10,
-    "pretraining_tp": 2**17,
-}
-MOST_LABELS = 2**16
-
-PROBABILITIES = ("hidden_dropout", "attention_dropout", "classifier_dropout")
-FLAGS = (
-    "use_cache",
-    "apply_residual_connection_post_layernorm",
-    "slow_but_exact",
-    "tie_word_embeddings",
-    "output_hidden_states",
-    "output_attentions",
-)
-TOKEN_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
-LARGEST_NUMBER = 1e30  # of a variance or a standard deviation; float32 ends at 3e38
-NUMBERS = ("layer_norm_epsilon", "initializer_range")
+# The limits are far above BLOOM-176B: a config beyond them is damaged or hostile, and is refused before memory is
+# taken.
+MAX_LABELS = 2**16
+MAX_NUMBER = 1e30  # float32 ends at 3e38
 PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
 
 
@@ -73,24 +53,24 @@ class BloomConfig:
     SOURCE: transformers' BloomConfig.
     """
 
-    vocab_size: int = 250880
-    hidden_size: int = 64
-    n_layer: int = 2
-    n_head: int = 8
-    layer_norm_epsilon: float = 1e-5
-    initializer_range: float = 0.02
+    vocab_size: Annotated[int, integer(1, 2**24)] = 250880
+    hidden_size: Annotated[int, integer(1, 2**17)] = 64
+    n_layer: Annotated[int, integer(1, 2**9)] = 2
+    n_head: Annotated[int, integer(1, 2**10)] = 8
+    layer_norm_epsilon: Annotated[float, number(0, MAX_NUMBER)] = 1e-5
+    initializer_range: Annotated[float, number(0, MAX_NUMBER)] = 0.02
     use_cache: bool = True
-    bos_token_id: int | None = 1
-    eos_token_id: int | None = 2
-    pad_token_id: int | None = None
+    bos_token_id: PieceId | None = 1
+    eos_token_id: PieceId | None = 2
+    pad_token_id: PieceId | None = None
     apply_residual_connection_post_layernorm: bool = False
-    hidden_dropout: float = 0.0
-    attention_dropout: float = 0.0
-    pretraining_tp: int = 1
+    hidden_dropout: Rate = 0.0
+    attention_dropout: Rate = 0.0
+    pretraining_tp: Annotated[int, integer(1, 2**17)] = 1
     slow_but_exact: bool = False
-    classifier_dropout: float | None = None
+    classifier_dropout: Rate | None = None
     id2label: Mapping[int, str] | None = None
-    problem_type: str | None = None
+    problem_type: Annotated[str | None, one_of(*PROBLEM_TYPES)] = None
     tie_word_embeddings: bool = True
     output_hidden_states: bool = False
     output_attentions: bool = False
@@ -110,7 +90,12 @@ class BloomConfig:
         extra.pop("label2id", None)  # derived from id2label
         for name, value in {**own, "extra": extra}.items():
             object.__setattr__(self, name, value)
-        _check(self)
+        check_settings(self, "BLOOM config")
+        if self.hidden_size % self.n_head:
+            raise ConfigError(
+                "BLOOM config: expected hidden_size to be a multiple of n_head, "
+                f"got {self.hidden_size} and {self.n_head}."
+            )
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.to_dict(), sort_keys=True, default=str))
@@ -194,7 +179,7 @@ class BloomConfig:
 
     def to_json_string(self) -> str:
         """RETURNS (str): `to_dict` as JSON with sorted keys, so that equal configs are equal bytes."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return to_json(self.to_dict())
 
 
 def _with_own_names(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,10 +202,7 @@ def _labels(id2label: Any, num_labels: Any) -> dict[int, str] | None:
     if id2label is None:
         if num_labels is None:
             return None
-        if not is_int(num_labels) or not 1 <= num_labels <= MOST_LABELS:
-            raise ConfigError(
-                f"Expected num_labels as an integer from 1 to {MOST_LABELS}, got {shown(num_labels)}."
-            )
+        check("num_labels", num_labels, integer(1, MAX_LABELS))
         return {i: f"LABEL_{i}" for i in range(num_labels)}
     try:
         labels = {int(i): label for i, label in dict(id2label).items()}
@@ -229,8 +211,8 @@ def _labels(id2label: Any, num_labels: Any) -> dict[int, str] | None:
             f"Expected id2label as a mapping of ids to labels, got {shown(id2label)}."
         ) from None
     given = len(dict(id2label))  # fewer are left if two spellings are one id: "1" and "01"
-    if not 1 <= given <= MOST_LABELS:
-        raise ConfigError(f"Expected id2label with 1 to {MOST_LABELS} labels, got {given}.")
+    if not 1 <= given <= MAX_LABELS:
+        raise ConfigError(f"Expected id2label with 1 to {MAX_LABELS} labels, got {given}.")
     if sorted(labels) != list(range(given)) or not all(isinstance(x, str) for x in labels.values()):
         raise ConfigError(
             f"Expected id2label with ids 0 to {given - 1} and text labels, got {shown(id2label)}."
@@ -238,86 +220,3 @@ def _labels(id2label: Any, num_labels: Any) -> dict[int, str] | None:
     if num_labels is not None and num_labels != given:
         raise ConfigError(f"Got num_labels={shown(num_labels)} but {given} labels in id2label.")
     return dict(sorted(labels.items()))
-
-
-def read_json(path: Path) -> Any:
-    """RETURNS (Any): What a JSON file of a checkpoint holds.
-    RAISES (ConfigError): The file is missing or not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout."
-        ) from None
-    except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
-        raise ConfigError(f"{path} is not JSON: {error}.") from None
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error}.") from None
-
-
-def shown(value: Any) -> str:
-    """What an error shows of a value: shortened, as values come from files and can have any size."""
-    short = Repr()
-    short.maxstring = short.maxother = 80
-    try:
-        return short.repr(value)
-    except ValueError:  # an integer of thousands of digits has no text
-        return f"a {type(value).__name__} too long to show"
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def from_settings(kind: type[T], name: str, settings: Mapping[str, Any]) -> T:
-    """kind (type): A dataclass.
-    name (str): What the settings are called in a config.
-    settings (Mapping[str, Any]): Values of some of its fields.
-    RETURNS (T): With these values.
-    RAISES (ConfigError): There is no such field, or a value is not what it should be.
-    """
-    known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
-    unknown = sorted(set(settings) - set(known))
-    if unknown:
-        raise ConfigError(f"Expected of {name} some of the settings {known}, got {unknown}.")
-    try:
-        return kind(**settings)
-    except TypeError as error:  # what a value of the wrong type runs into
-        raise ConfigError(
-            f"Expected numbers and strings as the settings {known} of {name}, got {settings}."
-        ) from error
-
-
-def is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check(config: BloomConfig) -> None:
-    def expect(good: bool, name: str, what: str) -> None:
-        if not good:
-            raise ConfigError(
-                f"BLOOM config: expected {name} to be {what}, got {shown(getattr(config, name))}."
-            )
-
-    for name, largest in LARGEST.items():
-        value = getattr(config, name)
-        expect(is_int(value) and 1 <= value <= largest, name, f"an integer from 1 to {largest}")
-    for name in PROBABILITIES:
-        value = getattr(config, name)
-        missing = name == "classifier_dropout" and value is None
-        expect(missing or (is_number(value) and 0 <= value < 1), name, "a number in [0, 1)")
-    for name in FLAGS:
-        expect(isinstance(getattr(config, name), bool), name, "true or false")
-    for name in TOKEN_IDS:
-        value = getattr(config, name)
-        expect(value is None or (is_int(value) and 0 <= value < 2**31), name, "an id (0 or more) or null")
-    for name in NUMBERS:
-        value = getattr(config, name)
-        expect(is_number(value) and 0 <= value <= LARGEST_NUMBER, name, "a finite number of 0 or more")
-    expect(config.problem_type in PROBLEM_TYPES, "problem_type", f"one of {PROBLEM_TYPES}")
-    if config.hidden_size % config.n_head:
-        raise ConfigError(
-            "BLOOM config: hidden_size must be a multiple of n_head, "
-            f"got {config.hidden_size} and {config.n_head}."
-        )

@@ -15,9 +15,10 @@ from .checkpoint.files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles, has_adap
 from .checkpoint.load import TensorSource, first_blocks, load_model
 from .checkpoint.names import TIED_HEAD
 from .checkpoint.sources import find_checkpoint
-from .checkpoint.writing import MAX_SHARD_SIZE, describe, save_weights, taking_names
+from .checkpoint.writing import MAX_SHARD_SIZE, describe, save_weights
 from .config import ALIASES, BloomConfig
 from .errors import BloomWarning, InputError
+from .files import replacing_together, write_text
 from .generation.config import GenerationConfig
 from .generation.mixin import GenerationMixin
 
@@ -146,15 +147,15 @@ class PretrainedMixin(model.BloomPreTrainedModel):
             weights.pop(TIED_HEAD, None)
         save_weights(weights, path, dtype=stored, max_shard_size=max_shard_size)
         config = describe(self.config, [type(self).__name__], stored)
-        with taking_names(path) as take:
-            take(CONFIG_FILE).write_text(config.to_json_string(), encoding="utf8")
-            self._write_more(path, take)
+        with replacing_together(path) as replace:
+            write_text(replace(CONFIG_FILE), config.to_json_string())
+            self._write_more(path, replace)
 
     def _read_more(self, path: Path) -> None:
         """Read what a class keeps in files of its own."""
 
-    def _write_more(self, path: Path, take: Callable[[str], Path]) -> None:
-        """Write it to the directory; `take` hands out files that take their names together."""
+    def _write_more(self, path: Path, replace: Callable[[str], Path]) -> None:
+        """Write it to the directory; `replace` hands out files that take their names together."""
 
 
 class BloomModel(PretrainedMixin, model.BloomModel):
@@ -170,12 +171,12 @@ class BloomForCausalLM(PretrainedMixin, GenerationMixin, heads.BloomForCausalLM)
 
     def save_generation_config(self, path: Path) -> None:
         """Write what the model generates with to a directory that has one, or remove another model's."""
-        with taking_names(path) as take:
-            self._write_more(path, take)
+        with replacing_together(path) as replace:
+            self._write_more(path, replace)
 
-    def _write_more(self, path: Path, take: Callable[[str], Path]) -> None:
+    def _write_more(self, path: Path, replace: Callable[[str], Path]) -> None:
         if self.generation_config is not None:
-            take(GENERATION_CONFIG_FILE).write_text(self.generation_config.to_json_string(), encoding="utf8")
+            write_text(replace(GENERATION_CONFIG_FILE), self.generation_config.to_json_string())
         else:
             (path / GENERATION_CONFIG_FILE).unlink(missing_ok=True)  # of the model that was here
 

@@ -1,6 +1,5 @@
 """BLOOM's byte-level BPE tokenizer: Hugging Face's call signature on the `tokenizers` library alone."""
 
-import json
 import os
 import threading
 from collections.abc import Iterable, Sequence
@@ -12,12 +11,15 @@ import torch
 from tokenizers import AddedToken, Encoding, Tokenizer
 
 from .errors import ConfigError, InputError
+from .files import read_json, replacing_together, to_json, write_text
+from .settings import FLAG, check, one_of
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 # In the order of their ids in BLOOM, 0 to 3.
 SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+SIDE = one_of("left", "right")
 DEFAULTS = {
     **SPECIAL_TOKENS,
     "padding_side": "left",
@@ -60,10 +62,10 @@ class BloomTokenizerFast:
         # A tokenizer.json may carry the settings of the call before it was saved.
         tokenizer_object.no_padding()
         tokenizer_object.no_truncation()
-        self.padding_side = _one_of(self.init_kwargs["padding_side"], ("left", "right"), "padding_side")
-        self.add_prefix_space = _one_of(
-            self.init_kwargs["add_prefix_space"], (True, False), "add_prefix_space"
-        )
+        self.padding_side = self.init_kwargs["padding_side"]
+        self.add_prefix_space = self.init_kwargs["add_prefix_space"]
+        check("padding_side", self.padding_side, SIDE)
+        check("add_prefix_space", self.add_prefix_space, FLAG)
         self.split_special_tokens = bool(self.init_kwargs["split_special_tokens"])
         for name in SPECIAL_TOKENS:
             setattr(self, name, _content(self.init_kwargs[name]))
@@ -244,7 +246,8 @@ class BloomTokenizerFast:
             columns["offset_mapping"] = [e.offsets[:keep] for e in encodings]
         length = _padded_length(padding, max_length, [len(row) for row in ids], pad_to_multiple_of)
         if length is not None:
-            side = _one_of(padding_side or self.padding_side, ("left", "right"), "padding_side")
+            side = padding_side or self.padding_side
+            check("padding_side", side, SIDE)
             fill = {"input_ids": self.pad_token_id, "attention_mask": 0, "offset_mapping": (0, 0)}
             columns = {
                 name: [_pad(row, length, fill[name], side) for row in rows] for name, rows in columns.items()
@@ -309,15 +312,10 @@ class BloomTokenizerFast:
         tokenizer_json, config = self.to_strings()
         special = {name: getattr(self, name) for name in SPECIAL_TOKENS}
         config = {**config, **special, "tokenizer_class": "BloomTokenizerFast"}
-        _replace(path / TOKENIZER_FILE, tokenizer_json)
-        _replace(path / CONFIG_FILE, _to_json(config))
-        _replace(path / SPECIAL_TOKENS_FILE, _to_json(special))
-
-
-def _one_of(value: Any, allowed: tuple, name: str) -> Any:
-    if value not in allowed:
-        raise ConfigError(f"Expected {name} to be one of {allowed}, got {value!r}.")
-    return value
+        with replacing_together(path) as replace:
+            replace(TOKENIZER_FILE).write_bytes(tokenizer_json)
+            write_text(replace(CONFIG_FILE), to_json(config))
+            write_text(replace(SPECIAL_TOKENS_FILE), to_json(special))
 
 
 def _content(token: Any) -> str:
@@ -410,24 +408,7 @@ def _to_array(rows: list, kind: str) -> Any:
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf8"))
-    except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
-        raise ConfigError(f"{path} is not JSON: {error}.") from None
+    values = read_json(path)
     if not isinstance(values, dict):
         raise ConfigError(f"Expected {path} to hold a JSON object, got {type(values).__name__}.")
     return values
-
-
-def _to_json(values: dict[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf8")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file that takes its name when it is complete."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

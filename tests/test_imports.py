@@ -12,7 +12,9 @@ import spacy_bloom
 ROOT = Path(spacy_bloom.__file__).parent
 LEVELS = {
     "errors": 0,
-    "config": 0.5,  # raises errors
+    "settings": 0.2,  # raises errors
+    "files": 0.2,
+    "config": 0.5,  # has settings in a file
     "published": 0.7,  # makes configs
     "bloom": 1,
     "tokenizer": 1,

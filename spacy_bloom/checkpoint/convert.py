@@ -12,20 +12,13 @@ from torch import Tensor
 
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
+from ..files import partial_path, replacing, replacing_together, write_text
 from .files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
 from .load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
 from .names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
 from .sizes import format_size, parse_size
 from .sources import SMALL_FILES
-from .writing import (
-    MAX_SHARD_SIZE,
-    check_range,
-    describe,
-    partial_path,
-    remove_old_weights,
-    taking_names,
-    write_shards,
-)
+from .writing import MAX_SHARD_SIZE, check_range, describe, remove_index, remove_old_weights, write_shards
 
 # The config is written anew; what the tokenizer and generation need is copied as it is.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
@@ -143,12 +136,16 @@ def convert_checkpoint(
             progress(plan.sizes[name])
         return weights
 
-    with _directory(output), taking_names(output) as take_config:
-        take_config(CONFIG_FILE).write_text(plan.config.to_json_string(), encoding="utf8")
-        with taking_names(output, goes_first=CONFIG_FILE) as take:
-            weights = write_shards(plan.sizes, read, take, max_bytes)
-            small = _write_small_files(plan, take)
-            check({name: partial_path(output, name) for name in (CONFIG_FILE, *small, *weights)})
+    def remove_old(files: Sequence[Path]) -> None:
+        (output / CONFIG_FILE).unlink(missing_ok=True)
+        remove_index(files)
+
+    with _directory(output), replacing(output / CONFIG_FILE) as config:
+        write_text(config, plan.config.to_json_string())
+        with replacing_together(output, before=remove_old) as replace:
+            weights = write_shards(plan.sizes, read, replace, max_bytes)
+            small = _write_small_files(plan, replace)
+            check({name: partial_path(output / name) for name in (CONFIG_FILE, *small, *weights)})
         remove_old_weights(output, weights)
         for name in set(COPIED) - set(small):
             (output / name).unlink(missing_ok=True)  # of the checkpoint that was here
@@ -169,14 +166,14 @@ def _directory(path: Path) -> Iterator[None]:
         raise
 
 
-def _write_small_files(plan: Plan, take: Callable[[str], Path]) -> list[str]:
+def _write_small_files(plan: Plan, replace: Callable[[str], Path]) -> list[str]:
     """RETURNS (list[str]): Names of the files."""
     written = [name for name in COPIED if (plan.source / name).is_file()]
     for name in written:
         if name in plan.contents:
-            take(name).write_text(plan.contents[name], encoding="utf8")
+            write_text(replace(name), plan.contents[name])
         else:
-            shutil.copyfile(plan.source / name, take(name))
+            shutil.copyfile(plan.source / name, replace(name))
     return written
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..bloom.model import BloomPreTrainedModel
 from ..config import BloomConfig
 from ..errors import BloomWarning, CheckpointError, InputError
+from ..settings import check, integer
 from .names import TIED_HEAD, block_of, decoder_shapes, is_head, match_names
 
 READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -193,12 +194,7 @@ def first_blocks(config: BloomConfig, num_layers: int | None) -> tuple[BloomConf
     """
     if num_layers is None:
         return config, lambda name: True
-    if (
-        not isinstance(num_layers, int)
-        or isinstance(num_layers, bool)
-        or not 1 <= num_layers <= config.n_layer
-    ):
-        raise InputError(f"Expected num_layers from 1 to {config.n_layer} (all blocks), got {num_layers!r}.")
+    check("num_layers", num_layers, integer(1, config.n_layer), error=InputError)
     # Beyond what the config says there is nothing to leave out: such weights stay errors.
     left_out = range(num_layers, config.n_layer)
     return config.replace(n_layer=num_layers), lambda name: block_of(name) not in left_out

@@ -3,6 +3,7 @@
 import re
 
 from ..errors import InputError
+from ..settings import is_int
 
 PREFIXES = "kMGT"
 SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?(?:([KkMGT])([Ii]?))?B")
@@ -20,7 +21,7 @@ def parse_size(size: int | str) -> int:
         number, prefix, binary = found.groups()
         power = 0 if prefix is None else PREFIXES.lower().index(prefix.lower()) + 1
         n_bytes = int(float(number) * (1024 if binary else 1000) ** power)
-    elif isinstance(size, int) and not isinstance(size, bool):
+    elif not isinstance(size, str) and is_int(size):
         n_bytes = size
     if n_bytes < 1:
         raise InputError(

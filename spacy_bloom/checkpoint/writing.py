@@ -1,10 +1,7 @@
 """Writing weights as safetensors, so that a directory never holds half of a checkpoint or two mixed ones."""
 
-import json
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,6 +10,7 @@ from torch import Tensor
 
 from ..config import BloomConfig
 from ..errors import CheckpointError
+from ..files import replacing_together, to_json, write_text
 from .files import SAFETENSORS, SAFETENSORS_INDEX
 from .sizes import parse_size
 
@@ -46,8 +44,8 @@ def save_weights(
     def read(names: Sequence[str]) -> dict[str, Tensor]:
         return {name: to_store(name, weights[name], dtype) for name in names}
 
-    with taking_names(path) as take:
-        written = write_shards(sizes, read, take, max_bytes)
+    with replacing_together(path, before=remove_index) as replace:
+        written = write_shards(sizes, read, replace, max_bytes)
     remove_old_weights(path, written)
 
 
@@ -62,14 +60,14 @@ def describe(config: BloomConfig, architectures: Sequence[str], dtype: torch.dty
 def write_shards(
     sizes: Mapping[str, int],
     read: Callable[[Sequence[str]], dict[str, Tensor]],
-    take: Callable[[str], Path],
+    replace: Callable[[str], Path],
     max_bytes: int,
 ) -> list[str]:
     """Write one safetensors file, or shards and then their index, with one shard in memory at a time.
 
     sizes (Mapping[str, int]): Bytes of each weight in the files, in the order of the files.
     read (Callable): Given names of one shard, returns its weights as they are stored.
-    take (Callable): Given a file's name, returns the path to write to (see `taking_names`).
+    replace (Callable): Given a file's name, returns the path to write to (see `replacing_together`).
     max_bytes (int): Of a shard with more than one weight.
     RETURNS (list[str]): Names of the files.
     """
@@ -78,51 +76,22 @@ def write_shards(
     if len(shards) == 1:
         names = [SAFETENSORS]
     for name, members in zip(names, shards, strict=True):
-        save_file(read(members), take(name), metadata={"format": "pt"})
+        save_file(read(members), replace(name), metadata={"format": "pt"})
     if len(shards) == 1:
         return names
     weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    take(SAFETENSORS_INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf8")
+    write_text(replace(SAFETENSORS_INDEX), to_json(index))
     return [*names, SAFETENSORS_INDEX]
 
 
-@contextmanager
-def taking_names(path: Path, *, goes_first: str | None = None) -> Iterator[Callable[[str], Path]]:
-    """Hand out temporary files that take their names, in order, once all of them are written.
+def remove_index(shards: Sequence[Path]) -> None:
+    """Remove an index whose shards are about to be replaced: without it there is no checkpoint, with it a mixed one.
 
-    path (Path): The directory.
-    goes_first (str | None): A file without which there is no checkpoint. It is removed before any file takes
-        its name, for the caller to write anew when all of them have.
+    shards (Sequence[Path]): The files that are about to take their names; the last is the new index or the only file.
     """
-    taken: list[tuple[Path, Path]] = []
-    # As the user's umask has them; safetensors makes files that only their owner can read.
-    modes: list[int] = []
-
-    def take(name: str) -> Path:
-        partial = partial_path(path, name)
-        partial.touch()
-        modes.append(partial.stat().st_mode)
-        taken.append((partial, path / name))
-        return partial
-
-    try:
-        yield take
-        if goes_first is not None:
-            (path / goes_first).unlink(missing_ok=True)
-        if any(final.exists() for _, final in taken[:-1]):
-            (path / SAFETENSORS_INDEX).unlink(missing_ok=True)
-        for (partial, final), mode in zip(taken, modes, strict=True):
-            partial.chmod(mode)
-            os.replace(partial, final)
-    finally:
-        for partial, _ in taken:
-            partial.unlink(missing_ok=True)
-
-
-def partial_path(path: Path, name: str) -> Path:
-    """RETURNS (Path): Where a file is while it has not taken its name."""
-    return path / f".{name}.partial"
+    if any(shard.exists() for shard in shards[:-1]):
+        (shards[0].parent / SAFETENSORS_INDEX).unlink(missing_ok=True)
 
 
 def remove_old_weights(path: Path, written: Sequence[str]) -> None:

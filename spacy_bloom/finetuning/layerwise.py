@@ -5,6 +5,9 @@ from typing import Any
 
 from ..bloom.model import BloomModel
 from ..errors import ConfigError
+from ..settings import integer, optional
+
+BLOCKS = optional(integer(0))  # None is all of them, and the embeddings
 
 
 class LayerSchedule:
@@ -19,7 +22,9 @@ class LayerSchedule:
 
     def __init__(self, layers: int | Mapping[str, int | None] | None) -> None:
         by_step: Mapping[str, Any] = layers if isinstance(layers, Mapping) else {"0": layers}
-        if not all(str(step).isdecimal() for step in by_step) or not all(map(_is_number, by_step.values())):
+        if not all(str(step).isdecimal() for step in by_step) or not all(
+            map(BLOCKS.accepts, by_step.values())
+        ):
             raise ConfigError(
                 "Expected trainable_layers to be a number of blocks, null for everything, or numbers by the step from "
                 f'which on they hold, such as {{"0": 1, "500": 4, "1000": null}}; got {layers!r}.'
@@ -47,10 +52,6 @@ class LayerSchedule:
                 f"Expected trainable_layers of at most {n_layer}, the blocks of the checkpoint, got {most}. "
                 "null trains everything, embeddings included."
             )
-
-
-def _is_number(layers: object) -> bool:
-    return layers is None or (isinstance(layers, int) and not isinstance(layers, bool) and layers >= 0)
 
 
 def layer_depth(name: str, n_layer: int) -> int:

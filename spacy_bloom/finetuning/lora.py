@@ -4,15 +4,16 @@ The adapters are `peft`'s, put into the model from outside; the core knows nothi
 a linear layer is plain, and take the layer's own way where it is not.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from ..bloom.model import BloomModel
 from ..errors import ConfigError
+from ..settings import PositiveInt, Rate, check_settings, list_of, number, one_of
 
 TARGETS = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
 ADAPTER = "default"
@@ -32,22 +33,14 @@ class LoraSettings:
     SOURCE: Hu et al. 2021 (arXiv 2106.09685); names and files as in peft.
     """
 
-    r: int = 8
-    alpha: float = 16.0
-    dropout: float = 0.0
-    targets: Sequence[str] = ("query_key_value", "dense")
+    r: PositiveInt = 8
+    alpha: Annotated[float, number(above=0)] = 16.0
+    dropout: Rate = 0.0
+    targets: Annotated[Sequence[str], list_of(one_of(*TARGETS), at_least=1)] = ("query_key_value", "dense")
     merge: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.r, int) or isinstance(self.r, bool) or self.r < 1:
-            raise ConfigError(f"Expected lora.r to be a whole number from 1 on, got {self.r!r}.")
-        if not 0.0 < self.alpha < math.inf or not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(
-                "Expected lora.alpha above 0 and lora.dropout from 0 to below 1, got "
-                f"{self.alpha} and {self.dropout}."
-            )
-        if isinstance(self.targets, str) or not self.targets or not set(self.targets) <= set(TARGETS):
-            raise ConfigError(f"Expected lora.targets to be some of {list(TARGETS)}, got {self.targets!r}.")
+        check_settings(self, "lora")
 
 
 def add_lora(model: BloomModel, settings: LoraSettings) -> None:

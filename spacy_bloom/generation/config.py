@@ -6,42 +6,46 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..config import is_int, is_number, read_json, shown
 from ..errors import BloomWarning, ConfigError, InputError
+from ..files import read_json, to_json
+from ..settings import (
+    FLAG,
+    Check,
+    PieceId,
+    any_of,
+    check_settings,
+    integer,
+    list_of,
+    number,
+    one_of,
+    optional,
+    shown,
+)
 
 MAX_NEW_TOKENS = 20  # where neither max_new_tokens nor max_length is given
-MAX_ID = 2**31 - 1
+MAX_LENGTH = 2**31 - 1
 MAX_SEED = 2**64 - 1
 MAX_ROWS = 2**12  # per prompt; more is a mistake, and is refused before memory is taken
 
-# From and to, both allowed.
-INTEGERS = {
-    "max_new_tokens": (1, MAX_ID),
-    "min_new_tokens": (0, MAX_ID),
-    "max_length": (1, MAX_ID),
-    "min_length": (0, MAX_ID),
-    "num_beams": (1, MAX_ROWS),
-    "num_return_sequences": (1, MAX_ROWS),
-    "top_k": (0, MAX_ID),
-    "no_repeat_ngram_size": (0, MAX_ID),
-    "prompt_lookup_num_tokens": (1, MAX_ID),
-    "max_matching_ngram_size": (1, 16),  # an index of all of them is kept
-}
 # Scores and lengths stay finite within these limits.
-NUMBERS = {
-    "length_penalty": (-32, 32),
-    "temperature": (1e-6, 1e6),
-    "top_p": (0, 1),
-    "min_p": (0, 1),
-    "typical_p": (1e-6, 1),
-    "repetition_penalty": (1e-6, 1e6),
-    "max_time": (0, 1e9),
-}
-IDS = ("forced_bos_token_id", "bos_token_id", "pad_token_id")
-ONE_OR_MORE_IDS = ("eos_token_id", "forced_eos_token_id")
-HINTS = {"temperature": "; for greedy decoding set do_sample=False", "max_time": " seconds"}
+Length = Annotated[int, integer(1, MAX_LENGTH)]
+Count = Annotated[int, integer(0, MAX_LENGTH)]
+Rows = Annotated[int, integer(1, MAX_ROWS)]
+Probability = Annotated[float, number(0, 1)]
+Factor = Annotated[float, number(1e-6, 1e6)]
+
+PIECE = integer(0, 2**31 - 1)
+SEED = integer(0, MAX_SEED)
+STOP = Check("text that is not empty", lambda x: isinstance(x, str) and x != "")
+TEMPERATURE = number(1e-6, 1e6)
+TEMPERATURE = Check(f"{TEMPERATURE.expected}; for greedy decoding set do_sample=False", TEMPERATURE.accepts)
+
+
+def _one_or_more(check: Check) -> Check:
+    return optional(any_of(check, list_of(check, at_least=1)))
+
 
 # Hugging Face's options that change what is generated and that are not followed here, each with the value that
 # changes nothing; so does null.
@@ -112,33 +116,35 @@ class GenerationConfig:
     SOURCE: transformers' GenerationConfig.
     """
 
-    max_new_tokens: int | None = MAX_NEW_TOKENS
-    min_new_tokens: int = 0
-    max_length: int | None = None
-    min_length: int = 0
+    max_new_tokens: Length | None = MAX_NEW_TOKENS
+    min_new_tokens: Count = 0
+    max_length: Length | None = None
+    min_length: Count = 0
     do_sample: bool = False
-    num_beams: int = 1
-    early_stopping: bool | str = False
-    length_penalty: float = 1.0
-    num_return_sequences: int = 1
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float | None = None
-    typical_p: float = 1.0
-    repetition_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    bad_words_ids: tuple[tuple[int, ...], ...] | None = None
-    forced_bos_token_id: int | None = None
-    forced_eos_token_id: int | tuple[int, ...] | None = None
-    bos_token_id: int | None = None
-    eos_token_id: int | tuple[int, ...] | None = None
-    pad_token_id: int | None = None
-    stop_strings: str | tuple[str, ...] | None = None
-    max_time: float | None = None
-    seed: int | tuple[int, ...] | None = None
-    prompt_lookup_num_tokens: int | None = None
-    max_matching_ngram_size: int = 2
+    num_beams: Rows = 1
+    early_stopping: Annotated[bool | str, any_of(FLAG, one_of("never"))] = False
+    length_penalty: Annotated[float, number(-32, 32)] = 1.0
+    num_return_sequences: Rows = 1
+    temperature: Annotated[float, TEMPERATURE] = 1.0
+    top_k: Count = 0
+    top_p: Probability = 1.0
+    min_p: Probability | None = None
+    typical_p: Annotated[float, number(1e-6, 1)] = 1.0
+    repetition_penalty: Factor = 1.0
+    no_repeat_ngram_size: Count = 0
+    bad_words_ids: Annotated[
+        tuple[tuple[int, ...], ...] | None, optional(list_of(list_of(PIECE, at_least=1)))
+    ] = None
+    forced_bos_token_id: PieceId | None = None
+    forced_eos_token_id: Annotated[int | tuple[int, ...] | None, _one_or_more(PIECE)] = None
+    bos_token_id: PieceId | None = None
+    eos_token_id: Annotated[int | tuple[int, ...] | None, _one_or_more(PIECE)] = None
+    pad_token_id: PieceId | None = None
+    stop_strings: Annotated[str | tuple[str, ...] | None, _one_or_more(STOP)] = None
+    max_time: Annotated[float, number(0, 1e9)] | None = None
+    seed: Annotated[int | tuple[int, ...] | None, _one_or_more(SEED)] = None
+    prompt_lookup_num_tokens: Length | None = None
+    max_matching_ngram_size: Annotated[int, integer(1, 16)] = 2
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __init__(self, /, **values: Any) -> None:
@@ -152,7 +158,8 @@ class GenerationConfig:
         for name in OPTIONS:
             object.__setattr__(self, name, given.get(name, getattr(type(self), name)))
         object.__setattr__(self, "extra", dict(extra or {}))
-        _check(self)
+        check_settings(self, "Generation config")
+        _check_together(self)
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.to_dict(), sort_keys=True, default=str))
@@ -242,7 +249,7 @@ class GenerationConfig:
 
     def to_json_string(self) -> str:
         """RETURNS (str): `to_dict` as JSON with sorted keys, so that equal configs are equal bytes."""
-        return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        return to_json(self.to_dict())
 
 
 OPTIONS = tuple(f.name for f in fields(GenerationConfig) if f.name != "extra")
@@ -274,44 +281,6 @@ def _as_tuple(value: Any) -> tuple:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _check(config: GenerationConfig) -> None:
-    """None is only where it is allowed: elsewhere, the default has taken its place."""
-
-    def expect(good: bool, name: str, what: str) -> None:
-        if not good:
-            raise ConfigError(
-                f"Generation config: expected {name} to be {what}, got {shown(getattr(config, name))}."
-            )
-
-    for name, (least, most) in INTEGERS.items():
-        value = getattr(config, name)
-        good = value is None or (is_int(value) and least <= value <= most)
-        expect(good, name, f"an integer from {least} to {most}")
-    for name, (low, high) in NUMBERS.items():
-        value = getattr(config, name)
-        good = value is None or (is_number(value) and low <= value <= high)
-        expect(good, name, f"a number from {low:g} to {high:g}{HINTS.get(name, '')}")
-    for name in IDS:
-        value = getattr(config, name)
-        expect(value is None or _is_id(value), name, f"an id from 0 to {MAX_ID} or None")
-    for name in ONE_OR_MORE_IDS:
-        value = getattr(config, name)
-        good = value is None or _is_one_or_more(value, _is_id)
-        expect(good, name, f"an id from 0 to {MAX_ID}, a list of at least one, or None")
-    expect(isinstance(config.do_sample, bool), "do_sample", "True or False")
-    good = isinstance(config.early_stopping, bool) or config.early_stopping == "never"
-    expect(good, "early_stopping", 'True, False or "never"')
-    words = config.bad_words_ids
-    good = words is None or (isinstance(words, tuple) and all(_is_word(word) for word in words))
-    expect(good, "bad_words_ids", f"a list of lists of at least one id from 0 to {MAX_ID}, or None")
-    stops = config.stop_strings
-    good = stops is None or _is_one_or_more(stops, lambda text: isinstance(text, str) and text != "")
-    expect(good, "stop_strings", "a text that is not empty, a list of at least one, or None")
-    good = config.seed is None or _is_one_or_more(config.seed, _is_seed)
-    expect(good, "seed", f"an integer from 0 to {MAX_SEED}, a list of them, one per prompt, or None")
-    _check_together(config)
-
-
 def _check_together(config: GenerationConfig) -> None:
     """What is contradictory is refused here, not left to the end of a run."""
     if config.num_return_sequences > 1 and config.num_beams == 1 and not config.do_sample:
@@ -339,19 +308,3 @@ def _check_together(config: GenerationConfig) -> None:
                 f"Generation config: expected {low} to be at most {high}={getattr(config, high)}, "
                 f"got {getattr(config, low)}."
             )
-
-
-def _is_id(value: Any) -> bool:
-    return is_int(value) and 0 <= value <= MAX_ID
-
-
-def _is_seed(value: Any) -> bool:
-    return is_int(value) and 0 <= value <= MAX_SEED
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) > 0 and all(_is_id(i) for i in value)
-
-
-def _is_one_or_more(value: Any, is_one: Any) -> bool:
-    return is_one(value) or (isinstance(value, tuple) and len(value) > 0 and all(is_one(x) for x in value))

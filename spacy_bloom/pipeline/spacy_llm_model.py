@@ -9,9 +9,9 @@ from typing import Any, Callable, Dict, Iterable, Optional
 
 from spacy.util import SimpleFrozenDict
 
-from ..config import is_int, shown
 from ..errors import ConfigError
 from ..generation.config import GenerationConfig
+from ..settings import check, integer, shown
 from ..thinc_layers.language_model import LanguageModelShim
 from .prompting.prompt_batches import encode_prompts, generate_batched
 
@@ -147,5 +147,4 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _expect_positive(name: str, value: Any) -> None:
-    if not is_int(value) or value < 1:
-        raise ConfigError(f"Expected {name} to be an integer of 1 or more, got {shown(value)}.")
+    check(name, value, integer(1))

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from ..bloom.heads import BloomForCausalLM
 from ..bloom.losses import IGNORED_LABEL
 from ..errors import ConfigError, InputError
+from ..files import write_file
 from .data import Batch, Batches, DataConfig, EncodedFile, held_back_batches
 from .masking import Masking
 from .optimizers import OPTIMIZERS, make_optimizers
@@ -286,9 +286,7 @@ class LMTrainer:
         self.history_path.parent.mkdir(parents=True, exist_ok=True)
         rows = self.history_path.read_text("utf8").splitlines() if self.history_path.exists() else []
         kept = [row for row in rows if _step_of(row) <= self.progress.step] if self.progress.step else []
-        temporary = self.history_path.with_name("history.jsonl.tmp")
-        temporary.write_text("".join(row + "\n" for row in kept), encoding="utf8")
-        os.replace(temporary, self.history_path)
+        write_file(self.history_path, "".join(row + "\n" for row in kept))
 
     def _report(self, loss: float | None, evaluation: Evaluation | None) -> StepReport:
         return StepReport(self.progress.step, loss, self.progress.n_pieces, self.fraction, evaluation)

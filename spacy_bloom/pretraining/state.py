@@ -1,7 +1,6 @@
 """What a training run needs to go on exactly: one safetensors file, replaced in one go."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ..errors import CheckpointError
+from ..files import replacing
 from .optimizers import state_keys
 
 WEIGHT = "weight"  # tensors are called KIND/PARAMETER: this, or what the optimizer calls its own
@@ -51,20 +51,17 @@ def state_path(output: Path) -> Path:
 
 
 def save_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], progress: Progress) -> None:
-    """Write to a temporary file and move it, so that a kill at any time leaves the last good state.
+    """Write the state; a kill or a crash at any time leaves the last good one.
 
     path (Path): Replaced if it exists.
     model (Module): Its parameters are saved, tied ones once.
     optimizers (Sequence[Optimizer]): Their state of each parameter is saved.
     progress (Progress): Saved as JSON in the file's metadata.
     """
-    temporary = path.with_name(path.name + ".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {**_weights(model), **_moments(model, optimizers)}
-    save_file(tensors, temporary, metadata={"progress": json.dumps(asdict(progress))})
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
 
 
 def read_progress(path: Path) -> Progress:

@@ -8,8 +8,8 @@ from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
-from ..config import from_settings
 from ..finetuning.lora import LoraSettings
+from ..settings import from_settings
 from .listener import BloomTransformerListener
 from .pieces.reused_vectors import ReuseConfig, ReusedVectors
 from .transformer_data import BloomTransformerBatch

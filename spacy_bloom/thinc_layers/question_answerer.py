@@ -10,9 +10,9 @@ from spacy import registry
 from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
-from ..config import from_settings
 from ..errors import ConfigError
 from ..finetuning.lora import LoraSettings
+from ..settings import from_settings
 from .output_layer import find_head, load_output
 from .pieces.question_windows import QuestionWindow, batch_question_windows
 from .pieces.windows import WindowSettings

@@ -5,11 +5,12 @@ from contextlib import suppress
 import pytest
 import torch
 
-from spacy_bloom import BloomConfig
+from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.checkpoint import writing
 from spacy_bloom.checkpoint.files import WeightFiles
 from spacy_bloom.checkpoint.writing import describe, save_weights
 from spacy_bloom.errors import CheckpointError, InputError
+from spacy_bloom.generation.config import GenerationConfig
 
 
 def draw(seed=0, dtype=torch.float32):
@@ -168,3 +169,14 @@ def test_the_config_says_what_is_in_the_files():
     newer = describe(before.replace(extra={"dtype": "float32"}), ["BloomModel"], torch.float16)
     assert newer.extra["dtype"] == newer.extra["torch_dtype"] == "float16"
     assert before.extra["torch_dtype"] == "float32"
+
+
+@pytest.mark.parametrize("max_shard_size", [10**9, 10_000])
+def test_a_language_model_is_saved_over_another(tmp_path, tiny_checkpoint, max_shard_size):
+    model = BloomForCausalLM.from_pretrained(tiny_checkpoint)
+    model.generation_config = GenerationConfig(max_new_tokens=7)
+    for _ in range(2):
+        model.save_pretrained(tmp_path, max_shard_size=max_shard_size)
+    loaded = BloomForCausalLM.from_pretrained(tmp_path)
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+    assert loaded.generation_config.max_new_tokens == 7

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from spacy_bloom import BloomConfig, BloomModel
-from spacy_bloom.config import from_settings
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.finetuning.layerwise import set_trainable_layers
 from spacy_bloom.finetuning.lora import (
@@ -19,6 +18,7 @@ from spacy_bloom.finetuning.lora import (
     load_adapter_weights,
     merged_weights,
 )
+from spacy_bloom.settings import from_settings
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=3, n_head=3)
 IDS, LENGTHS = torch.arange(9) * 7, [4, 5]

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...config import BloomConfig, is_int, read_json
+from ...config import BloomConfig
 from ...errors import CheckpointError, InputError
+from ...files import read_json
+from ...settings import check, integer
 from ...tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
 from ...tokenizer import TOKENIZER_FILE, BloomTokenizerFast
 from ..convert import Plan, convert_checkpoint, plan_conversion
@@ -70,8 +72,7 @@ def plan_trimming(
     RETURNS (Trimming): What to read and write.
     RAISES (BloomError): The checkpoint is damaged or has another kind of tokenizer, or there are no texts.
     """
-    if not is_int(min_count) or min_count < 1:
-        raise InputError(f"Expected min_count as an integer of 1 or more, got {min_count!r}.")
+    check("min_count", min_count, integer(1), error=InputError)
     plan = plan_conversion(source, dtype=dtype)
     tokenizer = BloomTokenizerFast.from_directory(source)
     vocabulary = Vocabulary(source / TOKENIZER_FILE, tokenizer)
@@ -126,8 +127,7 @@ def trim_checkpoint(
     RAISES (CheckpointError): The proof failed.
     RAISES (InputError): The output is not empty, or the disk has too little room.
     """
-    if not is_int(check_texts) or check_texts < 0:
-        raise InputError(f"Expected check_texts as an integer of 0 or more, got {check_texts!r}.")
+    check("check_texts", check_texts, integer(0), error=InputError)
     t = trimming
     rng = np.random.default_rng(seed)
     drawn = rng.choice(t.n_texts, size=min(check_texts, t.n_texts), replace=False).tolist()
@@ -136,11 +136,11 @@ def trim_checkpoint(
     compare_encodings(*pair, t.keep, exact=True)
     outputs: list[OutputProof | None] = []
 
-    def check(written: Mapping[str, Path]) -> None:
+    def prove(written: Mapping[str, Path]) -> None:
         outputs.append(compare_outputs(t.plan, t.kept, sample, written))
 
     convert_checkpoint(
-        t.plan, output, max_shard_size=max_shard_size, force=force, progress=progress, check=check
+        t.plan, output, max_shard_size=max_shard_size, force=force, progress=progress, check=prove
     )
     return encodings, outputs[0]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from tokenizers import pre_tokenizers
 
-from ...config import read_json, shown
 from ...errors import CheckpointError
+from ...files import read_json
+from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from .piece_ids import TOKENIZER_FIELDS, named_ids, with_ids
 

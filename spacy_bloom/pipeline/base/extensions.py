@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from ...config import shown
 from ...errors import ConfigError
+from ...settings import shown
 
 
 def add_read_extension(owner: Any, name: str) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from spacy.tokens import Doc, Span
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from ...config import shown
 from ...errors import ConfigError, InputError
 from ...generation.constraints.constraint import Constraint
 from ...generation.constraints.grammar import Grammar
 from ...generation.constraints.texts import Choice, VerbatimSpan
 from ...generation.piece_bytes import PieceBytes
+from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from ..base.spans import without_overlap
 from .prompt_batches import GeneratedSequence

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...config import is_int, shown
 from ...errors import ConfigError
 from ...generation.config import GenerationConfig
+from ...settings import check, integer, optional, shown
 
 PER = ("doc", "sent", "span")
 # Options of GenerationConfig that are settings of the component, so that there is one place for each.
@@ -46,15 +46,13 @@ def check_units(per: Any, spans_key: Any) -> None:
 
 def check_seed(seed: Any) -> None:
     """RAISES (ConfigError): Neither an integer nor None."""
-    if seed is not None and not is_int(seed):
-        raise ConfigError(f"Expected seed to be an integer or null, got {shown(seed)}.")
+    check("seed", seed, optional(integer()))
 
 
 def check_numbers(**numbers: Any) -> None:
     """RAISES (ConfigError): One, by its name, is no integer of 1 or more."""
     for name, value in numbers.items():
-        if not is_int(value) or value < 1:
-            raise ConfigError(f"Expected {name} to be an integer of 1 or more, got {shown(value)}.")
+        check(name, value, integer(1))
 
 
 def check_together(constraint: Mapping[str, Any] | None, options: GenerationConfig, per: str) -> None:

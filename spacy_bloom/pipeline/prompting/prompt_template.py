@@ -15,8 +15,8 @@ from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
-from ...config import shown
 from ...errors import BloomError, ConfigError, InputError
+from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
 from .prompt_batches import encode_prompts

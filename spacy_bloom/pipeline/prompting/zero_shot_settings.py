@@ -4,8 +4,8 @@ import warnings
 from functools import lru_cache
 from typing import Any
 
-from ...config import shown
 from ...errors import BloomError, BloomWarning, ConfigError
+from ...settings import shown
 from .prompt_template import PromptTemplate
 
 PROMPT = "{{ doc.text }}\n\nTopic:"

@@ -1,7 +1,6 @@
 """Vectors of a transformer that does not learn: computed once per training text, and read in every epoch after."""
 
 import hashlib
-import math
 import os
 import tempfile
 import uuid
@@ -10,14 +9,16 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from ...errors import BloomWarning, ConfigError
+from ...errors import BloomWarning
+from ...files import replacing
+from ...settings import check_settings, number, one_of
 
 Floats = NDArray[numpy.float32]
 
@@ -38,16 +39,13 @@ class ReuseConfig:
     RAISES (ConfigError): A value is out of range.
     """
 
-    max_mb: float = 1000.0
+    max_mb: Annotated[float, number(above=0)] = 1000.0
     path: str | None = None
     disk: bool = False
-    dtype: str = "float32"
+    dtype: Annotated[str, one_of("float32", "float16")] = "float32"
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_mb < math.inf:
-            raise ConfigError(f"Expected reuse.max_mb to be above 0 and finite, got {self.max_mb}.")
-        if self.dtype not in ("float32", "float16"):
-            raise ConfigError(f"Expected reuse.dtype to be 'float32' or 'float16', got {self.dtype!r}.")
+        check_settings(self, "reuse")
 
 
 class ReusedVectors:
@@ -156,11 +154,10 @@ def _read(opened: Any, key: str) -> NDArray | None:
 
 
 def _write(vectors: Mapping[str, NDArray], folder: Path) -> Path:
-    """Write a file that takes its name when it is complete, under a name that no other process takes."""
+    """RETURNS (Path): A new file, under a name that no other process takes."""
     file = folder / PATTERN.replace("*", uuid.uuid4().hex)
-    unfinished = file.with_suffix(".part")
-    save_file({key: numpy.ascontiguousarray(value) for key, value in vectors.items()}, unfinished)
-    unfinished.replace(file)
+    with replacing(file) as partial:
+        save_file({key: numpy.ascontiguousarray(value) for key, value in vectors.items()}, partial)
     return file
 
 

@@ -15,6 +15,7 @@ from ...bloom.model import BloomModel
 from ...checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER
 from ...checkpoint.load import check_weights
 from ...errors import CheckpointError, ConfigError
+from ...files import replacing_together, to_json, write_text
 from ...finetuning.lora import LoraSettings, adapter_shapes, adapter_weights, add_lora, load_adapter_weights
 
 WEIGHTS = "adapter_model.safetensors"
@@ -43,13 +44,12 @@ def named_for_peft(model: BloomModel) -> dict[str, Tensor]:
 
 
 def write_adapter(model: BloomModel, settings: LoraSettings, path: Path) -> None:
-    """Write the adapters of a model beside its checkpoint; a file takes its name when it is complete."""
+    """Write the adapters of a model beside its checkpoint."""
     folder = path / ADAPTER_FOLDER
     folder.mkdir(exist_ok=True)
-    save_file(named_for_peft(model), folder / f"{WEIGHTS}.part", metadata={"format": "pt"})
-    srsly.write_json(folder / f"{ADAPTER_CONFIG}.part", adapter_config(settings))
-    for name in (WEIGHTS, ADAPTER_CONFIG):
-        (folder / f"{name}.part").replace(folder / name)
+    with replacing_together(folder) as replace:
+        save_file(named_for_peft(model), replace(WEIGHTS), metadata={"format": "pt"})
+        write_text(replace(ADAPTER_CONFIG), to_json(adapter_config(settings)))
 
 
 def remove_adapter(path: Path) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
+from ...files import write_file
 
 FILE = "layer_mix.safetensors"
 
@@ -63,10 +64,8 @@ class LayerMix(nn.Module):
                 value.copy_(found[name])
 
     def to_disk(self, path: Path) -> None:
-        """Write the weights into the directory of a checkpoint, under their name when they are complete."""
-        part = path / f"{FILE}.part"
-        part.write_bytes(self.to_bytes())
-        part.replace(path / FILE)
+        """Write the weights into the directory of a checkpoint."""
+        write_file(path / FILE, self.to_bytes())
 
     def from_disk(self, path: Path) -> None:
         """Read what `to_disk` has written into the directory of a checkpoint; others start anew."""

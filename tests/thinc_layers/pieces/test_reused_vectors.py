@@ -6,8 +6,8 @@ import numpy
 import pytest
 from safetensors.numpy import save_file
 
-from spacy_bloom.config import from_settings
 from spacy_bloom.errors import BloomWarning, ConfigError
+from spacy_bloom.settings import from_settings
 from spacy_bloom.thinc_layers.architectures import create_transformer_model
 from spacy_bloom.thinc_layers.pieces import reused_vectors
 from spacy_bloom.thinc_layers.pieces.reused_vectors import ReuseConfig, ReusedVectors
@@ -156,10 +156,10 @@ def test_nobody_changes_what_is_kept():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"max_mb": 0}, "above 0"),
+        ({"max_mb": 0}, "above 0, got 0"),
         ({"max_mb": float("inf")}, "finite"),
-        ({"dtype": "int8"}, "'float32' or 'float16'"),
-        ({"size": 3}, r"some of the settings \['max_mb'"),
+        ({"dtype": "int8"}, "'float32', 'float16'"),
+        ({"size": 3}, "no setting 'size'; the settings are max_mb, path"),
     ],
 )
 def test_settings_out_of_range(settings, message):

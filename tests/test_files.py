@@ -1,0 +1,118 @@
+import json
+import os
+import stat
+
+import pytest
+
+from spacy_bloom import files
+from spacy_bloom.errors import ConfigError
+from spacy_bloom.files import partial_path, read_json, replacing, replacing_together, to_json, write_file
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("content", ["", "a\nb\r\né", b"", b"\xff\x00"])
+def test_a_file_is_replaced(tmp_path, content):
+    expected = content.encode("utf8") if isinstance(content, str) else content
+    for old in (None, b"old", expected):
+        if old is not None:
+            (tmp_path / "a").write_bytes(old)
+        write_file(tmp_path / "a", content)
+        assert contents(tmp_path) == {"a": expected}
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_a_failure_leaves_what_was_there(tmp_path, old, error):
+    if old is not None:
+        (tmp_path / "a").write_bytes(old)
+    before = contents(tmp_path)
+    with pytest.raises(type(error)), replacing(tmp_path / "a") as partial:
+        partial.write_bytes(b"half")
+        assert partial.parent == tmp_path  # elsewhere, a rename may be a copy
+        raise error
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("fails_at", [0, 1, 2])
+def test_files_take_their_names_together(tmp_path, fails_at):
+    (tmp_path / "b").write_bytes(b"old")
+    seen = []
+
+    def before(paths):
+        seen.append(([path.name for path in paths], contents(tmp_path)["b"]))
+
+    with pytest.raises(OSError), replacing_together(tmp_path, before=before) as replace:
+        for i, name in enumerate("abc"):
+            if i == fails_at:
+                raise OSError
+            replace(name).write_bytes(b"new")
+    assert contents(tmp_path) == {"b": b"old"} and not seen
+    with replacing_together(tmp_path, before=before) as replace:
+        for name in "cab":
+            replace(name).write_bytes(b"new")
+    assert contents(tmp_path) == dict.fromkeys("abc", b"new")
+    assert seen == [(["c", "a", "b"], b"old")]
+
+
+def test_files_are_on_the_disk_before_they_take_their_names(tmp_path, monkeypatch):
+    done = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append("flush"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("rename"), replace(*paths)))
+    with replacing_together(tmp_path) as take:
+        take("a").write_bytes(b"1")
+        take("b").write_bytes(b"2")
+    assert done == ["flush", "flush", "rename", "rename", "flush"]
+
+
+def test_what_is_equal_is_not_replaced(tmp_path, monkeypatch):
+    """Where a file is mapped, Windows refuses to replace it; that weights did not change is the usual case."""
+    write_file(tmp_path / "a", b"x" * 3000)
+
+    def refuse(*paths):
+        raise PermissionError("the file is mapped")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    monkeypatch.setattr(files, "CHUNK", 1000)
+    write_file(tmp_path / "a", b"x" * 3000)
+    for other in (b"x" * 2999, b"x" * 2999 + b"y", b"y" + b"x" * 2999, b""):
+        with pytest.raises(PermissionError):
+            write_file(tmp_path / "a", other)
+        assert contents(tmp_path) == {"a": b"x" * 3000}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+def test_files_have_the_mode_that_the_user_gives(tmp_path):
+    with replacing(tmp_path / "a") as partial:
+        partial.write_bytes(b"")
+        partial.chmod(0o600)  # as safetensors does
+    (tmp_path / "b").touch()
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"]
+    assert modes[0] == modes[1]
+
+
+def test_what_a_killed_process_left_is_written_over(tmp_path):
+    partial_path(tmp_path / "a").write_bytes(b"a longer half")
+    write_file(tmp_path / "a", b"new")
+    assert contents(tmp_path) == {"a": b"new"}
+
+
+def test_json(tmp_path):
+    values = {"b": [1, None], "a": {"é": 1.5}}
+    write_file(tmp_path / "a.json", to_json(values))
+    assert read_json(tmp_path / "a.json") == values
+    assert (
+        to_json(values)
+        == to_json(dict(reversed(values.items())))
+        == json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{", b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"])
+def test_what_is_no_json(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ConfigError, match="is not JSON"):
+        read_json(tmp_path / "a.json")
