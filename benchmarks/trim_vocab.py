@@ -23,8 +23,8 @@ from measuring import (
 from save_load import GEOMETRIES
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
-from spacy_bloom.checkpoint.description import describe_directory
-from spacy_bloom.checkpoint.trimming.trim import plan_trimming, trim_checkpoint
+from spacy_bloom.conversion.description import describe_directory
+from spacy_bloom.conversion.trim import plan_trimming, trim_checkpoint
 from spacy_bloom.pretraining.data import read_lines
 from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
 from spacy_bloom.published import N_PIECES

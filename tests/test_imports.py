@@ -19,6 +19,7 @@ LEVELS = {
     "bloom": 1,
     "tokenizer": 1,
     "checkpoint": 2,
+    "conversion": 2.2,  # of whole checkpoints
     "generation": 2,
     "quantization": 2,
     "parallel": 2,

@@ -11,9 +11,9 @@ import torch
 from spacy.cli._util import Arg, Opt
 from wasabi import msg, table
 
-from ..checkpoint.description import CACHED_PIECES, Description, describe_directory, describe_published
 from ..checkpoint.sizes import format_size
 from ..checkpoint.sources import find_checkpoint
+from ..conversion.description import CACHED_PIECES, Description, describe_directory, describe_published
 from ..errors import CheckpointError
 from ..published import GEOMETRIES, published_config
 

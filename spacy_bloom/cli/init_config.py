@@ -9,7 +9,7 @@ from spacy.cli._util import COMMAND, Arg, Opt
 from thinc.api import Config
 from wasabi import msg
 
-from ..checkpoint.description import Description
+from ..conversion.description import Description
 from ..errors import CheckpointError
 from ..published import GEOMETRIES, OWNER
 from .failures import check_file

@@ -16,7 +16,7 @@ from spacy_bloom import (
     BloomTokenizerFast,
 )
 from spacy_bloom.checkpoint.files import WeightFiles
-from spacy_bloom.checkpoint.trimming.trim import plan_trimming, trim_checkpoint
+from spacy_bloom.conversion.trim import plan_trimming, trim_checkpoint
 from spacy_bloom.errors import CheckpointError, ConfigError, InputError
 
 CORPUS = [

@@ -10,15 +10,22 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..checkpoint.files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
+from ..checkpoint.load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
+from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
+from ..checkpoint.sizes import format_size, parse_size
+from ..checkpoint.sources import SMALL_FILES
+from ..checkpoint.writing import (
+    MAX_SHARD_SIZE,
+    check_range,
+    describe,
+    remove_index,
+    remove_old_weights,
+    write_shards,
+)
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
 from ..files import partial_path, replacing, replacing_together, write_text
-from .files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
-from .load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
-from .names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
-from .sizes import format_size, parse_size
-from .sources import SMALL_FILES
-from .writing import MAX_SHARD_SIZE, check_range, describe, remove_index, remove_old_weights, write_shards
 
 # The config is written anew; what the tokenizer and generation need is copied as it is.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]

@@ -1,4 +1,4 @@
-from spacy_bloom.checkpoint.trimming.piece_ids import TOKENIZER_FIELDS, named_ids, with_ids
+from spacy_bloom.conversion.piece_ids import TOKENIZER_FIELDS, named_ids, with_ids
 
 
 def plus(number):

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
-from spacy_bloom.checkpoint.description import describe_directory, describe_published
+from spacy_bloom.conversion.description import describe_directory, describe_published
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.published import N_PIECES, published_config
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+from ..checkpoint.files import CONFIG_FILE, WeightFiles, has_weights, weight_files
+from ..checkpoint.load import match_decoder
+from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class, is_head
+from ..checkpoint.sources import SMALL_FILES
 from ..config import BloomConfig
 from ..errors import CheckpointError
 from ..published import N_PIECES
 from ..tokenizer import TOKENIZER_FILE, BloomTokenizerFast
-from .files import CONFIG_FILE, WeightFiles, has_weights, weight_files
-from .load import match_decoder
-from .names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class, is_head
-from .sources import SMALL_FILES
 
 # Bytes of a number. With int8, matrices of the blocks have one byte and a float32 scale per row; embeddings,
 # norms and biases, and the keys and values, have two.

@@ -7,10 +7,10 @@ from typing import Any
 
 from tokenizers import pre_tokenizers
 
-from ...errors import CheckpointError
-from ...files import read_json
-from ...settings import shown
-from ...tokenizer import BloomTokenizerFast
+from ..errors import CheckpointError
+from ..files import read_json
+from ..settings import shown
+from ..tokenizer import BloomTokenizerFast
 from .piece_ids import TOKENIZER_FIELDS, named_ids, with_ids
 
 # The characters that stand for the bytes in a byte-level vocabulary.

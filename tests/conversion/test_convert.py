@@ -10,9 +10,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
-from spacy_bloom.checkpoint import convert
-from spacy_bloom.checkpoint.convert import convert_checkpoint, plan_conversion
 from spacy_bloom.checkpoint.files import WeightFiles
+from spacy_bloom.conversion import convert
+from spacy_bloom.conversion.convert import convert_checkpoint, plan_conversion
 from spacy_bloom.errors import CheckpointError, ConfigError, InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=3, n_head=3, num_labels=5)
@@ -304,7 +304,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from spacy_bloom.checkpoint import writing
-from spacy_bloom.checkpoint.convert import convert_checkpoint, plan_conversion
+from spacy_bloom.conversion.convert import convert_checkpoint, plan_conversion
 
 calls, save_file = [], writing.save_file
 
@@ -389,7 +389,7 @@ PEAK = """
 import sys
 from pathlib import Path
 import torch
-from spacy_bloom.checkpoint.convert import convert_checkpoint, plan_conversion
+from spacy_bloom.conversion.convert import convert_checkpoint, plan_conversion
 
 def peak():
     line = next(x for x in open("/proc/self/status") if x.startswith("VmHWM:"))

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...config import BloomConfig
-from ...errors import CheckpointError, InputError
-from ...files import read_json
-from ...settings import check, integer
-from ...tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
-from ...tokenizer import TOKENIZER_FILE, BloomTokenizerFast
-from ..convert import Plan, convert_checkpoint, plan_conversion
-from ..files import CONFIG_FILE
-from ..names import EMBEDDING, PREFIX, TIED_HEAD
-from ..writing import MAX_SHARD_SIZE
+from ..checkpoint.files import CONFIG_FILE
+from ..checkpoint.names import EMBEDDING, PREFIX, TIED_HEAD
+from ..checkpoint.writing import MAX_SHARD_SIZE
+from ..config import BloomConfig
+from ..errors import CheckpointError, InputError
+from ..files import read_json
+from ..settings import check, integer
+from ..tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
+from ..tokenizer import TOKENIZER_FILE, BloomTokenizerFast
+from .convert import Plan, convert_checkpoint, plan_conversion
 from .piece_ids import named_ids, with_ids
 from .proof import EncodingProof, Ids, OutputProof, compare_encodings, compare_outputs, encode, read_batches
 from .vocabulary import Vocabulary

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from spacy_bloom import BloomTokenizerFast
-from spacy_bloom.checkpoint.trimming.vocabulary import BYTES, Vocabulary
+from spacy_bloom.conversion.vocabulary import BYTES, Vocabulary
 from spacy_bloom.errors import CheckpointError, ConfigError
 from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, new_tokenizer, train_tokenizer
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...bloom.model import BloomModel
-from ...config import BloomConfig
-from ...errors import CheckpointError, InputError
-from ...tokenizer import BloomTokenizerFast
-from ..convert import Plan
-from ..files import CONFIG_FILE, WeightFiles
-from ..load import load_model
-from ..names import EMBEDDING, PREFIX
+from ..bloom.model import BloomModel
+from ..checkpoint.files import CONFIG_FILE, WeightFiles
+from ..checkpoint.load import load_model
+from ..checkpoint.names import EMBEDDING, PREFIX
+from ..config import BloomConfig
+from ..errors import CheckpointError, InputError
+from ..tokenizer import BloomTokenizerFast
+from .convert import Plan
 
 Ids = NDArray[np.int64]
 

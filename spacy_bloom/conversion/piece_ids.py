@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from ...settings import is_int
+from ..settings import is_int
 
 # In config.json, generation_config.json and tokenizer_config.json, beside the fields that end in _token_id.
 CONFIG_FIELDS = ("bad_words_ids", "force_words_ids", "suppress_tokens", "begin_suppress_tokens")

@@ -1,0 +1,1 @@
+"""Whole checkpoints: what one needs, its copy in another dtype or with fewer blocks, its copy with fewer pieces."""
