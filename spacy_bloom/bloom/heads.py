@@ -66,8 +66,8 @@ class BloomForCausalLM(BloomPreTrainedModel):
 
     def tie_weights(self) -> None:
         """Make the LM head the embedding matrix, if the config says so."""
-        if self.config.tie_word_embeddings and isinstance(self.lm_head, LinearLMHead):
-            self.lm_head.weight = self.transformer.word_embeddings.weight
+        if self.config.tie_word_embeddings:
+            self.lm_head.tie(self.transformer.word_embeddings)
 
     def forward(
         self, input_ids: Tensor | None = None, *, labels: Tensor | None = None, **options: Any

@@ -76,6 +76,12 @@ class LMHead(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} is for prediction only. Train with the plain head.")
 
+    def tie(self, embedding: nn.Module) -> None:
+        """Use the weights of the embedding instead of own ones; a head that cannot keeps its own.
+
+        embedding (Module): The model's embedding, of the head's kind: float, quantised, divided.
+        """
+
     def _chunk_size(self, chunk_size: int | None) -> int:
         return max(CHUNK_LOGITS // self.vocab_size, 1) if chunk_size is None else chunk_size
 
@@ -90,6 +96,10 @@ class LinearLMHead(nn.Linear, LMHead):
     def __init__(self, hidden_size: int, vocab_size: int) -> None:
         super().__init__(hidden_size, vocab_size, bias=False)
         self.vocab_size = vocab_size
+
+    def tie(self, embedding: nn.Module) -> None:
+        """See LMHead."""
+        self.weight = embedding.get_parameter("weight")
 
     def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
         """See LMHead. Only the rows of the pieces are multiplied."""

@@ -62,8 +62,8 @@ class BloomPreTrainedModel(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """RETURNS (torch.dtype): The dtype of the weights."""
-        return next(self.parameters()).dtype
+        """RETURNS (torch.dtype): The dtype of the weights; of those that are not integers in a quantised model."""
+        return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
     def num_parameters(self) -> int:
         """RETURNS (int): Number of weights; tied ones count once."""

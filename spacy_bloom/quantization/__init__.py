@@ -1,0 +1,1 @@
+"""int8 weights, applied to a model from outside."""

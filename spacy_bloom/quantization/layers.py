@@ -1,0 +1,180 @@
+"""Layers with int8 weights, in the places of a model's own."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from ..bloom.lm_head import LMHead
+from .product import int8_product, pack, quantize_rows
+
+
+class Int8Linear(nn.Linear):
+    """A linear layer with int8 weights, one scale for each row of them, and activations that are rounded row by row.
+
+    A few columns may stay in float: those that meet activations far larger than the rest, which would take their
+    precision. It is a Linear, so that adapters can be put around it; its own weight never learns.
+
+    weight (Tensor): Shape (features, columns), int8.
+    weight_scale (Tensor): Shape (features,), float32.
+    float_columns (Tensor): Which stay in float, in order. Shape (kept,), int64.
+    float_weight (Tensor | None): Those columns. Shape (features, kept).
+    bias (Tensor | None): Shape (features,).
+    """
+
+    float_columns: Tensor
+
+    def __init__(
+        self,
+        weight: Tensor,
+        weight_scale: Tensor,
+        bias: Tensor | None,
+        *,
+        float_columns: Tensor,
+        float_weight: Tensor | None,
+    ) -> None:
+        nn.Module.__init__(self)  # not Linear's, which would draw a weight
+        self.out_features, self.in_features = weight.shape
+        self.weight, self.weight_scale = _fixed(weight), _fixed(weight_scale)
+        self.register_parameter("bias", None if bias is None else _fixed(bias))
+        self.float_weight = None if float_weight is None else _fixed(float_weight)
+        self.register_buffer("float_columns", float_columns, persistent=False)
+        self._packed = _Packed()
+
+    @classmethod
+    def of(cls, linear: nn.Linear, float_columns: Tensor) -> "Int8Linear":
+        """RETURNS (Int8Linear): What stands for a linear layer; on the meta device as well."""
+        bias = None if linear.bias is None else linear.bias.detach().float()
+        kept = _kept(linear, float_columns)
+        return cls(
+            *quantize_rows(linear.weight.detach()), bias, float_columns=float_columns, float_weight=kept
+        )
+
+    def forward(self, inner: Tensor) -> Tensor:
+        """
+        inner (Tensor): Shape (*leading, columns).
+        RETURNS (Tensor): Shape (*leading, features), in the dtype of inner.
+        """
+        rows = inner.reshape(-1, self.in_features).float()  # (rows, columns)
+        if self.float_weight is None:
+            total = _Product.apply(rows, self, self.bias)
+        else:
+            apart = F.linear(rows[:, self.float_columns], self.float_weight, self.bias)  # (rows, features)
+            rest = rows.index_fill(1, self.float_columns, 0.0)
+            total = _Product.apply(rest, self, None) + apart
+        return total.view(*inner.shape[:-1], self.out_features).to(inner.dtype)
+
+    def packed(self) -> Tensor:
+        """RETURNS (Tensor): The weight as the kernel reads it, made when it is first asked for."""
+        return self._packed.of(self.weight)
+
+    def dequantized(self) -> Tensor:
+        """RETURNS (Tensor): The int8 weight in float32. Shape (features, columns)."""
+        return self.weight.float() * self.weight_scale[:, None]
+
+    def extra_repr(self) -> str:
+        kept = len(self.float_columns)
+        return f"{self.in_features}, {self.out_features}, int8" + (
+            f", {kept} columns in float" if kept else ""
+        )
+
+
+class Int8Embedding(nn.Module):
+    """An embedding whose rows are int8, each with a scale.
+
+    weight (Tensor): Shape (vocab_size, hidden_size), int8.
+    weight_scale (Tensor): Shape (vocab_size,), float32.
+    """
+
+    def __init__(self, weight: Tensor, weight_scale: Tensor) -> None:
+        super().__init__()
+        self.num_embeddings, self.embedding_dim = weight.shape
+        self.weight, self.weight_scale = _fixed(weight), _fixed(weight_scale)
+
+    @classmethod
+    def of(cls, embedding: nn.Embedding) -> "Int8Embedding":
+        """RETURNS (Int8Embedding): What stands for an embedding; on the meta device as well."""
+        return cls(*quantize_rows(embedding.weight.detach()))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """RETURNS (Tensor): Rows in float32. Shape (*ids.shape, hidden_size)."""
+        return F.embedding(ids, self.weight).float() * self.weight_scale[ids].unsqueeze(-1)
+
+
+class Int8LMHead(Int8Linear, LMHead):
+    """The language-modelling head in int8; a tied one holds the embedding's own tensors."""
+
+    @classmethod
+    def of(  # type: ignore[override]
+        cls, linear: nn.Linear, float_columns: Tensor, tied: Int8Embedding | None = None
+    ) -> "Int8LMHead":
+        """RETURNS (Int8LMHead): What stands for a head, with the weight of the embedding if there is one."""
+        weights = quantize_rows(linear.weight.detach()) if tied is None else (tied.weight, tied.weight_scale)
+        return cls(*weights, None, float_columns=float_columns, float_weight=_kept(linear, float_columns))
+
+    @property
+    def vocab_size(self) -> int:
+        """RETURNS (int): Number of logits."""
+        return self.out_features
+
+    def tie(self, embedding: nn.Module) -> None:
+        """See LMHead."""
+        self.weight, self.weight_scale = (
+            embedding.get_parameter("weight"),
+            embedding.get_parameter("weight_scale"),
+        )
+
+    def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
+        """See LMHead. Only the rows of the pieces are multiplied."""
+        if pieces is None:
+            return self(hidden).float()
+        columns = self.float_columns
+        kept = None if self.float_weight is None else self.float_weight[pieces]
+        part = Int8Linear(
+            self.weight[pieces], self.weight_scale[pieces], None, float_columns=columns, float_weight=kept
+        )
+        return part(hidden).float()
+
+
+def _fixed(value: Tensor) -> nn.Parameter:
+    return value if isinstance(value, nn.Parameter) else nn.Parameter(value, requires_grad=False)
+
+
+def _kept(linear: nn.Linear, columns: Tensor) -> Tensor | None:
+    """RETURNS (Tensor | None): The columns that stay in float. Shape (features, kept)."""
+    return linear.weight.detach()[:, columns].float() if len(columns) else None
+
+
+class _Packed:
+    """What the kernel makes of a weight. It is neither copied nor saved: it can be made again."""
+
+    def __init__(self) -> None:
+        self._made: tuple[tuple[int, int], Tensor] | None = None
+
+    def of(self, weight: Tensor) -> Tensor:
+        state = (weight.data_ptr(), weight._version)
+        if self._made is None or self._made[0] != state:
+            self._made = (state, pack(weight.detach()))
+        return self._made[1]
+
+    def __deepcopy__(self, memo: dict) -> "_Packed":
+        return _Packed()
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return _Packed, ()
+
+
+class _Product(Function):
+    """The product, with the gradient that activations would have without their rounding: adapters below learn by it."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, layer: Int8Linear, bias: Tensor | None) -> Tensor:
+        ctx.layer = layer
+        return int8_product(rows, layer.packed(), layer.weight_scale, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor, None, None]:
+        return d_total @ ctx.layer.dequantized(), None, None

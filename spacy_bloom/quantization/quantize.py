@@ -1,0 +1,169 @@
+"""A model with int8 weights, made from one with float weights or around a checkpoint's integers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ..bloom.heads import BloomForCausalLM
+from ..bloom.model import BloomModel, BloomPreTrainedModel
+from ..config import BloomConfig
+from ..errors import ConfigError, InputError
+from .layers import Int8Embedding, Int8Linear, Int8LMHead
+from .outliers import outlier_columns, recording_largest
+
+ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
+
+FIELD = "quantization"  # of config.json
+LAYERS = ("self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
+HEAD = "lm_head"
+
+
+@dataclass(frozen=True)
+class Int8Settings:
+    """How a model is quantised.
+
+    outlier_factor (float): A column stays in float where its largest activation is this many times the layer's median.
+    max_float_share (float): Share of a layer's columns that may stay in float.
+    calibration_pieces (int): Pieces that the model reads to find those columns.
+    seed (int): Of the pieces, if no text is given.
+    """
+
+    outlier_factor: float = 5.0
+    max_float_share: float = 1 / 16
+    calibration_pieces: int = 512
+    seed: int = 0
+
+
+def quantize(
+    model: ModelT, settings: Int8Settings | None = None, *, input_ids: Tensor | None = None
+) -> ModelT:
+    """Give a model int8 weights in its blocks, its embedding and its language-modelling head, in place.
+
+    Layer norms, biases and classifiers become float32. Before, the model reads some pieces, and columns that meet
+    outliers stay in float.
+
+    model (ModelT): In any dtype; one layer at a time is in float32.
+    settings (Int8Settings | None): How.
+    input_ids (Tensor | None): What it reads: text that is like yours. Shape (pieces,). None for pieces drawn at random,
+        which meet the same outliers in trained decoders.
+    RETURNS (ModelT): The same model, in evaluation mode. Its config says what was done.
+    RAISES (InputError): It is quantised already.
+    """
+    settings = settings or Int8Settings()
+    if is_quantized(model.config):
+        raise InputError("Expected a model with float weights, got one that is quantised already.")
+    columns = _find_outliers(model, settings, input_ids)
+    _replace_layers(model, columns)
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+    entry = {"method": "int8", "float_columns": {name: found for name, found in columns.items() if found}}
+    _set_config(model, model.config.replace(extra={**model.config.extra, FIELD: entry}))
+    return model.eval()
+
+
+def quantized_frame(model: ModelT) -> ModelT:
+    """Give a model on the meta device the layers that its config describes, to be filled with a checkpoint's integers.
+
+    RETURNS (ModelT): The same model, as it was if its config says nothing of quantisation.
+    """
+    if is_quantized(model.config):
+        _replace_layers(model, _columns_of(model.config))
+    return model
+
+
+def is_quantized(config: BloomConfig) -> bool:
+    """RETURNS (bool): Whether a config describes a quantised model.
+    RAISES (ConfigError): In another way than this package knows.
+    """
+    entry = config.extra.get(FIELD)
+    if entry is None:
+        return False
+    if not isinstance(entry, Mapping) or entry.get("method") != "int8":
+        raise ConfigError(f"Expected {FIELD} in the config with the method 'int8', got {str(entry)[:80]!r}.")
+    return True
+
+
+def _columns_of(config: BloomConfig) -> dict[str, Sequence[int]]:
+    """RETURNS (dict[str, Sequence[int]]): The columns that stay in float, by layer.
+    RAISES (ConfigError): The config's entry is not what `quantize` writes.
+    """
+    columns = config.extra[FIELD].get("float_columns", {})
+    sizes = dict.fromkeys(_layer_names(config.n_layer), config.hidden_size)
+    sizes.update({name: 4 * config.hidden_size for name in sizes if name.endswith(LAYERS[-1])})
+    if not isinstance(columns, Mapping) or not set(columns) <= set(sizes):
+        raise ConfigError(f"Expected float_columns by layers of this model, got {str(columns)[:80]!r}.")
+    for name, found in columns.items():
+        whole = isinstance(found, list) and all(type(i) is int and 0 <= i < sizes[name] for i in found)
+        if not whole or sorted(set(found)) != found:
+            raise ConfigError(
+                f"Expected the float_columns of {name} as different integers from 0 to {sizes[name] - 1} in order, "
+                f"got {str(found)[:80]!r}."
+            )
+    return dict(columns)
+
+
+def _layer_names(n_layer: int) -> list[str]:
+    """RETURNS (list[str]): Layers with int8 products: of the blocks, by their names in the decoder, and the head."""
+    return [f"h.{i}.{name}" for i in range(n_layer) for name in LAYERS] + [HEAD]
+
+
+def _decoder(model: BloomPreTrainedModel) -> BloomModel:
+    return model if isinstance(model, BloomModel) else model.get_submodule("transformer")  # type: ignore[return-value]
+
+
+def _layers(model: BloomPreTrainedModel) -> dict[str, nn.Linear]:
+    decoder = _decoder(model)
+    found: dict[str, Any] = {name: decoder.get_submodule(name) for name in _layer_names(len(decoder.h))[:-1]}
+    if isinstance(model, BloomForCausalLM):
+        found[HEAD] = model.lm_head
+    return found
+
+
+@torch.no_grad()
+def _find_outliers(
+    model: BloomPreTrainedModel, settings: Int8Settings, input_ids: Tensor | None
+) -> dict[str, list[int]]:
+    """RETURNS (dict[str, list[int]]): The columns that meet outliers, by layer."""
+    if input_ids is None:
+        generator = torch.Generator().manual_seed(settings.seed)
+        size = (settings.calibration_pieces,)
+        input_ids = torch.randint(model.config.vocab_size, size, generator=generator)
+    model.eval()
+    with recording_largest(_layers(model)) as largest:
+        hidden = _decoder(model).encode_packed(input_ids.to(model.device), [len(input_ids)])
+        if isinstance(model, BloomForCausalLM):
+            model.lm_head(hidden[-1:])
+            largest[HEAD] = hidden.abs().amax(dim=0).float()  # of all pieces, without all of their logits
+    factor, share = settings.outlier_factor, settings.max_float_share
+    return {n: outlier_columns(v, factor=factor, max_share=share).tolist() for n, v in largest.items()}
+
+
+def _replace_layers(model: BloomPreTrainedModel, columns: Mapping[str, Sequence[int]]) -> None:
+    decoder = _decoder(model)
+    layers = _layers(model)
+    head = layers.pop(HEAD, None)
+    for name, linear in layers.items():
+        place, _, last = name.rpartition(".")
+        setattr(
+            decoder.get_submodule(place), last, Int8Linear.of(linear, _columns(linear, columns.get(name)))
+        )
+    embedding = Int8Embedding.of(decoder.word_embeddings)
+    decoder.word_embeddings = embedding
+    if isinstance(model, BloomForCausalLM) and head is not None:
+        tied = embedding if model.config.tie_word_embeddings else None
+        model.lm_head = Int8LMHead.of(head, _columns(head, columns.get(HEAD)), tied)
+
+
+def _columns(linear: nn.Linear, columns: Sequence[int] | None) -> Tensor:
+    """RETURNS (Tensor): Columns where the weight is. They are known numbers on the meta device, too."""
+    device = "cpu" if linear.weight.is_meta else linear.weight.device
+    return torch.tensor(columns or (), dtype=torch.long, device=device)
+
+
+def _set_config(model: BloomPreTrainedModel, config: BloomConfig) -> None:
+    model.config = config
+    _decoder(model).config = config
