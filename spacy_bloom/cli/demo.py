@@ -1,5 +1,6 @@
-"""`python -m spacy bloom demo`: what the components do, in many languages, in the terminal and on a page."""
+"""`python -m spacy bloom demo`: what the components do, in many languages."""
 
+from itertools import starmap
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
@@ -14,14 +15,14 @@ from ..pipeline.answering.answers import get_answers
 from .failures import check_file
 from .inputs.pipelines import load_pipeline
 from .pages.demo_page import (
+    Section,
+    answers_card,
     best_category,
-    render_answers,
-    render_category,
-    render_continuation,
-    render_entities,
-    render_heat_map,
+    category_card,
+    continuation_card,
+    entities_card,
     render_page,
-    render_section,
+    surprisal_section,
 )
 
 # All texts were written for this page; the languages are those of the bundled pipelines' training data.
@@ -92,15 +93,16 @@ SURPRISING = {
     "Arabic": "ذهب الأولاد إلى المدرسة في الصباح.",
     "Chinese (simplified)": "我今天早上在公园里看见一只老虎。",
 }
-# Beams read better than the single best piece each time; the penalty keeps a small model from repeating itself.
+# Beam search reads better than greedy decoding; the penalty keeps a small model from repeating itself.
 GENERATION = {"num_beams": 4, "repetition_penalty": 1.2}
+HEAT_MAP = "How surprising each word is after those before it"
 Named = Dict[str, Doc]
 
 
 class Texts(NamedTuple):
-    """What each component is shown with, by headings.
+    """The texts that each component is shown with, by heading.
 
-    passages (dict[str, tuple[str, str]]): Texts with a question.
+    passages (dict[str, tuple[str, str]]): Texts, each with a question about it.
     """
 
     sentences: Dict[str, str] = SENTENCES
@@ -112,31 +114,17 @@ class Texts(NamedTuple):
 
 def demo_cli(
     # fmt: off
-    texts: Optional[List[str]] = Arg(
-        None, help="Your own texts, in any language; by default ones that come with the demo"
-    ),
-    question: Optional[str] = Opt(None, "--question", "-q", help="Ask this of each of your own texts"),
+    texts: Optional[List[str]] = Arg(None, help="Your own texts, in any language; by default those of the demo"),
+    question: Optional[str] = Opt(None, "--question", "-q", help="Question to ask about each of your own texts"),
     output: Path = Opt(Path("demo.html"), "--output", "-o", help="Where to write the page", dir_okay=False),
-    pipeline: str = Opt(
-        "xx_bloom_tiny_demo",
-        "--pipeline",
-        "-p",
-        help="Finds entities and categories: a bundled pipeline, or a directory or package that spacy.load takes",
-    ),
-    answerer: str = Opt(
-        "xx_bloom_tiny_qa", "--answerer", "-a", help="Answers questions: a pipeline likewise"
-    ),
-    model: str = Opt(
-        "tiny-bloom",
-        "--model",
-        "-m",
-        help="Generates, and says how surprising each word is: bundled, a directory, or a Hub name",
-    ),
+    pipeline: str = Opt("xx_bloom_tiny_demo", "--pipeline", "-p", help="Pipeline for entities and categories: a bundled name, a directory or a package"),
+    answerer: str = Opt("xx_bloom_tiny_qa", "--answerer", "-a", help="Pipeline that answers questions: likewise"),
+    model: str = Opt("tiny-bloom", "--model", "-m", help="Language model for continuations and surprisal: a bundled name, a directory or a Hub name"),
     # fmt: on
 ) -> None:
     """
-    Entities, categories, answers, continuations and surprisal with the bundled
-    models, in the terminal and on a page. Runs offline on the CPU.
+    Show entities, categories, answers, continuations and surprisal with the
+    bundled models, in the terminal and on a page. Runs offline on the CPU.
     """
     check_file(output)
     chosen = chosen_texts(texts, question)
@@ -151,31 +139,21 @@ def demo_cli(
     print_answers(answered)
     print_continuations(continued)
     sections = [
-        render_section(
-            "Entities", f"doc.ents, from {pipeline}", [render_entities(*item) for item in found.items()]
-        ),
-        render_section(
-            "Topics", f"doc.cats, from {pipeline}", [render_category(*item) for item in topics.items()]
-        ),
-    ]
-    if answered:
-        cards = [render_answers(*item) for item in answered.items()]
-        sections.append(render_section("Answers", f'doc.spans["answers"], from {answerer}', cards))
-    cards = [render_continuation(*item) for item in continued.items()]
-    sections.append(render_section("Continuations", f"doc._.generated, from {model}", cards))
-    title = "How surprising each word is after those before it"
-    sections.append(
-        render_heat_map(title, f"token._.surprisal, from {model}", list(measured), list(measured.values()))
-    )
-    output.write_text(render_page(sections), encoding="utf8")
+        Section("Entities", f"doc.ents, from {pipeline}", list(starmap(entities_card, found.items()))),
+        Section("Topics", f"doc.cats, from {pipeline}", list(starmap(category_card, topics.items()))),
+        Section("Answers", f'doc.spans["answers"], from {answerer}', list(starmap(answers_card, answered.items()))),
+        Section("Continuations", f"doc._.generated, from {model}", list(starmap(continuation_card, continued.items()))),
+        surprisal_section(HEAT_MAP, f"token._.surprisal, from {model}", measured),
+    ]  # fmt: skip
+    output.write_text(render_page([s for s in sections if s.cards or s.html]), encoding="utf8")
     msg.good("Page written", output.resolve())
 
 
 def chosen_texts(texts: Optional[List[str]], question: Optional[str]) -> Texts:
-    """RETURNS (Texts): The user's own, or those that come with the demo."""
+    """RETURNS (Texts): The user's own texts, or those of the demo."""
     if not texts:
         if question is not None:
-            raise InputError("--question is asked of your own texts: give at least one.")
+            raise InputError("--question is asked about your own texts: give at least one.")
         return Texts()
     own = {f"Text {i + 1}": text for i, text in enumerate(texts)}
     asked = {} if question is None else {heading: (text, question) for heading, text in own.items()}
@@ -183,7 +161,7 @@ def chosen_texts(texts: Optional[List[str]], question: Optional[str]) -> Texts:
 
 
 def load_language_model(name: str) -> Language:
-    """RETURNS (Language): A pipeline that generates with a checkpoint and measures surprisal, in one memory."""
+    """RETURNS (Language): A pipeline that generates and measures surprisal, with one copy of the weights."""
     tokenizer = {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}
     nlp = spacy.blank("xx", config={"nlp": {"tokenizer": tokenizer}})
     settings: Dict[str, Any] = {"prompt": "{{ doc.text }}", "max_new_tokens": 24, "generation": GENERATION}
@@ -193,12 +171,12 @@ def load_language_model(name: str) -> Language:
 
 
 def annotate(nlp: Language, texts: Dict[str, str]) -> Named:
-    """RETURNS (dict[str, Doc]): Docs by their headings."""
+    """RETURNS (dict[str, Doc]): Docs by heading."""
     return dict(zip(texts, nlp.pipe(texts.values()), strict=True))
 
 
 def ask(nlp: Language, passages: Dict[str, Tuple[str, str]]) -> Named:
-    """RETURNS (dict[str, Doc]): Docs by their headings, with answers to their questions."""
+    """RETURNS (dict[str, Doc]): Docs by heading, with answers to their questions."""
     docs = []
     for text, question in passages.values():
         doc = nlp.make_doc(text)

@@ -1,105 +1,104 @@
-"""The page of the demo: Docs as people would rather look at them than read about them."""
+"""The demo's page: Docs with their entities, categories, answers, continuations and surprisal."""
 
-import html
-from typing import Any, Dict, List, Sequence
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
 
+from markupsafe import Markup
 from spacy import displacy
 from spacy.tokens import Doc
 
 from ...pipeline.answering.answers import get_answers
 from ...pipeline.pages.heat_map import render_surprisal
-from .card_page import card_page, direction
+from .cards import ENVIRONMENT, direction
 
 COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff", "ANSWER": "#fff3bf"}
-STYLE = """
-.cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(21rem, 1fr)); gap: 0.7rem }
-.surprisal { background: #fff; border: 1px solid #e3e3df; border-radius: 8px; padding: 0.6rem 0.9rem }
-.card p { margin: 0.4rem 0; line-height: 1.6 }
-.entities { line-height: 1.9 !important; margin-top: 0.35rem }
-mark.entity { padding: 0.2em 0.35em !important; margin: 0 0.1em !important }
-.topic { font-size: 0.75rem; border-radius: 1rem; padding: 0.1rem 0.6rem; background: #e5dbff; white-space: nowrap }
-.question { font-weight: 600 }
-.new { color: #6741d9; background: #f3f0ff; border-radius: 3px }
-"""
 
 
-def render_page(sections: Sequence[str]) -> str:
-    """RETURNS (str): An HTML page of sections."""
-    return card_page("spacy_bloom", STYLE, "\n".join(sections))
+@dataclass(frozen=True)
+class Card:
+    """A Doc on the page.
+
+    heading, text (str): What stands above the text, and the text.
+    marked (Markup | None): The text as HTML with marked spans; it takes the place of the plain text.
+    topic (str): A label beside the heading.
+    questions (Sequence[str]): What was asked about the text.
+    continuation (str | None): What was generated after the text.
+    """
+
+    heading: str
+    text: str
+    marked: Optional[Markup] = None
+    topic: str = ""
+    questions: Sequence[str] = ()
+    continuation: Optional[str] = None
 
 
-def render_section(title: str, text: str, cards: Sequence[str]) -> str:
-    """RETURNS (str): A heading, a line of text below it, and cards side by side."""
-    return f"{_heading(title, text)}\n{_cards(cards)}"
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    title, source (str): Its heading, and where the results come from.
+    cards (Sequence[Card]): Cards side by side.
+    html (Markup): HTML instead of cards.
+    """
+
+    title: str
+    source: str
+    cards: Sequence[Card] = ()
+    html: Markup = Markup("")
 
 
-def render_heat_map(title: str, text: str, headings: Sequence[str], docs: Sequence[Doc]) -> str:
-    """RETURNS (str): A heading, a line of text below it, and Docs that `bloom_surprisal` has annotated."""
-    return f"{_heading(title, text)}\n{render_surprisal(docs, headings=headings)}"
+def render_page(sections: Sequence[Section]) -> str:
+    """RETURNS (str): A complete HTML page."""
+    return ENVIRONMENT.get_template("demo.html").render(title="spacy_bloom", sections=sections)
 
 
-def render_entities(heading: str, doc: Doc) -> str:
-    """RETURNS (str): A card with the entities of a Doc."""
-    ents = displacy.parse_ents(doc)["ents"] if doc.ents else []  # displaCy warns of a Doc without
-    return _card(heading, _marked(doc, ents))
+def entities_card(heading: str, doc: Doc) -> Card:
+    """RETURNS (Card): A Doc with its entities marked."""
+    ents = displacy.parse_ents(doc)["ents"] if doc.ents else []  # displaCy warns about a Doc without
+    return Card(heading, doc.text, _mark(doc, ents))
 
 
-def render_category(heading: str, doc: Doc) -> str:
-    """RETURNS (str): A card with a Doc, and the most probable of its categories, if it has some."""
-    return _card(heading, _paragraph(doc, html.escape(doc.text)), best_category(doc))
+def category_card(heading: str, doc: Doc) -> Card:
+    """RETURNS (Card): A Doc with the most probable of its categories."""
+    return Card(heading, doc.text, topic=best_category(doc))
 
 
-def render_answers(heading: str, doc: Doc) -> str:
-    """RETURNS (str): A card with a Doc, the questions that were asked of it, and their answers marked in it."""
+def answers_card(heading: str, doc: Doc) -> Card:
+    """RETURNS (Card): A Doc with the questions about it and their answers marked."""
     answers = get_answers(doc)
-    questions = "".join(f'<p class="question" dir="auto">{html.escape(q)}</p>' for q in answers)
     spans = sorted(span for of_one in answers.values() for span in of_one)
     ents: List[Dict[str, Any]] = []
-    for span in spans:  # displaCy marks what does not overlap
+    for span in spans:  # displaCy cannot mark spans that overlap
         if not ents or ents[-1]["end"] <= span.start_char:
             ents.append({"start": span.start_char, "end": span.end_char, "label": "ANSWER"})
-    return _card(heading, questions + _marked(doc, ents))
+    return Card(heading, doc.text, _mark(doc, ents), questions=list(answers))
 
 
-def render_continuation(heading: str, doc: Doc, attr: str = "generated") -> str:
-    """RETURNS (str): A card with a Doc and what was generated after it."""
-    new = html.escape(str(doc._.get(attr) or ""))
-    return _card(heading, _paragraph(doc, f'{html.escape(doc.text)}<span class="new">{new}</span>'))
+def continuation_card(heading: str, doc: Doc, attr: str = "generated") -> Card:
+    """RETURNS (Card): A Doc and what was generated after it."""
+    return Card(heading, doc.text, continuation=str(doc._.get(attr) or ""))
+
+
+def surprisal_section(title: str, source: str, docs: Dict[str, Doc]) -> Section:
+    """RETURNS (Section): A heat map of Docs that `bloom_surprisal` has annotated, by heading."""
+    heat_map = render_surprisal(list(docs.values()), headings=list(docs))
+    return Section(title, source, html=Markup(heat_map))
 
 
 def best_category(doc: Doc) -> str:
-    """RETURNS (str): The most probable category of a Doc and its score in per cent; empty if it has none, as a Doc
-    without tokens.
-    """
+    """RETURNS (str): The most probable category and its probability; empty if the Doc has none, as one without tokens."""
     if not any(doc.cats.values()):
         return ""
     label = max(doc.cats, key=lambda name: doc.cats[name])
     return f"{label} {doc.cats[label]:.0%}"
 
 
-def _heading(title: str, text: str) -> str:
-    return f"<h1>{html.escape(title)}</h1>\n<p>{html.escape(text)}</p>"
-
-
-def _cards(cards: Sequence[str]) -> str:
-    return '<div class="cards">\n' + "\n".join(cards) + "\n</div>"
-
-
-def _card(heading: str, content: str, topic: str = "") -> str:
-    chip = f'<span class="topic">{html.escape(topic)}</span>' if topic else ""
-    return (
-        f'<section class="card"><header><h2>{html.escape(heading)}</h2>{chip}</header>\n{content}\n</section>'
-    )
-
-
-def _paragraph(doc: Doc, content: str) -> str:
-    return f'<p dir="{direction(doc.text)}">{content}</p>'
-
-
-def _marked(doc: Doc, ents: List[Dict[str, Any]]) -> str:
-    """RETURNS (str): A Doc with parts of it marked, in its own direction of writing: displaCy gives all of a page the
-    direction of its first Doc.
+def _mark(doc: Doc, ents: List[Dict[str, Any]]) -> Markup:
+    """RETURNS (Markup): A Doc with marked spans, in its own text direction. displaCy gives all Docs of a page the
+    direction of the first.
     """
     settings = {"lang": doc.lang_, "direction": direction(doc.text)}
     given = {"text": doc.text, "ents": ents, "title": None, "settings": settings}
-    return displacy.render(given, style="ent", manual=True, jupyter=False, options={"colors": COLORS})
+    html = displacy.render(given, style="ent", manual=True, jupyter=False, options={"colors": COLORS})
+    return Markup(html)

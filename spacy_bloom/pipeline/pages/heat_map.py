@@ -1,36 +1,23 @@
-"""Docs as HTML, each token on a background that says how surprising it is."""
+"""Docs as HTML, each token on a background that shows how surprising it is."""
 
-import html
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy
 from spacy.tokens import Doc, Token
 
 from ...errors import InputError
-from .html_page import html_page
+from .rendering import make_environment
 
-# From pale to dark, in even steps of lightness, so that it reads in grey and with any colour vision.
+# From pale to dark in even steps of lightness, so that it works in grey and with any colour vision.
 # SOURCE: ColorBrewer's YlOrBr (Brewer and Harrower), white before it.
 SCALE = ("#ffffff", "#ffffe5", "#fff7bc", "#fee391", "#fec44f", "#fe9929", "#ec7014", "#cc4c02", "#8c2d04")
-DARK_TEXT, LIGHT_TEXT = "#000000", "#ffffff"  # anything between has too little contrast in the middle
+DARK_TEXT, LIGHT_TEXT = "#000000", "#ffffff"  # anything between has too little contrast mid-scale
 LEGEND_STEPS = 9
-STEP = 8  # the top of the scale is a multiple, in bits: so the legend has whole numbers
+STEP = 8  # bits; the top of the scale is a multiple of it, so that the legend has whole numbers
 
-PAGE_STYLE = "body { margin: 2rem auto; padding: 0 1rem; max-width: 52rem; background: #fff }"
-STYLE = """<style>
-.surprisal { font-family: system-ui, sans-serif; font-size: 17px; color: #1a1a1a }
-.surprisal h2 { font-size: 0.8rem; font-weight: 600; color: #595959; margin: 1.4rem 0 0.2rem }
-.surprisal .doc { line-height: 2; white-space: pre-wrap; overflow-wrap: anywhere }
-.surprisal .doc span { padding: 0.22em 1px; border-radius: 3px; box-decoration-break: clone;
-  -webkit-box-decoration-break: clone; box-shadow: inset 0 0 0 0.5px rgba(0, 0, 0, 0.12) }
-.surprisal .doc span.none { border-bottom: 2px dotted #8c8c8c; box-shadow: none }
-.surprisal .doc span.line::before { content: "\\21b5"; opacity: 0.6 }
-.surprisal .legend { display: flex; align-items: center; font-size: 0.75rem; color: #595959; direction: ltr }
-.surprisal .legend span { min-width: 2.6em; padding: 0.35em 0; text-align: center;
-  box-shadow: inset 0 0 0 0.5px rgba(0, 0, 0, 0.12) }
-.surprisal .legend b { font-weight: 600; margin-inline-end: 0.8em }
-</style>"""
+ENVIRONMENT = make_environment()
 
 
 def render_surprisal(
@@ -41,18 +28,18 @@ def render_surprisal(
     max_bits: float | None = None,
     headings: Sequence[str] | None = None,
 ) -> str:
-    """Each token on a background from white (0 bits) over yellow to brown, its bits in a title that shows when the
-    mouse is over it. Each Doc is set in its own direction of writing. Tokens without a surprisal are underlined.
+    """Render each token on a background from white (0 bits) through yellow to brown. Its bits are shown when the mouse
+    is over it. Tokens without a surprisal are underlined. Each Doc has its own text direction.
 
-    docs (Doc | Sequence[Doc]): Annotated by `bloom_surprisal`.
-    page (bool): Whether to return a whole HTML page, not a part of one.
-    attr (str): The tokens' extension.
-    max_bits (float | None): Where the scale ends; tokens with more are as dark. None takes a multiple of 8 that 95%
-        of the Docs' tokens do not exceed; give a number to compare pages.
-    headings (Sequence[str] | None): One above each Doc.
-    RETURNS (str): HTML, with its style.
-    RAISES (InputError): Docs without the annotation, a scale that does not end above 0, or headings that are not as
-        many as the Docs.
+    docs (Doc | Sequence[Doc]): Docs annotated by `bloom_surprisal`.
+    page (bool): Return a complete HTML page instead of a fragment.
+    attr (str): The tokens' extension attribute.
+    max_bits (float | None): End of the scale; tokens above it are equally dark. None takes a multiple of 8 that 95% of
+        the tokens do not exceed. Set a number to compare pages.
+    headings (Sequence[str] | None): One heading above each Doc.
+    RETURNS (str): HTML, including its style.
+    RAISES (InputError): The Docs are not annotated, max_bits is not a positive number, or the number of headings is
+        not that of the Docs.
     """
     docs = [docs] if isinstance(docs, Doc) else list(docs)
     if headings is not None and len(headings) != len(docs):
@@ -61,19 +48,18 @@ def render_surprisal(
         raise InputError(f"Expected max_bits above 0, or None, got {max_bits}.")
     bits = [_bits_of(doc, attr) for doc in docs]
     top = _top_of_scale(bits) if max_bits is None else max_bits
-    parts = [STYLE, '<div class="surprisal">', _legend(top)]
-    for number, (doc, values) in enumerate(zip(docs, bits, strict=True)):
-        if headings is not None:
-            parts.append(f'<h2 dir="auto">{html.escape(headings[number])}</h2>')
-        tokens = "".join(_token(token, value, top) for token, value in zip(doc, values, strict=True))
-        parts.append(f'<div class="doc" dir="auto">{tokens}</div>')
-    body = "\n".join([*parts, "</div>"])
-    return html_page("Surprisal", PAGE_STYLE, body) if page else body
+    tokens = [
+        [_cell(*pair, top) for pair in zip(doc, values, strict=True)]
+        for doc, values in zip(docs, bits, strict=True)
+    ]
+    titles = headings if headings is not None else [None] * len(docs)
+    template = ENVIRONMENT.get_template("heat_map_page.html" if page else "heat_map.html")
+    return template.render(title="Surprisal", legend=_legend(top), docs=list(zip(titles, tokens, strict=True)))
 
 
 def color_of(share: float) -> tuple[str, str]:
-    """share (float): Of the scale, from 0 to 1.
-    RETURNS (tuple[str, str]): The background, and the color of text that can be read on it.
+    """share (float): Position on the scale, from 0 to 1.
+    RETURNS (tuple[str, str]): The background, and a text color that is readable on it.
     """
     place = min(max(share, 0.0), 1.0) * (len(SCALE) - 1)
     index = min(int(place), len(SCALE) - 2)
@@ -120,25 +106,30 @@ def _top_of_scale(bits: Sequence[Sequence[float]]) -> float:
     return float(max(STEP, math.ceil(highest / STEP) * STEP))
 
 
-def _legend(top: float) -> str:
-    cells = []
-    for number in range(LEGEND_STEPS):
-        bits = top * number / (LEGEND_STEPS - 1)
-        label = f"{bits:.3g}" + ("+" if number == LEGEND_STEPS - 1 else "")
-        cells.append(f"<span {_style(bits, top)}>{label}</span>")
-    return f'<div class="legend"><b>bits</b>{"".join(cells)}</div>'
+def _legend(top: float) -> list[tuple[str, str]]:
+    """RETURNS (list[tuple[str, str]]): Labels, and the style of their cells."""
+    last = LEGEND_STEPS - 1
+    steps = [top * number / last for number in range(LEGEND_STEPS)]
+    return [(f"{bits:.3g}" + ("+" if n == last else ""), _style(bits, top)) for n, bits in enumerate(steps)]
 
 
-def _token(token: Token, bits: float, top: float) -> str:
-    """RETURNS (str): The token, and the space after it outside of its background."""
+class Cell(NamedTuple):
+    """A token for the template; the space after it is outside its background."""
+
+    text: str
+    space: str
+    title: str
+    classes: str
+    color: str
+
+
+def _cell(token: Token, bits: float, top: float) -> Cell:
     known = math.isfinite(bits)
     title = f"{bits:.2f} bits" if known else "no surprisal: nothing stands before it"
-    classes = [name for name, holds in (("none", not known), ("line", "\n" in token.text)) if holds]
-    names = f' class="{" ".join(classes)}"' if classes else ""
-    style = f" {_style(bits, top)}" if known else ""
-    return f'<span{names}{style} title="{title}">{html.escape(token.text)}</span>{token.whitespace_}'
+    classes = " ".join(name for name, holds in (("none", not known), ("line", "\n" in token.text)) if holds)
+    return Cell(token.text, token.whitespace_, title, classes, _style(bits, top) if known else "")
 
 
 def _style(bits: float, top: float) -> str:
     background, text = color_of(bits / top)
-    return f'style="background: {background}; color: {text}"'
+    return f"background: {background}; color: {text}"
