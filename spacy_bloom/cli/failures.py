@@ -1,5 +1,6 @@
-"""How commands end when they were given what they cannot use."""
+"""How commands end when their input cannot be used or their output cannot be written."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -13,7 +14,7 @@ from ..errors import BloomError, InputError
 
 def ending_with_message(command: Callable[..., None]) -> Callable[..., None]:
     """RETURNS (Callable): The command; bad input, or files that cannot be read or written, end the process with a
-    message on the standard error, as the standard output may be a file of results.
+    message on the standard error, because the standard output may be a file of results.
     """
 
     @wraps(command)
@@ -31,10 +32,10 @@ def ending_with_message(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_file(path: Path | None) -> None:
-    """Make the folder of a file that is to be written, before the work that fills it.
+    """Make sure that a file can be written, before the work whose results it is for. Its folder is made.
 
     path (Path | None): The file; None or "-" for none.
-    RAISES (InputError): A folder stands there.
+    RAISES (InputError): It is a folder, or may not be written.
     RAISES (OSError): The folder cannot be made.
     """
     if path is None or str(path) == "-":
@@ -42,6 +43,23 @@ def check_file(path: Path | None) -> None:
     if path.is_dir():
         raise InputError(f"Expected {path} to be a file or a new name, got a folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
+    _check_access(path if path.exists() else path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """Make sure that files can be written to a folder, before the work whose results they are. Nothing is made.
+
+    RAISES (InputError): The folder, or the nearest one above it, is a file or may not be written.
+    """
+    existing = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not existing.is_dir():
+        raise InputError(f"Expected {path} to be a folder or a new name, got the file {existing}.")
+    _check_access(existing)
+
+
+def _check_access(path: Path) -> None:
+    if not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
+        raise InputError(f"{path} may not be written. Change its permissions or choose another place.")
 
 
 def _fail(text: str) -> None:

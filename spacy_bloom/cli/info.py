@@ -24,8 +24,8 @@ PUBLISHED_HEADER = (
     "size", "hidden size", "blocks", "heads", "parameters", "without embeddings",
     *DTYPE_ROWS.values(), f"{CACHE} (bfloat16)",
 )  # fmt: skip
-MOST_FILES = 8
-MOST_LABELS = 12
+MAX_FILES = 8
+MAX_LABELS = 12
 CGROUP = Path("/sys/fs/cgroup")
 Align = Literal["l", "r", "c"]
 
@@ -179,15 +179,15 @@ def _fits(n_bytes: int, places: Iterable[int]) -> list[str]:
 
 def _files(files: Mapping[str, int]) -> list[str]:
     cells = [f"{name} ({format_size(size)})" for name, size in files.items()]
-    if len(cells) <= MOST_FILES:
+    if len(cells) <= MAX_FILES:
         return cells
-    rest = sum(list(files.values())[MOST_FILES - 1 :])
-    return [*cells[: MOST_FILES - 1], f"and {len(files) - MOST_FILES + 1} more ({format_size(rest)})"]
+    rest = sum(list(files.values())[MAX_FILES - 1 :])
+    return [*cells[: MAX_FILES - 1], f"and {len(files) - MAX_FILES + 1} more ({format_size(rest)})"]
 
 
 def _labels(labels: list[str]) -> str:
-    shown = ", ".join(labels[:MOST_LABELS])
-    rest = len(labels) - MOST_LABELS
+    shown = ", ".join(labels[:MAX_LABELS])
+    rest = len(labels) - MAX_LABELS
     return shown if rest <= 0 else f"{shown} and {rest:,} more"
 
 

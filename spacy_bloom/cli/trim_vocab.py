@@ -17,7 +17,7 @@ from ..conversion.description import Description, describe_directory
 from ..conversion.proof import EncodingProof, OutputProof
 from ..conversion.trim import CHECK_TEXTS, plan_trimming, trim_checkpoint
 from ..pretrained import to_dtype
-from .inputs.texts import read_texts
+from .inputs import read_texts
 
 
 def trim_vocab_cli(

@@ -4,8 +4,9 @@ import pytest
 import spacy
 
 from spacy_bloom import BloomTokenizerFast
-from spacy_bloom.cli.inputs.languages import MULTILINGUAL
+from spacy_bloom.cli.inputs import MULTILINGUAL
 from spacy_bloom.cli.pieces.view import cut_texts
+from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +27,6 @@ def cut(multilingual, tiny_bloom):
 
     def cut_one(text, window=512, context=128):
         doc = multilingual(text) if isinstance(text, str) else text
-        return cut_texts(tiny_bloom, [doc], window=window, context=context)[0]
+        return cut_texts(tiny_bloom, [doc], WindowSettings(window, context))[0]
 
     return cut_one

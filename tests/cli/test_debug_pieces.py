@@ -5,15 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-import spacy
 from spacy.cli._util import app
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
-from spacy_bloom.cli.debug_pieces import find_bloom, find_cutter
-from spacy_bloom.errors import ConfigError, InputError
-from spacy_bloom.thinc_layers.pieces.windows import WindowSettings, cut_docs
-from spacy_bloom.thinc_layers.transformer_model import _windows
 
 DOCS = Path(__file__).parents[2] / "docs" / "tools.md"
 TEXT = "Ana lives in 北京."
@@ -83,61 +78,6 @@ def test_json_on_stdout_is_alone(run, corpus, tmp_path):
     assert page.read_text(encoding="utf8").count('<section class="card">') == 5
 
 
-def test_a_pipeline_has_its_own_tokens_and_windows(tmp_path, checkpoint):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint, "window": 20, "context": 15}})
-    nlp.to_disk(tmp_path / "pipeline")
-    cutter = find_cutter(str(tmp_path / "pipeline"))
-    assert (cutter.window, cutter.context, cutter.nlp.lang) == (20, 15, "en")
-    assert len(cutter.tokenizer) == len(find_bloom(nlp)[0].tokenizer) < 12_288
-    assert find_cutter(str(tmp_path / "pipeline"), window=12).context == 3
-    with pytest.raises(InputError, match="leave --lang out"):
-        find_cutter(str(tmp_path / "pipeline"), lang="en")
-
-
-def test_windows_of_a_bidirectional_pipeline_are_its_own(tmp_path, checkpoint):
-    nlp = spacy.blank("en")
-    settings = {"name": checkpoint, "window": 16, "context": 4, "attention": "bidirectional"}
-    nlp.add_pipe("bloom_transformer", config={"model": settings})
-    nlp.to_disk(tmp_path / "pipeline")
-    cutter = find_cutter(str(tmp_path / "pipeline"))
-    text = "The river was high. " * 8
-    (cut,) = cutter.cut([text])
-    model = nlp.get_pipe("bloom_transformer").model
-    model.initialize()
-    assert cut.windows == _windows(model, cut_docs(cutter.tokenizer, [nlp.make_doc(text)]))
-    (tmp_path / "x.txt").write_text(text, encoding="utf8")
-    counter, _ = cutter.count(tmp_path / "x.txt", silent=True)
-    assert counter.total.windows == len(cutter.cut([text.strip()])[0].windows) > 3
-    assert "on both sides" in cutter.about
-    with pytest.raises(ConfigError, match="context < window / 2"):
-        find_cutter(str(tmp_path / "pipeline"), window=16, context=8)
-
-
-def test_the_bloom_of_other_components(checkpoint):
-    nlp = spacy.blank("xx")
-    nlp.add_pipe("sentencizer")
-    nlp.add_pipe(
-        "bloom_question_answerer",
-        config={"model": {"name": checkpoint, "window": 30, "context": 10, "attention": "bidirectional"}},
-    )
-    shim, windows = find_bloom(nlp)
-    assert shim.name == checkpoint
-    # an answerer's windows have their context before them, whatever it attends to
-    assert windows == WindowSettings(30, 10, both_sides=False)
-    nlp = spacy.blank("xx")
-    nlp.add_pipe("bloom_text_generator", config={"model": {"name": checkpoint}, "prompt": "{{ doc.text }}"})
-    assert find_bloom(nlp)[1] is None  # it reads no windows
-
-
-def test_languages_of_a_checkpoint():
-    tokens = {
-        lang: [t.text for t in find_cutter("tiny-bloom", lang).nlp("can't 北京")]
-        for lang in ("en", "xx", "zh")
-    }
-    assert tokens["en"] == ["ca", "n't", "北京"] and tokens["xx"][-2:] == tokens["zh"][-2:] == ["北", "京"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
@@ -156,15 +96,6 @@ def test_what_cannot_be_done(run, arguments, error):
     assert result.exit_code == 1 and error in words(result)
 
 
-def test_a_pipeline_without_bloom(tmp_path):
-    spacy.blank("en").to_disk(tmp_path / "blank")
-    with pytest.raises(InputError, match="Expected a pipeline with a BLOOM, got one of nothing"):
-        find_cutter(str(tmp_path / "blank"))
-    (tmp_path / "blank" / "tokenizer").unlink()
-    with pytest.raises(InputError, match="cannot be loaded"):
-        find_cutter(str(tmp_path / "blank"))
-
-
 @pytest.mark.parametrize("command", ["debug-pieces", "init-config"])
 def test_commands_in_the_docs_have_these_options(command):
     shown = CliRunner().invoke(app, ["bloom", command, "--help"]).output
@@ -173,8 +104,3 @@ def test_commands_in_the_docs_have_these_options(command):
     ]
     options = re.findall(r"--[a-z-]+", " ".join(lines))
     assert len(lines) == 3 and options and all(option in shown for option in options)
-
-
-def test_windows_are_checked():
-    with pytest.raises(ConfigError):
-        find_cutter("tiny-bloom", window=10, context=-1)

@@ -39,13 +39,13 @@ class Section:
 
     title, source (str): Its heading, and where the results come from.
     cards (Sequence[Card]): Cards side by side.
-    html (Markup): HTML instead of cards.
+    html (Markup | None): HTML instead of cards.
     """
 
     title: str
     source: str
     cards: Sequence[Card] = ()
-    html: Markup = Markup("")
+    html: Optional[Markup] = None
 
 
 def render_page(sections: Sequence[Section]) -> str:

@@ -1,4 +1,4 @@
-"""What a corpus is in pieces, language by language, counted in one pass over a stream."""
+"""Counts of the pieces in a corpus, language by language, in one pass over a stream."""
 
 import unicodedata
 from collections import Counter
@@ -13,27 +13,28 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ...generation.piece_bytes import spelled_bytes
-from ...thinc_layers.pieces.windows import DocPieces, cut_docs, cut_windows
+from ...thinc_layers.pieces.windows import DocPieces, WindowSettings, cut_docs
 from ...tokenizer import BloomTokenizerFast
 
-TEXTS_AT_ONCE = 64
+CHUNK_SIZE = 64  # texts
 NOT_ASCII = 0x80
-# From here on a user should know. Of the characters of a script, so many of which there are at least:
-FALLEN_SHARE, FEWEST_CHARACTERS = 0.2, 50
-LONG_SHARE = 0.1  # of the texts
+# Thresholds of the warnings: the share of a script's characters that are cut into bytes, and the number of characters
+# that it takes to judge a script; the share of texts that are longer than a window.
+MIN_FALLEN_SHARE, MIN_CHARACTERS = 0.2, 50
+MIN_LONG_SHARE = 0.1
 
 
 @dataclass
 class Counts:
-    """What has been counted of a group of texts.
+    """Counts of a group of texts.
 
-    texts, empty (int): All texts, and those without a character that is no white space.
-    characters, n_bytes, tokens, pieces (int): In all texts.
-    byte_pieces (int): Pieces of a single byte of a character that has several.
+    texts, empty (int): All texts, and those that are blank.
+    characters, n_bytes, tokens, pieces (int): Totals over all texts.
+    byte_pieces (int): Pieces that are a single byte of a multi-byte character.
     windows, long_texts (int): Windows, and texts that need more than one.
-    changed (int): Texts that their pieces do not spell.
-    lengths (Counter): How many texts have so many pieces.
-    per_token (Counter): How many tokens have so many pieces.
+    changed (int): Texts whose pieces do not spell them.
+    lengths (Counter): Number of texts by their length in pieces.
+    per_token (Counter): Number of tokens by their number of pieces.
     scripts, fallen (Counter): Characters of each script, and those of them that are cut into bytes.
     """
 
@@ -53,7 +54,7 @@ class Counts:
     fallen: Counter[str] = field(default_factory=Counter)
 
     def __add__(self, other: "Counts") -> "Counts":
-        """RETURNS (Counts): Of both together."""
+        """RETURNS (Counts): The sum of both."""
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def summary(self) -> dict[str, Any]:
@@ -83,25 +84,17 @@ class Counts:
 
 
 class PieceCounter:
-    """Counts texts.
+    """Counts texts by group.
 
     nlp (Language): Its tokenizer makes the tokens.
     tokenizer (BloomTokenizerFast): Makes the pieces.
-    window, context (int), both_sides (bool): As for `cut_windows`.
+    windows (WindowSettings): How long texts are cut.
     """
 
-    def __init__(
-        self,
-        nlp: Language,
-        tokenizer: BloomTokenizerFast,
-        *,
-        window: int,
-        context: int,
-        both_sides: bool = False,
-    ) -> None:
+    def __init__(self, nlp: Language, tokenizer: BloomTokenizerFast, windows: WindowSettings) -> None:
         self.nlp = nlp
         self.tokenizer = tokenizer
-        self.window, self.context, self.both_sides = window, context, both_sides
+        self.windows = windows
         self.groups: dict[str, Counts] = {}
         vocabulary = tokenizer.get_vocab()
         self._n_bytes = numpy.zeros(max(vocabulary.values()) + 1, dtype=numpy.int64)
@@ -111,14 +104,9 @@ class PieceCounter:
             self._n_bytes[i] = len(spelled)
             self._is_byte[i] = len(spelled) == 1 and spelled[0] >= NOT_ASCII
 
-    @property
-    def total(self) -> Counts:
-        """RETURNS (Counts): Of all groups together."""
-        return sum(self.groups.values(), start=Counts())
-
     def count(self, texts: Iterable[tuple[str, str]]) -> None:
-        """Count a stream of groups' names and texts. What it needs in memory does not grow with it."""
-        for batch in minibatch(texts, TEXTS_AT_ONCE):
+        """Count a stream of pairs of a group and a text. Memory does not grow with it."""
+        for batch in minibatch(texts, CHUNK_SIZE):
             with self.nlp.memory_zone():
                 self._count_batch(batch)
 
@@ -130,7 +118,7 @@ class PieceCounter:
     def _count(self, counts: Counts, doc: Doc, pieces: DocPieces) -> None:
         text = doc.text
         n_bytes, n_pieces = len(text.encode("utf8")), len(pieces.ids)
-        n_windows = len(cut_windows([n_pieces], self.window, self.context, both_sides=self.both_sides))
+        n_windows = len(self.windows.cut([n_pieces]))
         is_byte = self._is_byte[pieces.ids]
         counts.texts += 1
         counts.empty += not text.strip()
@@ -153,16 +141,16 @@ class PieceCounter:
 
 @cache
 def script_of(character: str) -> str:
-    """RETURNS (str): What a character's Unicode name begins with: "LATIN", "CJK", "DEVANAGARI", for signs a word such
+    """RETURNS (str): The first word of a character's Unicode name: "LATIN", "CJK", "DEVANAGARI", for symbols a word such
     as "LEFT"; "UNNAMED" for control characters.
     """
     return unicodedata.name(character, "UNNAMED").split()[0].split("-")[0]
 
 
 def percentile(counter: Mapping[int, int], share: float) -> int | None:
-    """counter (Mapping[int, int]): How often each value is there.
-    share (float): Of the values, from 0 to 1.
-    RETURNS (int | None): The lowest value that so many of them do not exceed; None without values.
+    """counter (Mapping[int, int]): How often each value occurs.
+    share (float): Share of the values, from 0 to 1.
+    RETURNS (int | None): The lowest value that this share does not exceed; None without values.
     """
     needed, seen = share * sum(counter.values()), 0
     for value in sorted(counter):
@@ -173,22 +161,22 @@ def percentile(counter: Mapping[int, int], share: float) -> int | None:
 
 
 def find_warnings(name: str, counts: Counts, window: int) -> Iterator[str]:
-    """YIELDS (str): What a user should know of a group, and what to do about it."""
+    """YIELDS (str): What needs attention in a group, and what to do about it."""
     if counts.empty:
         yield f"{name}: {counts.empty:,} of {counts.texts:,} texts are empty or white space. Leave them out."
     if counts.changed:
         yield (
-            f"{name}: the pieces of {counts.changed:,} texts do not spell them. Does the tokenizer normalize text, add "
-            "a space before it, or lack bytes?"
+            f"{name}: the pieces of {counts.changed:,} texts do not spell them. Check whether the tokenizer normalizes "
+            "text, adds a space before it, or lacks bytes."
         )
     for script, n in counts.fallen.most_common():
         share, n_all = n / counts.scripts[script], counts.scripts[script]
-        if share >= FALLEN_SHARE and n_all >= FEWEST_CHARACTERS:
+        if share >= MIN_FALLEN_SHARE and n_all >= MIN_CHARACTERS:
             yield (
                 f"{name}: {share:.0%} of {n_all:,} {script} characters are cut into bytes: the tokenizer has no "
-                "pieces for them. Use a checkpoint that knows this script, or expect less."
+                "pieces for them. Use a checkpoint that knows this script, or expect lower accuracy."
             )
-    if counts.long_texts >= max(1, LONG_SHARE * counts.texts):
+    if counts.long_texts >= max(1, MIN_LONG_SHARE * counts.texts):
         yield (
             f"{name}: {counts.long_texts:,} of {counts.texts:,} texts are longer than a window of {window} pieces, "
             f"{counts.windows:,} windows in all. Each repeats its context: cut the texts into paragraphs, or "

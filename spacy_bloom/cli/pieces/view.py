@@ -1,4 +1,4 @@
-"""A Doc, its tokens, its pieces and its windows, as people look at them."""
+"""A Doc with its tokens, pieces and windows, for display."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from spacy.tokens import Doc
 
 from ...generation.piece_bytes import spelled_bytes
 from ...thinc_layers.pieces.question_windows import token_pieces
-from ...thinc_layers.pieces.windows import DocPieces, Window, cut_docs, cut_windows
+from ...thinc_layers.pieces.windows import DocPieces, Window, WindowSettings, cut_docs
 from ...tokenizer import BloomTokenizerFast
 
 VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥"})
-BEGINNING = 40  # characters of a window's text that are shown
+MAX_SHOWN = 40  # characters of a window's text
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class CutText:
     """A Doc that has been cut.
 
     doc (Doc): Text and tokens.
-    pieces (DocPieces): As the model gets them.
+    pieces (DocPieces): The pieces, as the model gets them.
     spelled (list[bytes]): The bytes of each piece.
     of_token (list[range]): The pieces of each token.
     windows (list[Window]): The runs of pieces that the model sees at once.
@@ -37,7 +37,7 @@ class CutText:
         return len(self.spelled)
 
     def text_of(self, piece: int) -> tuple[int, int]:
-        """RETURNS (tuple[int, int]): The characters that a piece holds, or holds a part of."""
+        """RETURNS (tuple[int, int]): The characters that a piece covers, at least in part."""
         start, end = self.pieces.offsets[piece].tolist()
         return start, end
 
@@ -57,7 +57,7 @@ class CutText:
         return [token for token in tokens if piece in self.of_token[token]]
 
     def has_own_pieces(self, token: int) -> bool:
-        """RETURNS (bool): Whether a token's pieces hold some of its characters; otherwise it has taken the nearest."""
+        """RETURNS (bool): Whether a token's pieces cover some of its characters; otherwise it takes the nearest piece."""
         start, end = self.text_of(self.of_token[token][0])
         own = self.doc[token]
         return start < own.idx + len(own) and own.idx < end and len(own) > 0
@@ -76,7 +76,7 @@ class CutText:
             yield None, range(done, len(self))
 
     def to_json(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): All of it: pieces by number, offsets in Unicode code points, bytes in hexadecimal."""
+        """RETURNS (dict[str, Any]): All of it: pieces by number, offsets in code points, bytes in hexadecimal."""
         ids = self.pieces.ids.tolist()
         return {
             "text": self.doc.text,
@@ -97,14 +97,10 @@ class CutText:
         }
 
 
-def cut_texts(
-    tokenizer: BloomTokenizerFast, docs: Sequence[Doc], *, window: int, context: int, both_sides: bool = False
-) -> list[CutText]:
-    """window, context (int), both_sides (bool): As for `cut_windows`.
-    RETURNS (list[CutText]): Docs, cut as the transformer cuts them.
-    """
+def cut_texts(tokenizer: BloomTokenizerFast, docs: Sequence[Doc], settings: WindowSettings) -> list[CutText]:
+    """RETURNS (list[CutText]): Docs, cut as the transformer cuts them."""
     pieces = cut_docs(tokenizer, docs)
-    windows = cut_windows([len(p.ids) for p in pieces], window, context, both_sides=both_sides)
+    windows = settings.cut([len(p.ids) for p in pieces])
     cut = []
     for number, (doc, p) in enumerate(zip(docs, pieces, strict=True)):
         first, last = token_pieces(p.align)
@@ -115,15 +111,15 @@ def cut_texts(
 
 
 def readable(spelled: bytes) -> str:
-    """RETURNS (str): The text of a piece, on one line: bytes that are no whole character as \\xNN, white space and what
-    does not print (or would steer a terminal) visible.
+    """RETURNS (str): The text of a piece on one line. Bytes of incomplete characters are shown as \\xNN; white space and
+    what does not print (or would control a terminal) is made visible.
     """
     text = spelled.decode("utf8", errors="backslashreplace").translate(VISIBLE)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def table_rows(cut: CutText) -> list[tuple[str, str, str, str]]:
-    """RETURNS (list[tuple[str, str, str, str]]): Number and text of each token, its pieces, and what is special."""
+    """RETURNS (list[tuple[str, str, str, str]]): Number and text of each token, its pieces, and notes."""
     rows = []
     for token, pieces in cut.rows():
         shown = " | ".join(readable(cut.spelled[piece]) for piece in pieces)
@@ -148,11 +144,11 @@ def _notes(cut: CutText, token: int) -> Iterator[str]:
 
 
 def window_lines(cut: CutText) -> list[str]:
-    """RETURNS (list[str]): Where each window starts and ends, and with which text its new pieces begin."""
+    """RETURNS (list[str]): Where each window starts and ends, and the text with which its new pieces begin."""
     lines = []
     for number, window in enumerate(cut.windows, start=1):
         start = cut.text_of(window.keep)[0]
-        beginning = readable(cut.doc.text[start : start + BEGINNING].encode("utf8"))
+        beginning = readable(cut.doc.text[start : start + MAX_SHOWN].encode("utf8"))
         n_context = len(window) - (window.keep_end - window.keep)
         context = f", {n_context} of them context" if n_context else ""
         lines.append(

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, get_args, get_origin
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from ...errors import ConfigError
 from ...pretraining.data import DataConfig
@@ -15,7 +17,7 @@ class PathsConfig:
     """Section [paths] of a training config.
 
     text (str | list[str] | None): Directories with .txt files, files or glob patterns; one file per language.
-    init_checkpoint (str | None): A checkpoint to fine-tune; None trains tokenizer and model from nothing.
+    init_checkpoint (str | None): A checkpoint to fine-tune; None trains a new tokenizer and model.
     """
 
     text: str | list[str] | None = None
@@ -24,7 +26,7 @@ class PathsConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Section [model] of a training config: fields of BloomConfig. To fine-tune, only the dropout is used.
+    """Section [model] of a training config: fields of BloomConfig. Fine-tuning uses the dropout only.
 
     hidden_size (int), n_layer (int), n_head (int): The geometry.
     hidden_dropout (float), attention_dropout (float): Probabilities in [0, 1), used in training only.
@@ -39,7 +41,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LMConfig:
-    """The sections of a training config; to fine-tune, [tokenizer] and [model] may be left out."""
+    """The sections of a training config; [tokenizer] and [model] are optional for fine-tuning."""
 
     paths: PathsConfig
     data: DataConfig
@@ -58,45 +60,55 @@ SECTIONS = {
 
 
 def read_config(config: Mapping[str, Any]) -> LMConfig:
-    """config (Mapping[str, Any]): The sections and their values.
-    RETURNS (LMConfig): The same, checked.
-    RAISES (ConfigError): Unknown, missing or ill-typed keys (all are named), or a value out of range.
+    """config (Mapping[str, Any]): Sections and their values.
+    RETURNS (LMConfig): The checked config.
+    RAISES (ConfigError): Unknown, missing or ill-typed keys, all of which are listed, or a value out of range.
     """
     problems = [f"unknown section [{name}]" for name in config if name not in SECTIONS]
-    wanted = [name for name in SECTIONS if name in config or not _may_lack(name, config)]
+    wanted = [name for name in SECTIONS if name in config or not _is_optional(name, config)]
     for name in wanted:
         problems.extend(_problems(name, config.get(name, {})))
     if problems:
-        raise ConfigError(f"The config cannot be used: {'; '.join(problems)}.")
+        raise ConfigError(
+            f"Invalid config: {'; '.join(problems)}. See configs/train_lm_tiny.cfg for an example."
+        )
     return LMConfig(**{name: SECTIONS[name](**config.get(name, {})) for name in wanted})
 
 
-def _may_lack(section: str, config: Mapping[str, Any]) -> bool:
-    """RETURNS (bool): Whether a checkpoint that is fine-tuned says what this section would say."""
+def _is_optional(section: str, config: Mapping[str, Any]) -> bool:
+    """RETURNS (bool): Whether the checkpoint to fine-tune replaces the section."""
     paths = config.get("paths")
     fine_tunes = isinstance(paths, Mapping) and paths.get("init_checkpoint") is not None
     return fine_tunes and section in ("tokenizer", "model")
+
+
+def _schema(section: type) -> type[BaseModel]:
+    """RETURNS (type[BaseModel]): Checks types and names; a section's own checks would stop at the first fault."""
+    keys: dict[str, Any] = {
+        field.name: (field.type, ... if field.default is MISSING else field.default)
+        for field in fields(section)
+    }
+    config = ConfigDict(extra="forbid", strict=True, protected_namespaces=())
+    return create_model(section.__name__, __config__=config, **keys)
 
 
 def _problems(section: str, values: Any) -> Iterator[str]:
     if not isinstance(values, Mapping):
         yield f"[{section}] is {values!r}, expected a section"
         return
-    known = {field.name: field for field in fields(SECTIONS[section])}
-    yield from (f"unknown key {section}.{key}" for key in values if key not in known)
-    for key, field in known.items():
-        if key not in values and field.default is MISSING:
-            yield f"missing key {section}.{key}"
-        if key in values and not _fits(values[key], field.type):
-            expected = field.type.__name__ if isinstance(field.type, type) else field.type
-            yield f"{section}.{key} is {values[key]!r}, expected {expected}"
+    try:
+        SCHEMAS[section].model_validate(dict(values))
+    except ValidationError as error:
+        first: dict[Any, str] = {}  # a union has a problem for each of its types
+        for problem in error.errors(include_url=False):
+            first.setdefault(problem["loc"][0], WORDS.get(problem["type"], problem["msg"]))
+        for key, what in first.items():
+            name = f"{section}.{key}"
+            if what in WORDS.values():
+                yield f"{what} key {name}"
+            else:
+                yield f"{name} is {values[key]!r}, {what.replace('Input should be', 'expected')}"
 
 
-def _fits(value: Any, kind: Any) -> bool:
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(_fits(item, *get_args(kind)) for item in value)
-    if get_args(kind):
-        return any(_fits(value, option) for option in get_args(kind))
-    if isinstance(value, bool):  # which Python counts among the ints
-        return kind is bool
-    return isinstance(value, (int, float) if kind is float else kind)
+WORDS = {"missing": "missing", "extra_forbidden": "unknown"}
+SCHEMAS = {name: _schema(section) for name, section in SECTIONS.items()}

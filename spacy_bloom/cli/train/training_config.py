@@ -9,7 +9,7 @@ from spacy import util
 from thinc.api import Config
 
 from ...errors import ConfigError
-from ..inputs.languages import find_language
+from ..inputs import find_language
 from .training_tasks import COMMON, TASKS, TRANSFORMER, TRANSFORMER_CONFIG, Task
 
 # Of bloom-560m, the smallest size that was published. From here on, weights are changed less and a batch is read in

@@ -54,7 +54,9 @@ def render_surprisal(
     ]
     titles = headings if headings is not None else [None] * len(docs)
     template = ENVIRONMENT.get_template("heat_map_page.html" if page else "heat_map.html")
-    return template.render(title="Surprisal", legend=_legend(top), docs=list(zip(titles, tokens, strict=True)))
+    return template.render(
+        title="Surprisal", legend=_legend(top), docs=list(zip(titles, tokens, strict=True))
+    )
 
 
 def color_of(share: float) -> tuple[str, str]:

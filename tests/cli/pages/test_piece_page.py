@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from spacy_bloom.cli.pages.piece_page import render_pieces
 from spacy_bloom.cli.pieces.counts import PieceCounter
+from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 
 HOSTILE = "<script>alert(\"1\")</script> & 'x'"
 
@@ -64,7 +65,7 @@ def test_directions(cut):
 
 
 def test_counts_and_warnings(cut, multilingual, tiny_bloom):
-    counter = PieceCounter(multilingual, tiny_bloom, window=512, context=128)
+    counter = PieceCounter(multilingual, tiny_bloom, WindowSettings(512, 128))
     counter.count([(HOSTILE, "a b"), ("empty", "")])
     samples = {HOSTILE: [cut("a b"), cut("c")]}
     page = render_pieces(HOSTILE, samples, counts=counter.groups, warnings=[HOSTILE])

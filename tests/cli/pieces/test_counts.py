@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from spacy_bloom.cli.pieces.counts import Counts, PieceCounter, find_warnings, percentile, script_of
+from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 
 TEXTS = {
     "en": ["The river was high in spring.", "", "nobody crossed it  before May " * 3],
@@ -15,7 +16,7 @@ TEXTS = {
 
 @pytest.fixture
 def counter(multilingual, tiny_bloom):
-    return PieceCounter(multilingual, tiny_bloom, window=20, context=5)
+    return PieceCounter(multilingual, tiny_bloom, WindowSettings(20, 5))
 
 
 def test_counts_are_those_of_the_texts(counter, cut):
@@ -40,8 +41,9 @@ def test_counts_are_those_of_the_texts(counter, cut):
     assert counter.groups["en"].empty == 1 and counter.groups["bo"].empty == 1
     assert counter.groups["bo"].fallen["TIBETAN"] == 60 == counter.groups["bo"].scripts["TIBETAN"]
     assert counter.groups["en"].fallen == {}
-    assert counter.total.pieces == sum(counts.pieces for counts in counter.groups.values())
-    assert counter.total.scripts["TIBETAN"] == 60
+    total = sum(counter.groups.values(), start=Counts())
+    assert total.pieces == sum(counts.pieces for counts in counter.groups.values())
+    assert total.scripts["TIBETAN"] == 60
 
 
 def test_a_character_cut_into_several_pieces_counts_once(counter):
@@ -87,7 +89,7 @@ def test_warnings(counter):
 
 def test_a_tokenizer_that_changes_the_text(multilingual, tiny_bloom):
     prefixed = type(tiny_bloom).from_pretrained("tiny-bloom", add_prefix_space=True)
-    counter = PieceCounter(multilingual, prefixed, window=20, context=5)
+    counter = PieceCounter(multilingual, prefixed, WindowSettings(20, 5))
     counter.count([("x", "Ana"), ("x", " Ana")])
     assert counter.groups["x"].changed == 1
     assert "do not spell" in next(find_warnings("x", counter.groups["x"], 20))

@@ -7,6 +7,7 @@ from tokenizers.normalizers import Replace
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.cli.pieces.view import cut_texts, readable, table_rows, window_lines
+from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 
 SCRIPTS = ["Ana ", "é", "e\u0301", "工作", "张", "नमस्ते ", "قطار", "ད་", "🙂", "\u200d"]
 SNIPPETS = [*SCRIPTS, "  ", "\n", "\t", "</s>", "\x1b[31m"]
@@ -68,7 +69,7 @@ def test_a_token_that_the_pieces_leave_out(multilingual):
     """As with a tokenizer that normalizes: the token takes the nearest piece, and it is said."""
     tokenizer = BloomTokenizerFast.from_pretrained("tiny-bloom")
     tokenizer.backend_tokenizer.normalizer = Replace("q", "")
-    found = cut_texts(tokenizer, [multilingual("Ana q b")], window=9, context=2)[0]
+    found = cut_texts(tokenizer, [multilingual("Ana q b")], WindowSettings(9, 2))[0]
     assert [found.has_own_pieces(token) for token in range(3)] == [True, False, True]
     notes = {row[1]: row[3] for row in table_rows(found)}
     assert notes["q"].startswith("no piece of its own") and notes["Ana"] == ""

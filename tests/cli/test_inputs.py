@@ -1,9 +1,11 @@
+"""Texts, languages and pipelines that commands are given."""
+
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
 
-from spacy_bloom.cli.inputs.texts import read_named_texts, read_texts
-from spacy_bloom.errors import InputError
+from spacy_bloom.cli.inputs import MULTILINGUAL, find_language, load_pipeline, read_named_texts, read_texts
+from spacy_bloom.errors import ConfigError, InputError
 
 TEXTS = ["ein Text ", "今天天气很好。\n\n  zweiter Absatz", "</s> </s>"]
 
@@ -87,3 +89,37 @@ def test_no_such_file(tmp_path):
     for path, got in (("nothing.txt", "nothing"), ("x.csv", "another file"), ("", "a folder without any")):
         with pytest.raises(InputError, match=rf"\.txt, \.jsonl, \.spacy or a folder of these, got {got}"):
             list(read_texts(tmp_path / path))
+
+
+@pytest.mark.parametrize("lang", ["en", "ar", "hi", "de"])
+def test_a_language_with_spaces_keeps_spacys_rules(lang):
+    assert find_language(lang) == (lang, {})
+
+
+@pytest.mark.parametrize("lang", ["xx", "zh", "ja", "ko", "th", "vi", "bo"])
+def test_a_language_that_needs_more_than_spaces(lang):
+    code, tokenizer = find_language(lang)
+    assert (code, tokenizer) == (lang, MULTILINGUAL)
+    nlp = spacy.blank(code, config={"nlp": {"tokenizer": tokenizer}})  # without any other package
+    assert [token.text for token in nlp("iPhone手机")] == ["iPhone", "手", "机"]
+
+
+def test_several_languages_are_xx():
+    assert find_language("en, fr,zh") == ("xx", MULTILINGUAL)
+    assert find_language("en,en") == ("en", {})
+    assert find_language("deu") == ("de", {})  # another code of the same language
+
+
+@pytest.mark.parametrize("lang", ["qq", "", "en,", "../en", "en,qq"])
+def test_an_unknown_language(lang):
+    with pytest.raises(ConfigError, match="knows no language"):
+        find_language(lang)
+
+
+def test_pipelines(tmp_path):
+    spacy.blank("en").to_disk(tmp_path / "blank")
+    assert load_pipeline(str(tmp_path / "blank")).lang == "en"
+    assert "bloom_transformer" in load_pipeline("xx_bloom_tiny_demo").pipe_names
+    for wrong in ("no_such_pipeline", str(tmp_path), str(tmp_path / "nowhere")):
+        with pytest.raises(InputError, match="cannot be loaded"):
+            load_pipeline(wrong)

@@ -1,30 +1,74 @@
-"""The texts that a command is given: lines of `.txt`, records of `.jsonl`, Docs of `.spacy`, folders of these."""
+"""What a command is given: pipelines, languages, and texts in `.txt`, `.jsonl` and `.spacy` files."""
 
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import spacy
+from spacy.language import Language
 from spacy.tokens import Doc, DocBin
+from spacy.util import get_lang_class
 from spacy.vocab import Vocab
 
-from ...errors import InputError
-from ...pretraining.data import stream_lines
+from ..checkpoint.sources import bundled_path
+from ..errors import ConfigError, InputError
+from ..pretraining.data import stream_lines
+
+MANY = "xx"  # spaCy's code for several languages at once
+MULTILINGUAL = {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}
+# Written without spaces between words, but spaCy tokenizes it with the rules of spaced scripts.
+UNSPACED = ("bo",)
+
+
+def load_pipeline(source: str) -> Language:
+    """source (str): A bundled pipeline, or a directory or package that spacy.load takes.
+    RETURNS (Language): The pipeline.
+    RAISES (InputError): There is no such pipeline.
+    """
+    try:
+        return spacy.load(bundled_path(source) or source)
+    except OSError as error:
+        raise InputError(f"The pipeline {source} cannot be loaded: {error}.") from error
+
+
+def find_language(lang: str) -> tuple[str, dict[str, str]]:
+    """lang (str): spaCy's code of a language, or several separated by commas, which become "xx".
+    RETURNS (tuple[str, dict[str, str]]): The code for a config's [nlp], and the settings for [nlp.tokenizer]: the
+        multilingual tokenizer where spaCy has none of its own or one that needs another package (ja, ko, th, vi) or
+        splits words of other scripts into characters (zh); nothing where spaCy has rules for the language.
+    RAISES (ConfigError): spaCy does not know a language.
+    """
+    codes = [_known(code.strip()) for code in lang.split(",")]
+    code = codes[0] if len(set(codes)) == 1 else MANY
+    defaults = getattr(get_lang_class(code).Defaults, "config", {})
+    has_own_tokenizer = "tokenizer" in defaults.get("nlp", {})
+    return code, MULTILINGUAL if code in (MANY, *UNSPACED) or has_own_tokenizer else {}
+
+
+def _known(lang: str) -> str:
+    try:
+        return get_lang_class(lang).lang or lang
+    except ImportError:
+        raise ConfigError(
+            f"spaCy knows no language {lang!r}. Expected a code such as en, ar or zh; use {MANY} for several "
+            "languages, or for one that spaCy does not know."
+        ) from None
 
 
 def read_texts(path: Path) -> Iterator[str]:
-    """YIELDS (str): The texts that `read_named_texts` gives, those without any character left out."""
+    """YIELDS (str): The texts of `read_named_texts` that are not empty."""
     return (text for _, text in read_named_texts(path) if text)
 
 
 def read_named_texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Stream texts, file by file in the order of their names. Of a `.spacy` file the Docs' annotation, which is
-    smaller than Docs, is in memory; of other files one line.
+    """Stream texts, file by file in the order of their names. One line of a text file is in memory at a time; a `.spacy`
+    file is read whole, but its Docs are made one by one.
 
-    path (Path): A `.txt` file with one text on each line, a `.jsonl` file with a "text" in each record, a
-        `.spacy` file, or a folder with such files, at any depth; other files in it are left alone.
-    YIELDS (tuple[str, str]): What a text belongs to, and the text: Docs to the language in doc.user_data["lang"], if
-        they have one, others to their file, by its name without ending.
-    RAISES (InputError): There is no such file, or one that is damaged or has no text; it says where.
+    path (Path): A `.txt` file with one text per line, a `.jsonl` file with a "text" in each record, a `.spacy` file,
+        or a folder with such files at any depth; other files in it are ignored.
+    YIELDS (tuple[str, str]): A text's group and the text. The group is doc.user_data["lang"] for Docs that have it, and
+        otherwise the file's name without its suffix.
+    RAISES (InputError): There is no such file, or a file is damaged or has no text.
     """
     for file in find_files(path):
         empty = True
@@ -32,7 +76,7 @@ def read_named_texts(path: Path) -> Iterator[tuple[str, str]]:
             empty = empty and not text
             yield name, text
         if empty:
-            raise InputError(f"{file} has no text. Remove it, or see that it was written completely.")
+            raise InputError(f"{file} has no text. Remove it, or check that it was written completely.")
 
 
 def find_files(path: Path) -> list[Path]:

@@ -1,1 +1,0 @@
-"""What commands are given: texts, pipelines, languages."""
