@@ -70,7 +70,7 @@ def test_an_output_that_is_not_empty(tmp_path, tiny_checkpoint):
     [
         (["--dtype", "int8"], "got 'int8'"),
         (["--max-shard-size", "big"], "got 'big'"),
-        (["--num-layers", "3"], "num_layers from 1 to 2"),
+        (["--num-layers", "3"], "num_layers to be an integer from 1 to 2"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path, tiny_checkpoint, arguments, message):
