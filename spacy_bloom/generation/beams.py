@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..bloom.heads import BloomForCausalLM
 from .config import GenerationConfig
-from .processors.penalties import SomePieceLeft
+from .processors.repetition import SomePieceLeft
 from .rows import LogitsProcessor, Row
 from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample_distinct

@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict, Iterable, Optional
 from spacy.util import SimpleFrozenDict
 
 from ..errors import ConfigError
+from ..generation.batches import encode_prompts, generate_batched
 from ..generation.config import GenerationConfig
 from ..settings import check, integer, shown
 from ..thinc_layers.language_model import LanguageModelShim
-from .prompting.prompt_batches import encode_prompts, generate_batched
 
 CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
 

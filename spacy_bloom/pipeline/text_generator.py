@@ -12,16 +12,16 @@ from spacy.tokens import Doc, Span
 from thinc.api import Config, Model
 
 from ..errors import BloomWarning, InputError
+from ..generation.batches import GeneratedSequence, encode_prompts, generate_batched
 from ..generation.config import GenerationConfig
-from ..generation.constraints.constraint import Constraint
+from ..generation.constraints.base import Constraint
 from ..generation.mixin import piece_bytes
+from ..generation.processors.per_prompt import Ids, PromptConstraints, rounds
 from .base.extensions import add_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .base.streaming import pipe_batches
 from .prompting.generated_annotation import Ending, Unit, check_constraint, make_annotation
 from .prompting.generator_settings import check_numbers, check_seed, check_together, check_units, make_options
-from .prompting.prompt_batches import GeneratedSequence, encode_prompts, generate_batched
-from .prompting.prompt_constraints import Ids, PromptConstraints, rounds
 from .prompting.prompt_template import MAX_CHARACTERS_PER_PIECE, PromptTemplate
 
 DEFAULT_CONFIG = """

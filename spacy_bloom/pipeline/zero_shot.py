@@ -13,10 +13,10 @@ from thinc.api import Config, Model
 from torch import Tensor
 
 from ..errors import BloomWarning, InputError
+from ..generation.batches import encode_prompts
 from .base.cats_scores import NO_WEIGHTS, score_own_cats
 from .base.extensions import add_read_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
-from .prompting.prompt_batches import encode_prompts
 from .prompting.prompt_template import PromptTemplate
 from .prompting.zero_shot_scores import KeptScores, PieceScores, Question, fit_prompt, score_answers
 from .prompting.zero_shot_settings import check_settings, checked_labels, make_template

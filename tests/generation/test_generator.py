@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.generation.config import GenerationConfig
-from spacy_bloom.generation.constraints.texts import Choice
+from spacy_bloom.generation.constraints.byte_spans import Choice
 from spacy_bloom.generation.piece_bytes import PieceBytes
 
 SAMPLING = dict(do_sample=True, top_p=0.95, temperature=1.3, max_new_tokens=12)

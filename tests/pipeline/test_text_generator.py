@@ -15,7 +15,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import load_model_from_config
 
 from spacy_bloom.errors import BloomWarning, ConfigError
-from spacy_bloom.pipeline.prompting.prompt_constraints import rounds
+from spacy_bloom.generation.processors.per_prompt import rounds
 
 NAME = "bloom_text_generator"
 TEXTS = [

@@ -10,7 +10,7 @@ import numpy
 
 from ...errors import BloomWarning, InputError
 from ..piece_bytes import Ints, PieceBytes
-from .constraint import Constraint
+from .base import Constraint
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ...errors import InputError
 from ..config import GenerationConfig
 from ..rows import LogitsProcessor
-from .penalties import (
+from .repetition import (
     AllowedVocabulary,
     BadWords,
     ForcedBos,

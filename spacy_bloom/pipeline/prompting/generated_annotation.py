@@ -11,14 +11,14 @@ from spacy.tokens import Doc, Span
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from ...errors import ConfigError, InputError
-from ...generation.constraints.constraint import Constraint
+from ...generation.batches import GeneratedSequence
+from ...generation.constraints.base import Constraint
+from ...generation.constraints.byte_spans import Choice, VerbatimSpan
 from ...generation.constraints.grammar import Grammar
-from ...generation.constraints.texts import Choice, VerbatimSpan
 from ...generation.piece_bytes import PieceBytes
 from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from ..base.spans import without_overlap
-from .prompt_batches import GeneratedSequence
 
 Unit = Doc | Span  # what a prompt is about
 

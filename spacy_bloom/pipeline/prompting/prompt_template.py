@@ -17,9 +17,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from ...errors import BloomError, ConfigError, InputError
 from ...settings import shown
+from ...generation.batches import encode_prompts
 from ...tokenizer import BloomTokenizerFast
 from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
-from .prompt_batches import encode_prompts
 
 # A prompt of more characters than this for each piece that is allowed is refused before it is encoded.
 MAX_CHARACTERS_PER_PIECE = 64

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from ...errors import InputError
+from ...generation.batches import encode_prompts
 from ...generation.scoring import score_continuations
 from ...pretrained import BloomForCausalLM
 from ...tokenizer import BloomTokenizerFast
-from .prompt_batches import encode_prompts
 
 # Scores that are kept. The labels of a config need few; labels on Docs may go on without end.
 MAX_KEPT = 10_000

@@ -10,10 +10,10 @@ from transformers.generation import logits_process as theirs
 
 from spacy_bloom.errors import InputError
 from spacy_bloom.generation.config import GenerationConfig
-from spacy_bloom.generation.processors import penalties as processors
+from spacy_bloom.generation.processors import repetition as processors
 from spacy_bloom.generation.processors import warpers
 from spacy_bloom.generation.processors.chain import logits_processors
-from spacy_bloom.generation.processors.penalties import (
+from spacy_bloom.generation.processors.repetition import (
     AllowedVocabulary,
     BadWords,
     ForcedBos,

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import InputError
-from spacy_bloom.generation.constraints.constraint import StateMemo
-from spacy_bloom.generation.constraints.texts import Choice, VerbatimSpan
+from spacy_bloom.generation.constraints.base import StateMemo
+from spacy_bloom.generation.constraints.byte_spans import Choice, VerbatimSpan
 from spacy_bloom.generation.piece_bytes import PieceBytes
 from spacy_bloom.generation.rows import Row
 

@@ -12,7 +12,7 @@ import numpy
 
 from ...errors import InputError
 from ..piece_bytes import END, ROOT, Ints, PieceBytes, to_symbols
-from .constraint import Constraint
+from .base import Constraint
 
 SPACE = 0x20
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ...generation.constraints.constraint import Constraint
-from ...generation.rows import Row
+from ..constraints.base import Constraint
+from ..rows import Row
 
 Ids = tuple[int, ...]
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...errors import ConfigError, InputError
-from ...generation.config import GenerationConfig
-from ...generation.generator import GeneratedPieces
-from ...generation.rows import LogitsProcessor
-from ...generation.running import affordable_pieces
-from ...pretrained import BloomForCausalLM
-from ...tokenizer import BloomTokenizerFast
+from ..errors import ConfigError, InputError
+from ..tokenizer import BloomTokenizerFast
+from .config import GenerationConfig
+from .generator import GeneratedPieces
+from .mixin import GenerationMixin
+from .rows import LogitsProcessor
+from .running import affordable_pieces
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def encode_prompts(tokenizer: BloomTokenizerFast, texts: Sequence[str]) -> list[
 
 
 def generate_batched(
-    model: BloomForCausalLM,
+    model: GenerationMixin,
     tokenizer: BloomTokenizerFast,
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
@@ -49,7 +49,7 @@ def generate_batched(
 ) -> list[list[GeneratedSequence]]:
     """Continue prompts, those of similar length together.
 
-    model (BloomForCausalLM): In evaluation mode.
+    model (GenerationMixin): In evaluation mode.
     tokenizer (BloomTokenizerFast): The model's.
     prompts (Sequence[Sequence[int]]): Ids of each, any number of them. One without pieces begins with `</s>`,
         the token between the texts that BLOOM was trained on.
