@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.pretraining.data import DataConfig, TextFile, encode_file, read_text_file
-from spacy_bloom.pretraining.loop import evaluate
+from spacy_bloom.pretraining.evaluation import evaluate
 
 ORDER = 5  # bytes of an n-gram
 Bits = dict[str, float]  # of all held-back lines, by language

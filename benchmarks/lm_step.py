@@ -26,7 +26,7 @@ from save_load import GEOMETRIES
 from texts import new_tokenizer, pseudo_lines
 
 from spacy_bloom import BloomForCausalLM
-from spacy_bloom.pretraining.loop import add_gradients
+from spacy_bloom.pretraining.gradients import add_gradients
 
 OURS, THEIRS = "spacy_bloom", "transformers"
 PEAK = 0.6  # of Hugging Face's

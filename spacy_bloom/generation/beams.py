@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from ..bloom.heads import BloomForCausalLM
 from .config import GenerationConfig
-from .processors.repetition import SomePieceLeft
+from .processors.vocabulary import SomePieceLeft
 from .rows import LogitsProcessor, Row
 from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample_distinct
@@ -91,7 +91,7 @@ class _BeamSearch:
         self.running = RunningRows(model)
         samplers = row_samplers(config.seed, len(prompts)) if config.do_sample else [None] * len(prompts)
         self.live = [
-            _Search(p, config.max_added(len(prompt)), samplers[p], [Row(prompt)], [0.0])
+            _Search(p, config.max_added(len(prompt)), samplers[p], [Row(prompt, number=p)], [0.0])
             for p, prompt in enumerate(prompts)
         ]
 
@@ -154,7 +154,7 @@ class _BeamSearch:
             if score == -torch.inf:
                 continue  # a beam that nothing may follow; others go on
             old = search.rows[place // vocab_size]
-            row = Row(old.prompt, [*old.generated, place % vocab_size])
+            row = Row(old.prompt, [*old.generated, place % vocab_size], old.number)
             found.append(_Candidate(place // vocab_size, row, score, self.stopping.reason(row, search.limit)))
         if (not found and not search.finished) or best.isnan().any():
             SomePieceLeft()(search.rows, scores)  # names the row, and what may help

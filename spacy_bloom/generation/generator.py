@@ -19,12 +19,13 @@ from .stopping import Stopping
 
 @dataclass(frozen=True)
 class GeneratedPieces:
-    """What a step of generation adds to one sequence.
+    """What a step of generation adds to one sequence, or all steps together.
 
     prompt (int): Number of the prompt.
     sequence (int): Which of the sequences returned for it.
     pieces (tuple[int, ...]): The new pieces; one, or several where a draft was right, or all of a beam at its end.
-    finished (str | None): Why the sequence ends with them: "eos", "stop_string", "length" or "time".
+    finished (str | None): Why the sequence ends with them: "eos", "stop_string", "length" or "time". None while it
+        goes on.
     score (float | None): Of a beam: its log-probability divided by its length to the power of length_penalty.
     text (str | None): What the new pieces add to the text, in whole characters, if a tokenizer was given. The
         texts of all steps, joined, are the sequence's text.
@@ -36,6 +37,12 @@ class GeneratedPieces:
     finished: str | None = None
     score: float | None = None
     text: str | None = None
+
+    def text_before(self, stops: Sequence[str]) -> str:
+        """RETURNS (str): The text up to the stop string that ended it, if one did."""
+        text = self.text or ""
+        found = [text.find(stop) for stop in stops if stop in text]
+        return text[: min(found)] if found and self.finished == "stop_string" else text
 
 
 @torch.inference_mode()
@@ -110,7 +117,7 @@ class _Stream:
         self.rows = RunningRows(model)
         self.prompts = prompts
         self.live = [
-            _Sequence(p, s, Row(prompts[p]), samplers[p * n + s] if samplers else RowSampler(0))
+            _Sequence(p, s, Row(prompts[p], number=p), samplers[p * n + s] if samplers else RowSampler(0))
             for p in range(len(prompts))
             for s in range(n)
         ]

@@ -1,4 +1,4 @@
-"""What generation works on: rows that grow, and what may change their next piece's scores."""
+"""What generation works on: rows that grow, and what changes the scores of their next pieces."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +11,14 @@ from torch import Tensor
 class Row:
     """A sequence that grows piece by piece.
 
-    prompt (Sequence[int]): What was given, without padding. Shared between rows that continue the same prompt.
+    prompt (Sequence[int]): What was given, without padding. Rows that continue the same prompt share it.
     generated (list[int]): What was added.
+    number (int): Which of the prompts that are continued together it continues.
     """
 
     prompt: Sequence[int]
     generated: list[int] = field(default_factory=list)
+    number: int = 0
 
     @property
     def pieces(self) -> list[int]:
@@ -25,9 +27,9 @@ class Row:
 
 
 class LogitsProcessor(Protocol):
-    """Changes the scores of the next piece. Keeps no state that depends on which row stands where: rows are
-    dropped, reordered and copied between calls, and a row is known by its pieces only. Scores are tensors of
-    inference mode: one that is kept for later use must be cloned outside of it.
+    """Changes the scores of the next piece. It keeps no state that depends on which row stands where: rows are
+    dropped, reordered and copied between calls. Scores are tensors of inference mode: clone what is kept for later
+    outside of it.
     """
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:

@@ -9,18 +9,17 @@ from typing import Any, Callable, Dict, Iterable, Optional
 
 from spacy.util import SimpleFrozenDict
 
-from ..errors import ConfigError
 from ..generation.batches import encode_prompts, generate_batched
 from ..generation.config import GenerationConfig
-from ..settings import check, integer, shown
 from ..thinc_layers.language_model import LanguageModelShim
+from .prompting.generator_settings import check_sizes, refuse_options, with_one_seed
 
 CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
 
 # Options that do not fit this use: each with what to do instead.
 REFUSED = {
-    "max_length": "it counts the prompt, whose length depends on the Doc. Set max_new_tokens",
-    "num_return_sequences": "a prompt has one response. Leave it out",
+    "max_length": "It counts the prompt, whose length depends on the Doc. Set max_new_tokens",
+    "num_return_sequences": "A prompt has one response. Leave it out",
 }
 
 
@@ -73,9 +72,7 @@ class PromptExecutor:
         max_batch_items: Optional[int] = None,
         context_length: Optional[int] = CONTEXT_LENGTH,
     ) -> None:
-        for setting, value in (("max_batch_items", max_batch_items), ("context_length", context_length)):
-            if value is not None:
-                _expect_positive(setting, value)
+        check_sizes(max_batch_items=max_batch_items, context_length=context_length)
         self.shim = shim
         self.options = _checked(options)
         self.max_batch_items = max_batch_items
@@ -132,19 +129,6 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     make long prompts fail.
     RAISES (ConfigError): See `create_spacy_llm_model`.
     """
-    for option, reason in REFUSED.items():
-        if options.get(option) is not None:
-            raise ConfigError(
-                f"Got {option}={shown(options[option])} among the options of generation: {reason}."
-            )
-    checked = GenerationConfig(**options)
-    if isinstance(checked.seed, tuple):
-        raise ConfigError(
-            f"Expected seed to be one integer or None, got {shown(options['seed'])}: how many prompts come "
-            "together is not known before."
-        )
+    refuse_options(options, REFUSED)
+    checked = with_one_seed(GenerationConfig(**options))
     return {**options, "max_new_tokens": checked.max_new_tokens, "num_return_sequences": 1}
-
-
-def _expect_positive(name: str, value: Any) -> None:
-    check(name, value, integer(1))

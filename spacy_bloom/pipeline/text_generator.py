@@ -3,25 +3,32 @@
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
-from typing import Any, Dict, Optional
+from typing import Any
 
 import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
+from spacy.util import minibatch
 from thinc.api import Config, Model
 
 from ..errors import BloomWarning, InputError
-from ..generation.batches import GeneratedSequence, encode_prompts, generate_batched
+from ..generation.batches import encode_prompts, generate_batched
 from ..generation.config import GenerationConfig
 from ..generation.constraints.base import Constraint
-from ..generation.mixin import piece_bytes
-from ..generation.processors.per_prompt import Ids, PromptConstraints, rounds
+from ..generation.generator import GeneratedPieces
 from .base.extensions import add_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
-from .base.streaming import pipe_batches
-from .prompting.generated_annotation import Ending, Unit, check_constraint, make_annotation
-from .prompting.generator_settings import check_numbers, check_seed, check_together, check_units, make_options
+from .base.streaming import annotate
+from .prompting.generated_annotation import ExtensionText, Unit, make_annotation
+from .prompting.generator_settings import (
+    check_sizes,
+    check_together,
+    check_units,
+    make_constraint_settings,
+    make_options,
+)
 from .prompting.prompt_template import MAX_CHARACTERS_PER_PIECE, PromptTemplate
 
 DEFAULT_CONFIG = """
@@ -47,22 +54,24 @@ max_seconds = 600.0
 class Request:
     """What is asked of the model.
 
-    unit (Doc | Span): What the prompt is about, and where the answer is written.
-    prompt (Ids): The prompt's pieces, at least one.
-    leading_space (bool): Whether a constrained text begins with a space.
+    unit (Doc | Span): What the prompt is about, and where the response is written.
+    prompt (tuple[int, ...]): The prompt's pieces, at least one.
+    constraint (Constraint | None): What the text must be.
+    possible (bool): Whether any text can be that.
     """
 
     unit: Unit
-    prompt: Ids
-    leading_space: bool
+    prompt: tuple[int, ...]
+    constraint: Constraint | None = None
+    possible: bool = True
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What is written.
 
     unit (Doc | Span): Where.
-    values (list[Any]): A value of each sequence that is legal.
+    values (list[Any]): One for each sequence that is legal.
     illegal (int): Sequences that are not.
     late (int): Sequences that max_seconds has cut off.
     """
@@ -81,45 +90,6 @@ class Answer:
         **Config().from_str(DEFAULT_CONFIG)["bloom_text_generator"],
     },
 )
-def make_bloom_text_generator(
-    nlp: Language,
-    name: str,
-    model: Model,
-    upstream: Optional[str],
-    prompt: str,
-    per: str,
-    spans_key: Optional[str],
-    attr: str,
-    special_tokens: bool,
-    max_new_tokens: int,
-    generation: Dict[str, Any],
-    seed: Optional[int],
-    constraint: Optional[Dict[str, Any]],
-    max_batch_items: Optional[int],
-    max_prompt_pieces: int,
-    max_seconds: Optional[float],
-) -> "BloomTextGenerator":
-    """Make the component. Arguments as for `BloomTextGenerator`."""
-    return BloomTextGenerator(
-        nlp,
-        model,
-        name,
-        upstream=upstream,
-        prompt=prompt,
-        per=per,
-        spans_key=spans_key,
-        attr=attr,
-        special_tokens=special_tokens,
-        max_new_tokens=max_new_tokens,
-        generation=generation,
-        seed=seed,
-        constraint=constraint,
-        max_batch_items=max_batch_items,
-        max_prompt_pieces=max_prompt_pieces,
-        max_seconds=max_seconds,
-    )
-
-
 class BloomTextGenerator(LanguageModelPipe):
     """Fills a prompt template from each Doc, lets the model continue it, and writes what it says.
 
@@ -184,11 +154,8 @@ class BloomTextGenerator(LanguageModelPipe):
         max_seconds: float | None = 600.0,
     ) -> None:
         super().__init__(nlp, model, name, upstream=upstream)
-        check_numbers(max_prompt_pieces=max_prompt_pieces)
-        if max_batch_items is not None:
-            check_numbers(max_batch_items=max_batch_items)
+        check_sizes(max_prompt_pieces=max_prompt_pieces, max_batch_items=max_batch_items)
         check_units(per, spans_key)
-        check_seed(seed)
         self.per, self.spans_key = per, spans_key
         self.max_batch_items, self.max_prompt_pieces = max_batch_items, max_prompt_pieces
         variables = ("doc",) if per == "doc" else ("doc", per)
@@ -196,43 +163,47 @@ class BloomTextGenerator(LanguageModelPipe):
         self.options = make_options(
             generation or {}, max_new_tokens=max_new_tokens, max_time=max_seconds, seed=seed
         )
-        self.constraint = None if constraint is None else check_constraint(constraint)
-        self.annotation = make_annotation(self.constraint, attr=attr, stops=self.options.stop_texts)
+        self.constraint = make_constraint_settings(constraint)
         check_together(self.constraint, self.options, per)
-        if self.constraint is None or self.constraint["type"] in ("json", "regex"):
+        self.annotation = make_annotation(
+            self.constraint, attr=attr, stops=self.options.stop_texts, max_new_tokens=max_new_tokens
+        )
+        if isinstance(self.annotation, ExtensionText):
             add_extension(Doc if per == "doc" else Span, attr)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
-        yield from pipe_batches(self, self._with_prompts(stream), batch_size)
+        for batch in minibatch(stream, batch_size):
+            # A Doc without a usable prompt is left out here: a batch that fails later is generated again, Doc by Doc.
+            asked = list(self._ask(batch))
+            predict = partial(self._respond, [requests for _, requests in asked])
+            yield from annotate(self, [doc for doc, _ in asked], predict)
 
-    def _with_prompts(self, stream: Iterable[Doc]) -> Iterator[Doc]:
-        """Leave out Docs without a usable prompt here: a batch that fails later is generated again, Doc by Doc."""
-        handle = self.get_error_handler()
-        for doc in stream:
-            try:
-                self._requests(doc)
-            except Exception as error:
-                handle(self.name, self, [doc], error)
-            else:
-                yield doc
+    def predict(self, docs: Iterable[Doc]) -> list[list[Response]]:
+        """RETURNS (list[list[Response]]): What is written on each Doc; nothing is written yet."""
+        return self._respond([self._requests(doc) for doc in docs])
 
-    def predict(self, docs: Iterable[Doc]) -> list[list[Answer]]:
-        """RETURNS (list[list[Answer]]): What is written on each Doc; nothing is written yet."""
-        asked = [self._requests(doc) for doc in docs]
-        answers = iter(self._answer([request for requests in asked for request in requests]))
-        return [[next(answers) for _ in requests] for requests in asked]
-
-    def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Sequence[Answer]]) -> None:
+    def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Sequence[Response]]) -> None:
         """Write what was predicted; warn of what cannot be written."""
         for doc in docs:
             self.annotation.prepare(doc)
-        answers = [answer for predicted in predictions for answer in predicted]
+        responses = [response for own in predictions for response in own]
         several = self.options.num_return_sequences > 1
-        for answer in answers:
-            if answer.values:
-                self.annotation.write(answer.unit, answer.values if several else answer.values[0])
-        self._warn(answers)
+        for response in responses:
+            if response.values:
+                self.annotation.write(response.unit, response.values if several else response.values[0])
+        self._warn(responses)
+
+    def _ask(self, docs: Iterable[Doc]) -> Iterator[tuple[Doc, list[Request]]]:
+        """YIELDS (tuple[Doc, list[Request]]): What is asked about each Doc; those that fail reach the error handler."""
+        handle = self.get_error_handler()
+        for doc in docs:
+            try:
+                requests = self._requests(doc)
+            except Exception as error:
+                handle(self.name, self, [doc], error)
+            else:
+                yield doc, requests
 
     def _requests(self, doc: Doc) -> list[Request]:
         """RETURNS (list[Request]): One for each unit of a Doc for which anything can be generated.
@@ -249,90 +220,70 @@ class BloomTextGenerator(LanguageModelPipe):
 
     def _request(self, doc: Doc, unit: Unit) -> Request:
         values = {"doc": doc} if self.per == "doc" else {"doc": doc, self.per: unit}
-        tokenizer = self.tokenizer
-        ids = self.template.encode(tokenizer, max_pieces=self.max_prompt_pieces, **values)
+        ids = self.template.encode(self.tokenizer, max_pieces=self.max_prompt_pieces, **values)
+        prompt = tuple(ids) or (self.tokenizer.eos_token_id,)
+        if self.constraint is None:
+            return Request(unit, prompt)
         if self.annotation.of_each_unit:
             self._check_source(unit.text)
-        space = None if self.constraint is None else self.constraint["leading_space"]
+        space = self.constraint.leading_space
         if space is None:
-            space = not tokenizer.decode(ids[-1:])[-1:].isspace()
-        return Request(unit, tuple(ids) or (tokenizer.eos_token_id,), space)
+            space = not self.tokenizer.decode(ids[-1:])[-1:].isspace()
+        try:
+            return Request(
+                unit, prompt, self.annotation.constraint(unit, self.tokenizer, leading_space=space)
+            )
+        except InputError:
+            return Request(unit, prompt, possible=False)
 
     def _check_source(self, text: str) -> None:
         """A constraint on a text costs memory and time by its length, in the prompt or not."""
-        most = self.max_prompt_pieces
+        limit = self.max_prompt_pieces
         if (
-            len(text) > most * MAX_CHARACTERS_PER_PIECE
-            or len(encode_prompts(self.tokenizer, [text])[0]) > most
+            len(text) > limit * MAX_CHARACTERS_PER_PIECE
+            or len(encode_prompts(self.tokenizer, [text])[0]) > limit
         ):
             raise InputError(
-                f"Got a text of {len(text)} characters to take a span from, expected at most {most} pieces "
+                f"Got a text of {len(text)} characters to take a span from, expected at most {limit} pieces "
                 '(max_prompt_pieces). Prompt sentence by sentence (per = "sent"), or raise max_prompt_pieces.'
             )
 
-    def _answer(self, requests: Sequence[Request]) -> list[Answer]:
-        constraints = self._constraints(requests)
-        possible = [i for i, c in enumerate(constraints) if self.constraint is None or c is not None]
-        sequences: list[list[GeneratedSequence]] = [[] for _ in requests]
-        prompts = [requests[i].prompt for i in possible]
-        for turn in rounds(prompts) if self.annotation.of_each_unit else [range(len(prompts))]:
-            numbers = [possible[i] for i in turn]
-            for i, found in zip(numbers, self._generate(requests, constraints, numbers), strict=True):
-                sequences[i] = found
-        return [self._read(*parts) for parts in zip(requests, constraints, sequences, strict=True)]
+    def _respond(self, asked: Sequence[Sequence[Request]]) -> list[list[Response]]:
+        """RETURNS (list[list[Response]]): To the requests of each Doc, which are answered together."""
+        found = iter(self._generate([request for own in asked for request in own if request.possible]))
+        return [
+            [self._read(request, next(found) if request.possible else []) for request in own] for own in asked
+        ]
 
-    def _constraints(self, requests: Sequence[Request]) -> list[Constraint | None]:
-        """RETURNS (list[Constraint | None]): Of each request; None where there is none, or where nothing is legal."""
-        if self.constraint is None:
-            return [None] * len(requests)
-        pieces, eos = piece_bytes(self.tokenizer), self.tokenizer.eos_token_id
-        most = self.options.max_added(0)
-        made: list[Constraint | None] = []
-        for request in requests:
-            try:
-                ending = Ending(pieces, eos, most, request.leading_space)
-                made.append(self.annotation.constraint(request.unit, ending))
-            except InputError:
-                made.append(None)
-        return made
-
-    def _generate(
-        self, requests: Sequence[Request], constraints: Sequence[Any], numbers: Sequence[int]
-    ) -> list[list[GeneratedSequence]]:
-        if not numbers:
+    def _generate(self, requests: Sequence[Request]) -> list[list[GeneratedPieces]]:
+        """RETURNS (list[list[GeneratedPieces]]): The sequences that continue each prompt."""
+        if not requests:
             return []
-        model, tokenizer = self.language_model, self.tokenizer
-        prompts = [requests[i].prompt for i in numbers]
-        config = self.options
+        model, tokenizer, config = self.language_model, self.tokenizer, self.options
         if config.do_sample and config.seed is not None:
-            config = config.replace(seed=[_seed_of(config.seed, prompt) for prompt in prompts])
-        processors = []
+            config = config.replace(seed=[_seed_of(config.seed, request.prompt) for request in requests])
         if self.constraint is not None:
             ends = (
                 config.eos_token_ids or GenerationConfig(eos_token_id=model.config.eos_token_id).eos_token_ids
             )
             config = config.replace(eos_token_id=sorted({*ends, tokenizer.eos_token_id}))
-            processors = [PromptConstraints({requests[i].prompt: constraints[i] for i in numbers})]
         return generate_batched(
             model,
             tokenizer,
-            prompts,
+            [request.prompt for request in requests],
             config,
             max_batch_items=self.max_batch_items,
-            processors=processors,
+            processors=[request.constraint for request in requests if request.constraint is not None],
         )
 
-    def _read(
-        self, request: Request, constraint: Constraint | None, sequences: Sequence[GeneratedSequence]
-    ) -> Answer:
-        values = [v for s in sequences for v in self.annotation.read(request.unit, s, constraint)]
-        wanted = self.options.num_return_sequences
+    def _read(self, request: Request, sequences: Sequence[GeneratedPieces]) -> Response:
+        values = [v for s in sequences for v in self.annotation.read(request.unit, s, request.constraint)]
         late = sum(sequence.finished == "time" for sequence in sequences)
-        return Answer(request.unit, values, wanted - len(values), late)
+        return Response(request.unit, values, self.options.num_return_sequences - len(values), late)
 
-    def _warn(self, answers: Sequence[Answer]) -> None:
-        illegal, late = sum(a.illegal for a in answers), sum(a.late for a in answers)
-        wanted = len(answers) * self.options.num_return_sequences
+    def _warn(self, responses: Sequence[Response]) -> None:
+        illegal, late = sum(r.illegal for r in responses), sum(r.late for r in responses)
+        wanted = len(responses) * self.options.num_return_sequences
         if illegal:
             warnings.warn(
                 f"{self.name!r}: {illegal} of {wanted} generated texts are not what the constraint asks for, cut off "
@@ -349,7 +300,7 @@ class BloomTextGenerator(LanguageModelPipe):
             )
 
 
-def _seed_of(seed: int | tuple[int, ...], prompt: Ids) -> int:
+def _seed_of(seed: int | tuple[int, ...], prompt: Sequence[int]) -> int:
     """A stream of random numbers for each prompt, that depends on nothing else: with one for all, Docs would draw
     alike.
 

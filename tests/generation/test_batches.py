@@ -81,7 +81,7 @@ def test_an_empty_prompt_begins_with_the_end_of_a_text(model, tokenizer, calls):
     config = CONFIGS["greedy"]
     found = generate_batched(model, tokenizer, [[], [tokenizer.eos_token_id]], config, max_batch_items=99)
     assert calls == [[[tokenizer.eos_token_id]] * 2]
-    assert found[0] == found[1]
+    assert found[0][0].pieces == found[1][0].pieces and [own[0].prompt for own in found] == [0, 1]
     assert generate_batched(model, tokenizer, [], config, max_batch_items=99) == []
 
 
@@ -109,9 +109,25 @@ def test_processors_hold_for_every_batch(model, tokenizer):
     choice = Choice(["yes", "no"], piece_bytes(tokenizer), tokenizer.eos_token_id)
     prompts = encode_prompts(tokenizer, TEXTS)
     config = GenerationConfig(max_new_tokens=12)
-    found = generate_batched(model, tokenizer, prompts, config, max_batch_items=40, processors=[choice])
+    found = generate_batched(
+        model, tokenizer, prompts, config, max_batch_items=40, processors=[choice] * len(prompts)
+    )
     assert {of[0].text for of in found} <= {"yes", "no"}
     assert {of[0].finished for of in found} == {"eos"}
+
+
+def test_every_prompt_has_a_processor_of_its_own(model, tokenizer):
+    """Equal prompts too, in any batch."""
+    words = ["yes", "no", "perhaps", "never"]
+    pieces, eos = piece_bytes(tokenizer), tokenizer.eos_token_id
+    choices = [Choice([word], pieces, eos) for word in words]
+    prompts = encode_prompts(tokenizer, ["The river", "The river", "a", "The river"])
+    for config in (GenerationConfig(max_new_tokens=12), GenerationConfig(max_new_tokens=12, num_beams=2)):
+        for budget in (1, 40, 10_000):
+            found = generate_batched(
+                model, tokenizer, prompts, config, max_batch_items=budget, processors=choices
+            )
+            assert [own[0].text for own in found] == words
 
 
 # Batches

@@ -291,10 +291,10 @@ def test_options_take_precedence_over_the_checkpoints(make, own_checkpoint):
     ("settings", "message"),
     [
         (dict(config={"max_tokens": 5}), "no option 'max_tokens'. Did you mean max_new_tokens"),
-        (dict(config={"temperature": 0}), "expected temperature to be a number"),
+        (dict(config={"temperature": 0}), "expected temperature to be a finite number"),
         (
             dict(config={"max_length": 50}),
-            "max_length=50 among the options of generation: it counts the prompt",
+            "max_length=50 among the options of generation. It counts the prompt",
         ),
         (dict(config={"num_return_sequences": 2, "do_sample": True}), "num_return_sequences=2"),
         (dict(config={"seed": [1, 2]}), "Expected seed to be one integer or None, got"),

@@ -22,7 +22,7 @@ from spacy_bloom.pipeline import surprisal as module
 from spacy_bloom.pipeline.base.token_bits import Spelling, byte_places
 from spacy_bloom.pipeline.surprisal import BloomSurprisal
 from spacy_bloom.pretraining.data import DataConfig, TextFile, encode_file
-from spacy_bloom.pretraining.loop import evaluate
+from spacy_bloom.pretraining.evaluation import evaluate
 from spacy_bloom.thinc_layers.pieces.windows import cut_docs
 from spacy_bloom.thinc_layers.weights.sharing import own_weights
 

@@ -15,7 +15,8 @@ from spacy.tokens import Doc, Span
 from spacy.util import load_model_from_config
 
 from spacy_bloom.errors import BloomWarning, ConfigError
-from spacy_bloom.generation.processors.per_prompt import rounds
+from spacy_bloom.pipeline import text_generator
+from spacy_bloom.pipeline.prompting.prompt_template import PromptTemplate
 
 NAME = "bloom_text_generator"
 TEXTS = [
@@ -321,18 +322,32 @@ def test_a_span_that_has_no_time_to_be_written_is_counted(make):
 # Limits and failures
 
 
-def test_a_bad_doc_reaches_the_error_handler_alone(make):
+def test_a_bad_doc_reaches_the_error_handler_alone(make, monkeypatch):
     nlp = make(prompt="{{ doc.text }} {{ 1 / (0 if doc.text == 'Omar' else 1) }}")
     failed = failing(nlp)
-    calls = []
-    pipe = nlp.get_pipe(NAME)
-    predict = pipe.predict
-    pipe.predict = lambda docs: calls.append(len(docs)) or predict(docs)
+    calls, generate = [], text_generator.generate_batched
+
+    def counted(model, tokenizer, prompts, config, **options):
+        calls.append(len(prompts))
+        return generate(model, tokenizer, prompts, config, **options)
+
+    monkeypatch.setattr(text_generator, "generate_batched", counted)
     docs = list(nlp.pipe(TEXTS))
     assert [doc.text for doc in docs] == [text for text in TEXTS if text != "Omar"]
     assert all(doc._.generated is not None for doc in docs)
     assert [text for text, _ in failed] == ["Omar"] and "ZeroDivisionError" in failed[0][1]
     assert calls == [len(docs)], "the others are generated together"
+
+
+def test_each_prompt_is_made_once(make, monkeypatch):
+    encode, made = PromptTemplate.encode, []
+    monkeypatch.setattr(
+        PromptTemplate,
+        "encode",
+        lambda self, *args, **options: made.append(1) or encode(self, *args, **options),
+    )
+    list(make(max_new_tokens=2).pipe(TEXTS, batch_size=3))
+    assert len(made) == len(TEXTS)
 
 
 @pytest.mark.timeout(100)
@@ -517,8 +532,3 @@ items = {{"enum": ["a", "b"]}}
 """
     nlp = load_model_from_config(spacy.util.Config().from_str(text), auto_fill=True)
     assert all(set(doc._.from_file) <= {"a", "b"} for doc in nlp.pipe(TEXTS))
-
-
-def test_rounds():
-    assert rounds([]) == []
-    assert rounds([(1,), (2,), (1,), (1,), (3,), (2,)]) == [[0, 1, 4], [2, 5], [3]]

@@ -8,8 +8,10 @@ import torch
 from spacy_bloom.bloom.heads import BloomForCausalLM
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import ConfigError
+from spacy_bloom.pretraining.config import TrainingConfig
 from spacy_bloom.pretraining.data import Batch, Batches, DataConfig, EncodedFile
-from spacy_bloom.pretraining.loop import LMTrainer, TrainingConfig, evaluate
+from spacy_bloom.pretraining.evaluation import evaluate
+from spacy_bloom.pretraining.loop import LMTrainer
 from spacy_bloom.pretraining.masking import Masking
 
 UNK, IGNORED = 0, -100

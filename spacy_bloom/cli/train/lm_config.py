@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from ...errors import ConfigError
+from ...pretraining.config import TrainingConfig
 from ...pretraining.data import DataConfig
-from ...pretraining.loop import TrainingConfig
 from ...pretraining.tokenizer_training import TokenizerConfig
 
 

@@ -217,10 +217,6 @@ class VerbatimSpan(ByteSpans):
         last = numpy.searchsorted(self._borders, ends)
         return list(zip(first.tolist(), last.tolist(), strict=True))
 
-    def first_occurrence(self, generated: Sequence[int]) -> tuple[int, int] | None:
-        """RETURNS (tuple[int, int] | None): The first of `occurrences`, None if there is none."""
-        return next(iter(self.occurrences(generated)), None)
-
 
 def _to_bytes(text: str) -> bytes:
     try:

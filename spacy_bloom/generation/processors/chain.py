@@ -5,17 +5,9 @@ from collections.abc import Sequence
 from ...errors import InputError
 from ..config import GenerationConfig
 from ..rows import LogitsProcessor
-from .repetition import (
-    AllowedVocabulary,
-    BadWords,
-    ForcedBos,
-    ForcedEos,
-    MinLength,
-    MinNewTokens,
-    NoRepeatNGram,
-    RepetitionPenalty,
-    SomePieceLeft,
-)
+from .lengths import ForcedBos, ForcedEos, MinLength, MinNewTokens
+from .repetition import BadWords, NoRepeatNGram, RepetitionPenalty
+from .vocabulary import AllowedVocabulary, SomePieceLeft
 from .warpers import MinP, Temperature, TopK, TopP, Typical
 
 

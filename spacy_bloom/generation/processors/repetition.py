@@ -1,4 +1,4 @@
-"""What penalises, forbids and forces pieces.
+"""Pieces and sequences of pieces that should not come again, or not at all.
 
 Numbers are Hugging Face's. What it counts on the padded batch is counted on each row's own pieces here.
 """
@@ -10,11 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...errors import InputError
 from ..rows import Row
-
-# Prompts of which something is remembered. Rows that continue one prompt share it.
-MOST_PROMPTS = 1024
+from .places import forbid, places
 
 T = TypeVar("T")
 
@@ -28,14 +25,14 @@ class RepetitionPenalty:
 
     def __init__(self, penalty: float) -> None:
         self.penalty = penalty
-        self._prompt = _OfPrompt(lambda prompt: np.unique(np.asarray(prompt, dtype=np.int64)))
+        self._prompt = PromptMemo(lambda prompt: np.unique(np.asarray(prompt, dtype=np.int64)))
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""
         seen = [np.append(self._prompt(row), np.asarray(row.generated, dtype=np.int64)) for row in rows]
-        places = _places(seen, scores.device)
-        old = scores[places]  # (pieces seen,)
-        scores[places] = torch.where(old < 0, old * self.penalty, old / self.penalty)
+        seen_at = places(seen, scores.device)
+        old = scores[seen_at]  # (pieces seen,)
+        scores[seen_at] = torch.where(old < 0, old * self.penalty, old / self.penalty)
         return scores
 
 
@@ -49,11 +46,11 @@ class NoRepeatNGram:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._prompt = _OfPrompt(self._index)
+        self._prompt = PromptMemo(self._index)
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""
-        return _forbid(scores, _places([self._banned(row) for row in rows], scores.device))
+        return forbid(scores, [self._banned(row) for row in rows])
 
     def _banned(self, row: Row) -> list[int]:
         before = self.size - 1
@@ -93,7 +90,7 @@ class BadWords:
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""
-        return _forbid(scores, _places([self._banned(row) for row in rows], scores.device))
+        return forbid(scores, [self._banned(row) for row in rows])
 
     def _banned(self, row: Row) -> list[int]:
         banned = list(self._always)
@@ -102,116 +99,10 @@ class BadWords:
         return banned
 
 
-class MinLength:
-    """Forbids the end while a row, prompt included, is too short.
+class PromptMemo(Generic[T]):
+    """Computes something of a row's prompt once: it is the same at every step, and for all rows that continue it.
 
-    min_length (int): Least number of pieces before the end.
-    eos_token_ids (Sequence[int]): The ends.
-    """
-
-    def __init__(self, min_length: int, eos_token_ids: Sequence[int]) -> None:
-        self.min_length = min_length
-        self.eos_token_ids = list(eos_token_ids)
-
-    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """See LogitsProcessor."""
-        short = [len(row.prompt) + len(row.generated) < self.min_length for row in rows]
-        ends = [self.eos_token_ids if is_short else [] for is_short in short]
-        return _forbid(scores, _places(ends, scores.device))
-
-
-class MinNewTokens:
-    """Forbids the end while too few pieces were added.
-
-    min_new_tokens (int): Least number of added pieces before the end.
-    eos_token_ids (Sequence[int]): The ends.
-    """
-
-    def __init__(self, min_new_tokens: int, eos_token_ids: Sequence[int]) -> None:
-        self.min_new_tokens = min_new_tokens
-        self.eos_token_ids = list(eos_token_ids)
-
-    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """See LogitsProcessor."""
-        short = [len(row.generated) < self.min_new_tokens for row in rows]
-        ends = [self.eos_token_ids if is_short else [] for is_short in short]
-        return _forbid(scores, _places(ends, scores.device))
-
-
-class ForcedBos:
-    """Makes a piece the first to be added. See GenerationConfig for where Hugging Face does.
-
-    piece (int): Its id.
-    """
-
-    def __init__(self, piece: int) -> None:
-        self.piece = piece
-
-    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """See LogitsProcessor."""
-        return _force(scores, [not row.generated for row in rows], [self.piece])
-
-
-class ForcedEos:
-    """Makes one of some pieces the last that is added.
-
-    limit (Callable[[int], int]): The pieces that may be added to a prompt of so many pieces.
-    pieces (Sequence[int]): Their ids.
-    """
-
-    def __init__(self, limit: Callable[[int], int], pieces: Sequence[int]) -> None:
-        self.limit = limit
-        self.pieces = list(pieces)
-
-    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """See LogitsProcessor."""
-        last = [len(row.generated) + 1 >= self.limit(len(row.prompt)) for row in rows]
-        return _force(scores, last, self.pieces)
-
-
-class AllowedVocabulary:
-    """Forbids ids that are no pieces: BLOOM has 250,880 embedding rows for 250,680 pieces.
-
-    size (int): The number of pieces; ids below it stay allowed.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """See LogitsProcessor."""
-        scores[:, self.size :] = -torch.inf
-        return scores
-
-
-class SomePieceLeft:
-    """Changes nothing, and refuses rows that no piece may follow: nothing can be chosen there, and what would be
-    chosen is forbidden.
-
-    RAISES (InputError): When called with such a row, or with scores that are NaN; names the first.
-    """
-
-    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """See LogitsProcessor."""
-        best = scores.amax(dim=-1)  # (rows,); NaN if one is
-        for i in (~(best > -torch.inf)).nonzero()[:, 0].tolist():
-            where = f"row {i} ({len(rows[i].prompt)} pieces and {len(rows[i].generated)} added)"
-            if best[i].isnan():
-                raise InputError(
-                    f"Expected scores that are numbers, got NaN in {where}. The weights or a processor are broken."
-                )
-            raise InputError(
-                f"Expected a piece that may follow in {where}, got none: all are forbidden. Loosen "
-                "bad_words_ids, no_repeat_ngram_size, the minimum length or the constraint."
-            )
-        return scores
-
-
-class _OfPrompt(Generic[T]):
-    """Computes something of a row's prompt once, as it is the same at every step and for all rows that share it.
-
-    Prompts are told apart by identity and must not change. They are kept here, so that no other object can have
-    the identity of one that is gone.
+    compute (Callable[[Sequence[int]], T]): What is computed.
     """
 
     def __init__(self, compute: Callable[[Sequence[int]], T]) -> None:
@@ -220,11 +111,9 @@ class _OfPrompt(Generic[T]):
 
     def __call__(self, row: Row) -> T:
         """RETURNS (T): What was computed of the row's prompt."""
-        known = self._known.get(id(row.prompt))
-        if known is None:
-            if len(self._known) >= MOST_PROMPTS:
-                del self._known[next(iter(self._known))]  # the oldest
-            known = self._known[id(row.prompt)] = (row.prompt, self._compute(row.prompt))
+        known = self._known.get(row.number)
+        if known is None or known[0] is not row.prompt:  # prompts of another run have the same numbers
+            known = self._known[row.number] = row.prompt, self._compute(row.prompt)
         return known[1]
 
 
@@ -235,28 +124,3 @@ def _tail(row: Row, count: int) -> list[int]:
         return row.generated[-missing:]
     start = max(len(row.prompt) - missing, 0)
     return [*row.prompt[start:], *row.generated]
-
-
-def _places(pieces: Sequence[Sequence[int] | np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Some pieces of each row as an index of (rows, vocab_size).
-
-    pieces (Sequence[Sequence[int] | np.ndarray]): Those of each row.
-    RETURNS (tuple[Tensor, Tensor]): Rows and columns. Shapes (pieces of all rows,).
-    """
-    columns = [np.asarray(part, dtype=np.int64) for part in pieces]
-    rows = np.repeat(np.arange(len(columns)), [len(part) for part in columns])
-    flat = np.concatenate([np.empty(0, dtype=np.int64), *columns])
-    return torch.from_numpy(rows).to(device), torch.from_numpy(flat).to(device)
-
-
-def _forbid(scores: Tensor, places: tuple[Tensor, Tensor]) -> Tensor:
-    scores[places] = -torch.inf
-    return scores
-
-
-def _force(scores: Tensor, chosen: Sequence[bool], pieces: Sequence[int]) -> Tensor:
-    """Leave nothing but some pieces, all of score 0, in the chosen rows."""
-    rows = torch.tensor(chosen, device=scores.device).nonzero()  # (chosen rows, 1)
-    scores[rows[:, 0]] = -torch.inf
-    scores[rows, torch.tensor(pieces, device=scores.device)] = 0.0
-    return scores

@@ -1,6 +1,7 @@
 """How our components run over a stream."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from spacy.pipeline.trainable_pipe import TrainablePipe
@@ -15,13 +16,19 @@ def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) ->
     YIELDS (Doc): The Docs in order, without those that failed.
     """
     for batch in minibatch(stream, batch_size):
-        yield from _annotate(pipe, list(batch))
+        docs = list(batch)
+        yield from annotate(pipe, docs, partial(pipe.predict, docs))
 
 
-def _annotate(pipe: TrainablePipe, docs: list[Doc]) -> list[Doc]:
+def annotate(pipe: TrainablePipe, docs: list[Doc], predict: Callable[[], Any]) -> list[Doc]:
+    """Predict and annotate one batch; see `pipe_batches`.
+
+    predict (Callable[[], Any]): Predicts for the whole batch.
+    RETURNS (list[Doc]): The Docs in order, without those that failed.
+    """
     read = [_transformer_output(doc) for doc in docs]
     try:
-        pipe.set_annotations(docs, pipe.predict(docs))
+        pipe.set_annotations(docs, predict())
     except Exception as error:
         for doc, output in zip(docs, read, strict=True):
             if output is not None:

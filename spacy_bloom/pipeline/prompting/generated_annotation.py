@@ -2,8 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,32 +10,18 @@ from spacy.tokens import Doc, Span
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from ...errors import ConfigError, InputError
-from ...generation.batches import GeneratedSequence
 from ...generation.constraints.base import Constraint
 from ...generation.constraints.byte_spans import Choice, VerbatimSpan
 from ...generation.constraints.grammar import Grammar
+from ...generation.generator import GeneratedPieces
+from ...generation.mixin import piece_bytes
 from ...generation.piece_bytes import PieceBytes
 from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from ..base.spans import without_overlap
+from .generator_settings import ChoiceSettings, ConstraintSettings, JsonSettings, RegexSettings, SpansSettings
 
 Unit = Doc | Span  # what a prompt is about
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a constrained text is spelled and ends.
-
-    pieces (PieceBytes): The bytes of the vocabulary's pieces.
-    eos_token_id (int): The control token that ends a text.
-    max_new_tokens (int): Pieces that a text may have.
-    leading_space (bool): Whether a space comes before the text.
-    """
-
-    pieces: PieceBytes
-    eos_token_id: int
-    max_new_tokens: int
-    leading_space: bool
 
 
 class Annotation(ABC):
@@ -51,13 +36,20 @@ class Annotation(ABC):
         """RETURNS (bool): Whether anything could be generated for a unit."""
         return True
 
-    def constraint(self, unit: Unit, ending: Ending) -> Constraint | None:
-        """RETURNS (Constraint | None): What the text must be; None if anything.
+    def constraint(
+        self, unit: Unit, tokenizer: BloomTokenizerFast, *, leading_space: bool
+    ) -> Constraint | None:
+        """What a text must be.
+
+        unit (Doc | Span): What the prompt is about.
+        tokenizer (BloomTokenizerFast): The language model's.
+        leading_space (bool): Whether a space comes before the text.
+        RETURNS (Constraint | None): None if it may be anything.
         RAISES (InputError): No text can be that.
         """
         return None
 
-    def read(self, unit: Unit, sequence: GeneratedSequence, constraint: Constraint | None) -> list[Any]:
+    def read(self, unit: Unit, sequence: GeneratedPieces, constraint: Constraint | None) -> list[Any]:
         """RETURNS (list[Any]): What to write, one value; none if the text is not legal."""
         return [sequence.text]
 
@@ -81,7 +73,7 @@ class ExtensionText(Annotation):
         self.attr = attr
         self.stops = tuple(stops)
 
-    def read(self, unit: Unit, sequence: GeneratedSequence, constraint: Constraint | None) -> list[Any]:
+    def read(self, unit: Unit, sequence: GeneratedPieces, constraint: Constraint | None) -> list[Any]:
         return [sequence.text_before(self.stops)]
 
     def write(self, unit: Unit, value: Any) -> None:
@@ -98,60 +90,65 @@ class ExtensionGrammar(ExtensionText):
 
     def __init__(self, attr: str, make: Callable[..., Grammar], parse: Callable[[str], Any]) -> None:
         super().__init__(attr)
-        self._make, self._parse = make, parse
-        # Where there is no other vocabulary yet: what it says of the grammar, it says for all.
+        self._parse = parse
+        # No vocabulary is there yet: what the bytes say of the grammar, every vocabulary says.
         pieces = PieceBytes(_smallest_tokenizer())
         try:
             make(pieces, min(pieces.control), leading_space=False)
         except InputError as error:
             raise ConfigError(f"The component's constraint: {error}") from error
-        self._made = _Made(self._grammar)
+        self._made = _Made(make)
 
-    def constraint(self, unit: Unit, ending: Ending) -> Constraint | None:
-        return self._made(ending)
+    def constraint(
+        self, unit: Unit, tokenizer: BloomTokenizerFast, *, leading_space: bool
+    ) -> Constraint | None:
+        return self._made(tokenizer, leading_space)
 
-    def read(self, unit: Unit, sequence: GeneratedSequence, constraint: Constraint | None) -> list[Any]:
+    def read(self, unit: Unit, sequence: GeneratedPieces, constraint: Constraint | None) -> list[Any]:
         text = None if constraint is None else constraint.text_of(sequence.pieces)
         try:
             return [] if text is None else [self._parse(text)]
         except (ValueError, RecursionError):  # legal JSON that Python cannot hold, or spaCy not save
             return []
 
-    def _grammar(self, ending: Ending) -> Grammar:
-        return self._make(ending.pieces, ending.eos_token_id, leading_space=ending.leading_space)
-
 
 class Category(Annotation):
     """One of some labels, in doc.cats: 1 for it, 0 for the others.
 
     labels (Sequence[str]): The labels.
+    max_new_tokens (int): Pieces that a text may have.
     """
 
-    def __init__(self, labels: Sequence[str]) -> None:
-        self.labels = tuple(labels)
+    def __init__(self, labels: Sequence[str], *, max_new_tokens: int) -> None:
+        self.labels, self.max_new_tokens = tuple(labels), max_new_tokens
         self._made = _Made(self._choice)
 
-    def constraint(self, unit: Unit, ending: Ending) -> Constraint | None:
-        return self._made(ending)
+    def constraint(
+        self, unit: Unit, tokenizer: BloomTokenizerFast, *, leading_space: bool
+    ) -> Constraint | None:
+        return self._made(tokenizer, leading_space)
 
-    def read(self, unit: Unit, sequence: GeneratedSequence, constraint: Constraint | None) -> list[Any]:
+    def read(self, unit: Unit, sequence: GeneratedPieces, constraint: Constraint | None) -> list[Any]:
         text = None if constraint is None else constraint.text_of(sequence.pieces)
         return [] if text is None else [text]
 
     def write(self, unit: Unit, value: Any) -> None:
         _doc(unit).cats.update({label: float(label == value) for label in self.labels})
 
-    def _choice(self, ending: Ending) -> Choice:
-        options: dict[str, Any] = {
-            "leading_space": ending.leading_space,
-            "max_new_tokens": ending.max_new_tokens,
-        }
+    def _choice(self, pieces: PieceBytes, eos_token_id: int, *, leading_space: bool) -> Choice:
+        make = partial(
+            Choice,
+            pieces=pieces,
+            eos_token_id=eos_token_id,
+            leading_space=leading_space,
+            max_new_tokens=self.max_new_tokens,
+        )
         for label in self.labels:  # one that has no time to be spelled would never be chosen
             try:
-                Choice([label], ending.pieces, ending.eos_token_id, **options)
+                make([label])
             except InputError as error:
                 raise ConfigError(f"The label {shown(label)} can never be chosen. {error}") from error
-        return Choice(self.labels, ending.pieces, ending.eos_token_id, **options)
+        return make(self.labels)
 
 
 class VerbatimSpans(Annotation):
@@ -163,29 +160,33 @@ class VerbatimSpans(Annotation):
     label (str): Of the spans.
     spans_key (str | None): The group, doc.spans[spans_key]; None for doc.ents.
     every (bool): Annotate all places where the text stands; else the first.
+    max_new_tokens (int): Pieces that a text may have.
     """
 
     of_each_unit = True
 
-    def __init__(self, label: str, spans_key: str | None, *, every: bool) -> None:
+    def __init__(self, label: str, spans_key: str | None, *, every: bool, max_new_tokens: int) -> None:
         self.label, self.spans_key, self.every = label, spans_key, every
+        self.max_new_tokens = max_new_tokens
 
     def applies(self, unit: Unit) -> bool:
         return any(not token.is_space for token in unit)
 
-    def constraint(self, unit: Unit, ending: Ending) -> Constraint | None:
+    def constraint(
+        self, unit: Unit, tokenizer: BloomTokenizerFast, *, leading_space: bool
+    ) -> Constraint | None:
         start = _start(unit)
         offsets = [(t.idx - start, t.idx - start + len(t)) for t in unit if not t.is_space]
         return VerbatimSpan(
             unit.text,
-            ending.pieces,
-            ending.eos_token_id,
+            piece_bytes(tokenizer),
+            tokenizer.eos_token_id,
             tokens=offsets,
-            leading_space=ending.leading_space,
-            max_new_tokens=ending.max_new_tokens,
+            leading_space=leading_space,
+            max_new_tokens=self.max_new_tokens,
         )
 
-    def read(self, unit: Unit, sequence: GeneratedSequence, constraint: Constraint | None) -> list[Any]:
+    def read(self, unit: Unit, sequence: GeneratedPieces, constraint: Constraint | None) -> list[Any]:
         if not isinstance(constraint, VerbatimSpan):
             return []
         places = constraint.occurrences(sequence.pieces)
@@ -209,23 +210,24 @@ class VerbatimSpans(Annotation):
 
 
 class _Made:
-    """Constraints that are the same for all units: made once for each way that texts end.
+    """Constraints that are the same for all units: one with a leading space and one without, made when needed.
 
-    make (Callable[[Ending], Constraint]): Makes one.
+    make (Callable): (pieces, eos_token_id, leading_space) -> Constraint.
     """
 
-    def __init__(self, make: Callable[[Ending], Constraint]) -> None:
+    def __init__(self, make: Callable[..., Constraint]) -> None:
         self._make = make
-        self._made: dict[bool, tuple[Ending, Constraint]] = {}
+        self._made: dict[bool, tuple[BloomTokenizerFast, Constraint]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_made": {}}  # grammars cannot be pickled
 
-    def __call__(self, ending: Ending) -> Constraint:
-        """RETURNS (Constraint): The one for this ending."""
-        known = self._made.get(ending.leading_space)
-        if known is None or known[0] != ending:  # another tokenizer has been loaded
-            known = self._made[ending.leading_space] = ending, self._make(ending)
+    def __call__(self, tokenizer: BloomTokenizerFast, leading_space: bool) -> Constraint:
+        """RETURNS (Constraint): For this tokenizer."""
+        known = self._made.get(leading_space)
+        if known is None or known[0] is not tokenizer:  # another one has been loaded
+            made = self._make(piece_bytes(tokenizer), tokenizer.eos_token_id, leading_space=leading_space)
+            known = self._made[leading_space] = tokenizer, made
         return known[1]
 
 
@@ -254,89 +256,30 @@ def read_json(text: str) -> Any:
     return value
 
 
-FIELDS: dict[str, dict[str, Any]] = {
-    "choice": {"labels": None},
-    "spans": {"label": None, "target": "ents", "spans_key": None, "occurrences": "all"},
-    "json": {"schema": None, "whitespace": False},
-    "regex": {"pattern": None},
-}
-
-
-def check_constraint(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The fields of a component's constraint, with their defaults.
-    RAISES (ConfigError): A field is missing, unknown, or not what it should be.
-    """
-    kind = settings.get("type") if isinstance(settings, Mapping) else None
-    if not isinstance(kind, str) or kind not in FIELDS:
-        raise ConfigError(
-            f"Expected constraint to be null or to have a type, one of {', '.join(FIELDS)}; got {shown(settings)}."
-        )
-    known = {"leading_space": None, **FIELDS[kind]}
-    unknown = [name for name in settings if name not in (*known, "type")]
-    if unknown:
-        raise ConfigError(
-            f"A constraint of type {kind!r} has the settings {', '.join(known)}; got {shown(unknown)}."
-        )
-    fields = {**known, **settings}
-    text = "a text that is not empty"
-    _expect(fields, "leading_space", fields["leading_space"] in (True, False, None), "true, false or null")
-    if kind == "choice":
-        labels = fields["labels"]
-        good = isinstance(labels, (list, tuple)) and labels and all(map(_is_text, labels))
-        _expect(
-            fields,
-            "labels",
-            good and len(set(labels)) == len(labels),
-            "a list of different texts, none empty",
-        )
-    elif kind == "spans":
-        _expect(fields, "label", _is_text(fields["label"]), text)
-        _expect(fields, "target", fields["target"] in ("ents", "spans"), '"ents" or "spans"')
-        in_spans = fields["target"] == "spans"
-        good = _is_text(fields["spans_key"]) if in_spans else fields["spans_key"] is None
-        _expect(fields, "spans_key", good, f'{text} with target "spans", and null with target "ents"')
-        _expect(fields, "occurrences", fields["occurrences"] in ("all", "first"), '"all" or "first"')
-    elif kind == "json":
-        _expect(
-            fields, "schema", isinstance(fields["schema"], Mapping), "a JSON schema, as a section or dict"
-        )
-        _expect(fields, "whitespace", isinstance(fields["whitespace"], bool), "true or false")
-    else:
-        _expect(fields, "pattern", _is_text(fields["pattern"]), text)
-    return fields
-
-
 def make_annotation(
-    constraint: Mapping[str, Any] | None, *, attr: str, stops: Sequence[str] = ()
+    constraint: ConstraintSettings | None, *, attr: str, stops: Sequence[str], max_new_tokens: int
 ) -> Annotation:
     """
-    constraint (Mapping[str, Any] | None): What `check_constraint` returns; None for free text.
+    constraint (ConstraintSettings | None): What the texts must be; None for anything.
     attr (str): The extension attribute.
     stops (Sequence[str]): The stop strings.
+    max_new_tokens (int): Pieces that a text may have.
     RETURNS (Annotation): What becomes of generated texts.
     RAISES (ConfigError): A grammar that llguidance cannot follow.
     RAISES (ImportError): llguidance is needed and not installed.
     """
-    if constraint is None:
-        return ExtensionText(attr, stops)
-    if constraint["type"] == "choice":
-        return Category(constraint["labels"])
-    if constraint["type"] == "spans":
-        return VerbatimSpans(
-            constraint["label"], constraint["spans_key"], every=constraint["occurrences"] == "all"
-        )
-    if constraint["type"] == "regex":
-        return ExtensionGrammar(attr, partial(Grammar.from_regex, constraint["pattern"]), str)
-    schema = partial(Grammar.from_json_schema, constraint["schema"], whitespace=constraint["whitespace"])
-    return ExtensionGrammar(attr, schema, read_json)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _expect(fields: Mapping[str, Any], name: str, good: Any, what: str) -> None:
-    if not good:
-        raise ConfigError(
-            f"Constraint of type {fields['type']!r}: expected {name} to be {what}, got {shown(fields[name])}."
-        )
+    match constraint:
+        case ChoiceSettings():
+            return Category(constraint.labels, max_new_tokens=max_new_tokens)
+        case SpansSettings():
+            every = constraint.occurrences == "all"
+            return VerbatimSpans(
+                constraint.label, constraint.spans_key, every=every, max_new_tokens=max_new_tokens
+            )
+        case JsonSettings():
+            make = partial(Grammar.from_json_schema, constraint.schema, whitespace=constraint.whitespace)
+            return ExtensionGrammar(attr, make, read_json)
+        case RegexSettings():
+            return ExtensionGrammar(attr, partial(Grammar.from_regex, constraint.pattern), str)
+        case _:
+            return ExtensionText(attr, stops)

@@ -1,68 +1,168 @@
-"""What the settings of the text generator may be."""
+"""What the settings of components that generate may be."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from ...errors import ConfigError
 from ...generation.config import GenerationConfig
-from ...settings import check, integer, optional, shown
+from ...settings import Check, check, check_settings, find_problems, integer, one_of, shown
 
 PER = ("doc", "sent", "span")
-# Options of GenerationConfig that are settings of the component, so that there is one place for each.
-OWN_OPTIONS = {
-    "max_new_tokens": "max_new_tokens",
-    "max_length": "max_new_tokens",
-    "max_time": "max_seconds",
-    "seed": "seed",
+# Options of GenerationConfig that are settings of the component, so that each has one place.
+OWN_SETTINGS = {
+    "max_new_tokens": "Set max_new_tokens of the component",
+    "max_length": "Set max_new_tokens of the component",
+    "max_time": "Set max_seconds of the component",
+    "seed": "Set seed of the component",
+    "extra": "It is for files",
+}
+WORD = Check("text that is not empty", lambda x: isinstance(x, str) and x != "")
+LABELS = Check(
+    "a list of different texts, none empty",
+    lambda x: (
+        isinstance(x, (list, tuple)) and len(x) > 0 and all(map(WORD.accepts, x)) and len(set(x)) == len(x)
+    ),
+)
+SCHEMA = Check("a JSON schema, as a section or dict", lambda x: isinstance(x, Mapping))
+
+Word = Annotated[str, WORD]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstraintSettings:
+    """What a generated text must be.
+
+    leading_space (bool | None): Whether a space comes before the text. None: where the prompt ends without one.
+    """
+
+    leading_space: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceSettings(ConstraintSettings):
+    """One of some labels, written to doc.cats."""
+
+    labels: Annotated[Sequence[str], LABELS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpansSettings(ConstraintSettings):
+    """A verbatim span of the unit's text, written to doc.ents, or to doc.spans under a key."""
+
+    label: Word
+    target: Annotated[str, one_of("ents", "spans")] = "ents"
+    spans_key: Word | None = None
+    occurrences: Annotated[str, one_of("all", "first")] = "all"
+
+    def __post_init__(self) -> None:
+        check_settings(self, "Constraint of type 'spans'")
+        if (self.target == "spans") != (self.spans_key is not None):
+            raise ConfigError(
+                'Constraint of type \'spans\': expected spans_key with target "spans", and null with target "ents"; '
+                f"got {shown(self.spans_key)} with {shown(self.target)}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonSettings(ConstraintSettings):
+    """JSON that a schema describes."""
+
+    schema: Annotated[Mapping[str, Any], SCHEMA]
+    whitespace: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegexSettings(ConstraintSettings):
+    """A text that a pattern matches."""
+
+    pattern: Word
+
+
+CONSTRAINTS: dict[str, type[ConstraintSettings]] = {
+    "choice": ChoiceSettings,
+    "spans": SpansSettings,
+    "json": JsonSettings,
+    "regex": RegexSettings,
 }
 
 
-def make_options(given: Mapping[str, Any], **own: Any) -> GenerationConfig:
-    """RETURNS (GenerationConfig): All options.
-    RAISES (ConfigError): One is unknown, not what it should be, or has a place of its own.
+def make_constraint_settings(settings: Any) -> ConstraintSettings | None:
+    """settings (Mapping[str, Any] | None): Of a component's constraint: a `type`, and what belongs to it.
+    RETURNS (ConstraintSettings | None): With defaults; None for None.
+    RAISES (ConfigError): A setting is missing, unknown, or not what it should be.
     """
-    for name in OWN_OPTIONS:
-        if name in given:
-            raise ConfigError(f"Set {OWN_OPTIONS[name]} of the component instead of {name} in generation.")
-    if "extra" in given:
+    if settings is None:
+        return None
+    own = dict(settings) if isinstance(settings, Mapping) else {}
+    kind = own.pop("type", None)
+    if not isinstance(kind, str) or kind not in CONSTRAINTS:
         raise ConfigError(
-            "Generation config: there is no option 'extra' in a component's generation settings."
+            f"Expected constraint to be null or to have a type, one of {', '.join(CONSTRAINTS)}; got {shown(settings)}."
         )
-    if own["max_new_tokens"] is None:
-        raise ConfigError("Expected max_new_tokens to be an integer, got None: texts need an end.")
-    return GenerationConfig(**given, **own)
+    problems = find_problems(CONSTRAINTS[kind], own)
+    if problems:
+        raise ConfigError(f"Constraint of type {kind!r}: {'; '.join(problems)}.")
+    return CONSTRAINTS[kind](**own)
+
+
+def make_options(given: Mapping[str, Any], **own: Any) -> GenerationConfig:
+    """The options of generation that a component's settings make.
+
+    given (Mapping[str, Any]): Its section `generation`.
+    **own (Any): Options that are settings of the component.
+    RETURNS (GenerationConfig): All of them.
+    RAISES (ConfigError): An option is unknown, not what it should be, or a setting of the component.
+    """
+    refuse_options(given, OWN_SETTINGS)
+    check("max_new_tokens", own["max_new_tokens"], integer(1))
+    return with_one_seed(GenerationConfig(**{**given, **own}))
+
+
+def refuse_options(given: Mapping[str, Any], advice: Mapping[str, str]) -> None:
+    """advice (Mapping[str, str]): What to do instead of giving an option.
+    RAISES (ConfigError): One of these options is given.
+    """
+    for option, instead in advice.items():
+        if given.get(option) is not None:
+            raise ConfigError(
+                f"Got {option}={shown(given[option])} among the options of generation. {instead}."
+            )
+
+
+def with_one_seed(options: GenerationConfig) -> GenerationConfig:
+    """RETURNS (GenerationConfig): The options.
+    RAISES (ConfigError): They have one seed for each prompt, and how many prompts there are is not known before.
+    """
+    if isinstance(options.seed, tuple):
+        raise ConfigError(f"Expected seed to be one integer or None, got {shown(options.seed)}.")
+    return options
+
+
+def check_sizes(**sizes: int | None) -> None:
+    """RAISES (ConfigError): One, by its name, is neither an integer of 1 or more nor None."""
+    for name, value in sizes.items():
+        if value is not None:
+            check(name, value, integer(1))
 
 
 def check_units(per: Any, spans_key: Any) -> None:
     """RAISES (ConfigError): No unit of a Doc, or a key of spans where there is no use for it."""
-    if per not in PER:
-        raise ConfigError(f"Expected per to be one of {PER}, got {shown(per)}.")
-    if spans_key is not None and (per != "span" or not isinstance(spans_key, str) or not spans_key):
+    check("per", per, one_of(*PER))
+    if spans_key is not None and (per != "span" or not WORD.accepts(spans_key)):
         raise ConfigError(
             f'Expected spans_key to be null, or with per = "span" a key of doc.spans; got {shown(spans_key)} with '
             f"per = {shown(per)}."
         )
 
 
-def check_seed(seed: Any) -> None:
-    """RAISES (ConfigError): Neither an integer nor None."""
-    check("seed", seed, optional(integer()))
-
-
-def check_numbers(**numbers: Any) -> None:
-    """RAISES (ConfigError): One, by its name, is no integer of 1 or more."""
-    for name, value in numbers.items():
-        check(name, value, integer(1))
-
-
-def check_together(constraint: Mapping[str, Any] | None, options: GenerationConfig, per: str) -> None:
-    """RAISES (ConfigError): Settings that are right each by itself, but not together."""
-    kind = None if constraint is None else constraint["type"]
-    if kind == "choice" and per != "doc":
+def check_together(constraint: ConstraintSettings | None, options: GenerationConfig, per: str) -> None:
+    """RAISES (ConfigError): Settings that are valid each by itself, but not together."""
+    if isinstance(constraint, ChoiceSettings) and per != "doc":
         raise ConfigError(
-            f'Expected per = "doc" with a constraint of type "choice", got {per!r}: doc.cats is one.'
+            f'Expected per = "doc" with a constraint of type "choice", which writes to doc.cats; got {per!r}.'
         )
-    if kind in ("choice", "spans") and options.num_return_sequences > 1:
+    if isinstance(constraint, (ChoiceSettings, SpansSettings)) and options.num_return_sequences > 1:
         raise ConfigError(
-            f"Expected num_return_sequences = 1 with a constraint of type {kind!r}, got {options.num_return_sequences}."
+            f"Expected num_return_sequences = 1 with a constraint of this type, got {options.num_return_sequences}."
         )

@@ -16,8 +16,8 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from ...errors import BloomError, ConfigError, InputError
-from ...settings import shown
 from ...generation.batches import encode_prompts
+from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
 

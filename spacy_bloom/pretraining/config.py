@@ -1,0 +1,92 @@
+"""Section [training] of a training config, and the learning rate that it makes."""
+
+import math
+from dataclasses import asdict, dataclass
+
+from ..errors import ConfigError
+from .optimizers import OPTIMIZERS
+
+CHOICES = {
+    "save_dtype": ("float32", "float16", "bfloat16"),
+    "objective": ("causal", "mntp"),
+    "optimizer": OPTIMIZERS,
+}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Section [training] of a training config. A limit or an interval of 0 means none.
+
+    max_steps (int), max_minutes (float): The budget; training ends when the first of them is spent. The
+        minutes are those of the loop, evaluation included, and go on counting after a resumption.
+    learning_rate (float): Peak of the schedule.
+    learning_rate_floor (float): The part of the peak that is left at the end of the cosine.
+    warmup_steps (int): Steps in which the learning rate rises linearly.
+    optimizer (str): "adamw", or "muon", which learns more from each step of a first training: see `Muon`.
+    weight_decay (float): Of matrices; biases and layer norms have none.
+    grad_clip (float): Largest norm of the gradient.
+    accumulate_gradient (int): Batches per step.
+    gradient_checkpointing (bool): Recompute activations in the backward pass, to save memory.
+    eval_steps (int), eval_minutes (float): How often the held-back lines are evaluated.
+    save_steps (int), save_minutes (float): How often the state is saved.
+    save_dtype (str): "float32", "float16" or "bfloat16", for the checkpoints; the state is always exact.
+    seed (int): Of tokenizer, first weights, order of the data, masks and dropout.
+    objective (str): "causal", or "mntp": masked next-piece prediction with attention to both sides, which prepares a
+        checkpoint for bidirectional attention. See `Masking`.
+    mask_rate (float): Part of the pieces that "mntp" masks.
+    bidirectional_layers (int): The last layers, in which "mntp" attends to both sides; 0 for all. Where all do, nothing
+        tells left from right.
+    RAISES (ConfigError): A value is out of range.
+    """
+
+    learning_rate: float
+    max_steps: int = 0
+    max_minutes: float = 0.0
+    warmup_steps: int = 0
+    learning_rate_floor: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.95
+    optimizer: str = "adamw"
+    weight_decay: float = 0.1
+    grad_clip: float = 1.0
+    accumulate_gradient: int = 1
+    gradient_checkpointing: bool = False
+    eval_steps: int = 0
+    eval_minutes: float = 0.0
+    save_steps: int = 0
+    save_minutes: float = 5.0
+    save_dtype: str = "float32"
+    seed: int = 0
+    objective: str = "causal"
+    mask_rate: float = 0.2
+    bidirectional_layers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not isinstance(value, str) and not 0 <= value < math.inf:
+                raise ConfigError(f"training.{name} is {value}; it must be finite and not negative.")
+        if not (self.max_steps or self.max_minutes):
+            raise ConfigError("Training would never end: set training.max_steps or training.max_minutes.")
+        if self.accumulate_gradient < 1:
+            raise ConfigError("training.accumulate_gradient is 0; it must be at least 1.")
+        if self.learning_rate_floor > 1 or self.beta1 >= 1 or self.beta2 >= 1:
+            raise ConfigError("In [training], learning_rate_floor must be <= 1, beta1 and beta2 < 1.")
+        for name, choices in CHOICES.items():
+            value = getattr(self, name)
+            if value not in choices:
+                raise ConfigError(f"training.{name} is {value!r}; expected one of {choices}.")
+        if self.bidirectional_layers and self.objective == "causal":
+            raise ConfigError(
+                'training.bidirectional_layers is for training.objective = "mntp"; leave it out.'
+            )
+
+
+def learning_rate(step: int, fraction: float, config: TrainingConfig) -> float:
+    """step (int): Steps done.
+    fraction (float): Part of the budget that is spent, 0 to 1.
+    RETURNS (float): A linear rise over the warm-up, times a cosine from peak to floor over the budget.
+    """
+    rise = min((step + 1) / (config.warmup_steps or 1), 1.0)
+    cosine = 0.5 * (1 + math.cos(math.pi * fraction))
+    floor = config.learning_rate_floor
+    return config.learning_rate * rise * (floor + (1 - floor) * cosine)
