@@ -64,8 +64,8 @@ def replacing(path: Path) -> Iterator[Path]:
     path (Path): In a directory that exists.
     YIELDS (Path): To be written; takes the name of `path` at the end, and is removed after an error.
     """
-    with replacing_together(path.parent) as replace:
-        yield replace(path.name)
+    with replacing_together(path.parent) as create:
+        yield create(path.name)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def replacing_together(
     # As the user's umask has them; safetensors makes files that only their owner can read.
     modes: list[int] = []
 
-    def replace(name: str) -> Path:
+    def create(name: str) -> Path:
         partial = partial_path(folder / name)
         taken.append(folder / name)
         partial.touch()
@@ -91,7 +91,7 @@ def replacing_together(
         return partial
 
     try:
-        yield replace
+        yield create
         for path, mode in zip(taken, modes, strict=True):
             partial_path(path).chmod(mode)
             _flush(partial_path(path))

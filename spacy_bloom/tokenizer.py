@@ -10,6 +10,7 @@ import numpy
 import torch
 from tokenizers import AddedToken, Encoding, Tokenizer
 
+from .checkpoint.sources import find_checkpoint
 from .errors import ConfigError, InputError
 from .files import read_json, replacing_together, to_json, write_text
 from .settings import FLAG, check, one_of
@@ -270,6 +271,27 @@ class BloomTokenizerFast:
         return [self.decode(row, skip_special_tokens=skip_special_tokens) for row in rows]
 
     @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        **config: Any,
+    ) -> Self:
+        """Load a checkpoint's tokenizer.
+
+        name (str | PathLike): Bundled name, directory in the Hugging Face layout, or Hub name.
+        revision (str | None): Branch, tag or commit on the Hub.
+        local_files_only (bool): Make no network call.
+        **config: Override what the checkpoint says, for example `add_prefix_space=True`.
+        RETURNS (BloomTokenizerFast): The tokenizer.
+        RAISES (CheckpointError, ConfigError): No such checkpoint, or a damaged one.
+        """
+        path = find_checkpoint(name, revision=revision, local_files_only=local_files_only, weights=False)
+        return cls.from_directory(path, **config)
+
+    @classmethod
     def from_directory(cls, path: str | os.PathLike, **config: Any) -> Self:
         """Read `tokenizer.json` and, where they exist, `tokenizer_config.json` and `special_tokens_map.json`.
 
@@ -312,10 +334,10 @@ class BloomTokenizerFast:
         tokenizer_json, config = self.to_strings()
         special = {name: getattr(self, name) for name in SPECIAL_TOKENS}
         config = {**config, **special, "tokenizer_class": "BloomTokenizerFast"}
-        with replacing_together(path) as replace:
-            replace(TOKENIZER_FILE).write_bytes(tokenizer_json)
-            write_text(replace(CONFIG_FILE), to_json(config))
-            write_text(replace(SPECIAL_TOKENS_FILE), to_json(special))
+        with replacing_together(path) as create:
+            create(TOKENIZER_FILE).write_bytes(tokenizer_json)
+            write_text(create(CONFIG_FILE), to_json(config))
+            write_text(create(SPECIAL_TOKENS_FILE), to_json(special))
 
 
 def _content(token: Any) -> str:

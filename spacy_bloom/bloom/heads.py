@@ -49,8 +49,9 @@ class QuestionAnsweringOutput:
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BloomForCausalLM(BloomPreTrainedModel):
-    """BLOOM with the language-modelling head, by default the embedding matrix itself.
+class BloomLanguageModel(BloomPreTrainedModel):
+    """BLOOM with the language-modelling head, by default the embedding matrix itself. See `BloomForCausalLM`, which can
+    generate.
 
     config (BloomConfig): The geometry.
     lm_head (LMHead): The head; another one may take its place.

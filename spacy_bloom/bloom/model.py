@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ..checkpoint.pretrained import PretrainedMixin
 from ..config import BloomConfig
 from ..errors import InputError
 from .alibi import alibi_slopes
@@ -32,13 +33,11 @@ class BloomModelOutput:
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BloomPreTrainedModel(nn.Module):
-    """What the decoder and its heads share: the config, random weights, gradient checkpointing.
+class BloomPreTrainedModel(PretrainedMixin):
+    """What the decoder and its heads share: files, the config, random weights, gradient checkpointing.
 
     config (BloomConfig): The geometry.
     """
-
-    config: BloomConfig
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__()
@@ -51,9 +50,6 @@ class BloomPreTrainedModel(nn.Module):
                 draw_normal(module.weight, self.config.initializer_range)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-    def tie_weights(self) -> None:
-        """Join weights that the config says are one; nothing to do without an LM head."""
 
     @property
     def device(self) -> torch.device:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import BloomWarning, CheckpointError
 
 CONFIG_FILE = "config.json"
 # What a trained pipeline has beside its weights, in peft's files.
@@ -23,7 +24,6 @@ BIN = "pytorch_model.bin"
 BIN_INDEX = "pytorch_model.bin.index.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 
-
 # Dtypes in a safetensors header, as torch calls them.
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -31,6 +31,17 @@ DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat1
 def has_adapter(path: Path) -> bool:
     """RETURNS (bool): Whether there are adapters in a checkpoint directory."""
     return (path / ADAPTER_FOLDER / ADAPTER_CONFIG).is_file()
+
+
+def warn_of_adapter(path: Path) -> None:
+    """Warn about adapters in a directory whose weights are loaded without them."""
+    if has_adapter(path):
+        warnings.warn(
+            f"There are adapters in {path / ADAPTER_FOLDER}, which are not read: what is loaded is the model without "
+            "them. To have them in the weights, save their pipeline with lora.merge = true.",
+            BloomWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,13 @@ class WeightFiles:
         if file in self._bins:
             return self._bins[file][name]
         return self._opened[file].get_tensor(name)
+
+    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
+        """RETURNS (Tensor): A part of the weight; the rest of it is not read."""
+        file = self.weights[name].path
+        if file in self._bins:
+            return self._bins[file][name][slices]
+        return self._opened[file].get_slice(name)[slices]
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

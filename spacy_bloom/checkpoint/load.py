@@ -1,22 +1,21 @@
-"""From files to a model: every name and shape is checked before any weight is read."""
+"""From weights to a model: every name and shape is checked before any weight is read."""
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..bloom.model import BloomPreTrainedModel
 from ..config import BloomConfig
 from ..errors import BloomWarning, CheckpointError, InputError
 from ..settings import check, integer
 from .names import TIED_HEAD, block_of, decoder_shapes, is_head, match_names
 
 READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
-MOST_SHOWN = 400  # problems in one error: more than any BLOOM of 30 blocks has weights
-
-ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+MAX_SHOWN = 400  # problems in one error: more than any BLOOM of 30 blocks has weights
 
 
 class WeightSource(Protocol):
@@ -27,6 +26,8 @@ class WeightSource(Protocol):
 
     def __getitem__(self, name: str) -> Tensor: ...
 
+    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor: ...
+
 
 class TensorSource(dict[str, Tensor]):
     """Weights that are in memory already."""
@@ -36,8 +37,51 @@ class TensorSource(dict[str, Tensor]):
         """RETURNS (dict[str, tuple[int, ...]]): Shapes by name."""
         return {name: tuple(value.shape) for name, value in self.items()}
 
+    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
+        """RETURNS (Tensor): A part of the weight, a view."""
+        return self[name][slices]
+
     def __str__(self) -> str:
         return "the serialised bytes"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a weight goes.
+
+    device (str | torch.device): The device.
+    slices (tuple[slice, ...]): The part of the full weight that is loaded, dimension by dimension; () is all of it.
+    """
+
+    device: str | torch.device = "cpu"
+    slices: tuple[slice, ...] = ()
+
+
+# From a weight's name in the model and its full shape to its place.
+Placement = Callable[[str, tuple[int, ...]], Place]
+
+
+class LoadableModel(nn.Module):
+    """What loading needs of a model: its parameters are the weights, and heads are tied by a method."""
+
+    def tie_weights(self) -> None:
+        """Join weights that the config says are one; nothing to do without an LM head."""
+
+
+ModelT = TypeVar("ModelT", bound=LoadableModel)
+
+
+def to_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    """RETURNS (torch.dtype | None): The dtype of a name in a config; None for "auto", the checkpoint's own.
+    RAISES (InputError): An unknown name.
+    """
+    if dtype is None or dtype == "auto":
+        return None
+    if isinstance(dtype, torch.dtype) and dtype in DTYPES.values():
+        return dtype
+    if isinstance(dtype, str) and dtype in DTYPES:
+        return DTYPES[dtype]
+    raise InputError(f"Expected dtype to be one of {sorted(DTYPES)} or 'auto', got {dtype!r}.")
 
 
 def load_model(
@@ -47,6 +91,7 @@ def load_model(
     *,
     dtype: torch.dtype | None = None,
     device: str | torch.device = "cpu",
+    placement: Placement | None = None,
     new_head: bool = True,
 ) -> ModelT:
     """Build a model around weights.
@@ -58,67 +103,63 @@ def load_model(
     config (BloomConfig): Its geometry.
     source (WeightSource): The weights; files, or tensors.
     dtype (torch.dtype | None): Dtype of the weights; None keeps the files'.
-    device (str | torch.device): Where to put them.
+    device (str | torch.device): Where whole weights go.
+    placement (Placement | None): The part of each weight to load, and its device; None loads whole weights.
     new_head (bool): Whether a head that the files lack may start from random weights, with a warning.
     RETURNS (ModelT): The model in evaluation mode.
-    RAISES (CheckpointError): One error that lists all missing, unexpected and misshapen weights.
+    RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
     """
     with torch.device("meta"):
         model = make(config)
-    expected = dict(model.named_parameters())
-    shapes = source.shapes
-    names = match_names(shapes, expected)
-    missing_head = check_weights(
-        {name: tuple(value.shape) for name, value in expected.items()},
-        {name: shapes[in_file] for name, in_file in names.items()},
-        str(source),
-        new_head=new_head,
-    )
-    _check_model_head(model, expected, source, names)
-    state = {n: _place(n, source[names[n]], dtype, device) for n in expected if n not in missing_head}
-    one_dtype((str(value.dtype) for value in state.values()), str(source))
+    full = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    names = match_names(source.shapes, full)
+    found = {name: source.shapes[in_file] for name, in_file in names.items()}
+    missing_head = check_weights(full, found, str(source), new_head=new_head)
+    _check_model_head(model, source, names)
+    places = {name: placement(name, shape) if placement else Place(device) for name, shape in full.items()}
+    state = {n: _read(source, names[n], places[n], dtype) for n in full if n not in missing_head}
+    stored = one_dtype((value.dtype for value in state.values()), str(source))
     if missing_head:
-        head_dtype = next(iter(state.values())).dtype
-        state.update(_random_head({n: expected[n] for n in missing_head}, config, head_dtype, device))
+        state |= _random_head({name: full[name] for name in missing_head}, places, config, stored)
         warnings.warn(
             f"{source} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
             BloomWarning,
             stacklevel=3,
         )
-    model.load_state_dict(state, strict=False, assign=True)
-    model.tie_weights()
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
+    _assign(model, state)
     return model.eval()
 
 
-def _place(name: str, value: Tensor, dtype: torch.dtype | None, device: str | torch.device) -> Tensor:
+def _read(source: WeightSource, name: str, place: Place, dtype: torch.dtype | None) -> Tensor:
+    value = source.part(name, place.slices).contiguous() if place.slices else source[name]
     if value.dtype not in READABLE:
         raise CheckpointError(f"Expected the weight {name} in one of {READABLE}, got {value.dtype}.")
-    return value.to(device=device, dtype=dtype)
+    return value.to(device=place.device, dtype=dtype)
 
 
-def one_dtype(dtypes: Iterable[str], where: str) -> str:
-    """RETURNS (str): The dtype that all weights have. RAISES (CheckpointError): They have several."""
-    several = sorted(set(dtypes))
+def _assign(model: LoadableModel, state: Mapping[str, Tensor]) -> None:
+    """Put weights into a model, parts in place of the whole: `load_state_dict` would want the full shapes."""
+    for name, value in state.items():
+        module, _, parameter = name.rpartition(".")
+        setattr(model.get_submodule(module), parameter, nn.Parameter(value))
+    model.tie_weights()
+
+
+def one_dtype(dtypes: Iterable[torch.dtype], where: str) -> torch.dtype:
+    """RETURNS (torch.dtype): The dtype that all weights have. RAISES (CheckpointError): They have several."""
+    several = set(dtypes)
     if len(several) != 1:
         raise CheckpointError(
-            f"The weights in {where} have several dtypes: {several}. Say which to load them in."
+            f"The weights in {where} have several dtypes: {sorted(map(str, several))}. Say which to load them in."
         )
-    return several[0]
+    return several.pop()
 
 
-def _check_model_head(
-    model: BloomPreTrainedModel,
-    expected: Mapping[str, Tensor],
-    source: WeightSource,
-    names: Mapping[str, str],
-) -> None:
+def _check_model_head(model: nn.Module, source: WeightSource, names: Mapping[str, str]) -> None:
     tied = model.state_dict(keep_vars=True).get(TIED_HEAD)
-    if tied is None or TIED_HEAD in expected or TIED_HEAD not in names:
-        return
-    embedding = next(name for name, parameter in expected.items() if parameter is tied)
-    check_tied_head(source, names[TIED_HEAD], names[embedding])
+    own = {parameter: name for name, parameter in model.named_parameters()}
+    if tied is not None and own[tied] != TIED_HEAD and TIED_HEAD in names:
+        check_tied_head(source, names[TIED_HEAD], names[own[tied]])
 
 
 def check_tied_head(source: WeightSource, head: str, embedding: str) -> None:
@@ -160,10 +201,10 @@ def check_weights(
         elif name not in expected and not is_head(name):
             problems.append(f"unexpected: {name} {shape}")
     if problems:
-        rest = [f"and {len(problems) - MOST_SHOWN} more"] if len(problems) > MOST_SHOWN else []
+        rest = [f"and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
         raise CheckpointError(
             f"The weights in {where} are not those its config describes ({len(problems)} problems):\n  "
-            + "\n  ".join([problem[:200] for problem in problems[:MOST_SHOWN]] + rest)
+            + "\n  ".join([problem[:200] for problem in problems[:MAX_SHOWN]] + rest)
         )
     return missing_head
 
@@ -201,11 +242,14 @@ def first_blocks(config: BloomConfig, num_layers: int | None) -> tuple[BloomConf
 
 
 def _random_head(
-    expected: Mapping[str, Tensor], config: BloomConfig, dtype: torch.dtype, device: str | torch.device
+    shapes: Mapping[str, tuple[int, ...]],
+    places: Mapping[str, Place],
+    config: BloomConfig,
+    dtype: torch.dtype,
 ) -> dict[str, Tensor]:
     """A head's weights as a new model has them, normal matrices and zero biases, drawn under the caller's seed."""
-    weights = {name: torch.zeros(value.shape) for name, value in expected.items()}
+    weights = {name: torch.zeros(shape) for name, shape in shapes.items()}
     for value in weights.values():
         if value.dim() > 1:
             value.normal_(std=config.initializer_range)
-    return {name: value.to(device=device, dtype=dtype) for name, value in weights.items()}
+    return {n: value[places[n].slices].to(places[n].device, dtype) for n, value in weights.items()}

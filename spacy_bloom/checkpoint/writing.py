@@ -44,8 +44,8 @@ def save_weights(
     def read(names: Sequence[str]) -> dict[str, Tensor]:
         return {name: to_store(name, weights[name], dtype) for name in names}
 
-    with replacing_together(path, before=remove_index) as replace:
-        written = write_shards(sizes, read, replace, max_bytes)
+    with replacing_together(path, before=remove_index) as create:
+        written = write_shards(sizes, read, create, max_bytes)
     remove_old_weights(path, written)
 
 
@@ -60,14 +60,14 @@ def describe(config: BloomConfig, architectures: Sequence[str], dtype: torch.dty
 def write_shards(
     sizes: Mapping[str, int],
     read: Callable[[Sequence[str]], dict[str, Tensor]],
-    replace: Callable[[str], Path],
+    create: Callable[[str], Path],
     max_bytes: int,
 ) -> list[str]:
     """Write one safetensors file, or shards and then their index, with one shard in memory at a time.
 
     sizes (Mapping[str, int]): Bytes of each weight in the files, in the order of the files.
     read (Callable): Given names of one shard, returns its weights as they are stored.
-    replace (Callable): Given a file's name, returns the path to write to (see `replacing_together`).
+    create (Callable): Given a file's name, returns the path to write to (see `replacing_together`).
     max_bytes (int): Of a shard with more than one weight.
     RETURNS (list[str]): Names of the files.
     """
@@ -76,12 +76,12 @@ def write_shards(
     if len(shards) == 1:
         names = [SAFETENSORS]
     for name, members in zip(names, shards, strict=True):
-        save_file(read(members), replace(name), metadata={"format": "pt"})
+        save_file(read(members), create(name), metadata={"format": "pt"})
     if len(shards) == 1:
         return names
     weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    write_text(replace(SAFETENSORS_INDEX), to_json(index))
+    write_text(create(SAFETENSORS_INDEX), to_json(index))
     return [*names, SAFETENSORS_INDEX]
 
 

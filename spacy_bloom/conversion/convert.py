@@ -88,7 +88,7 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
     kept = {names[name]: files.weights[names[name]] for name in (*expected, *heads)}
     old = {name: getattr(torch, weight.dtype) for name, weight in kept.items()}
     if dtype is None:
-        dtype = getattr(torch, one_dtype((weight.dtype for weight in kept.values()), str(files)))
+        dtype = one_dtype(old.values(), str(files))
     return Plan(
         source,
         describe(config, architectures, dtype),
@@ -149,9 +149,9 @@ def convert_checkpoint(
 
     with _directory(output), replacing(output / CONFIG_FILE) as config:
         write_text(config, plan.config.to_json_string())
-        with replacing_together(output, before=remove_old) as replace:
-            weights = write_shards(plan.sizes, read, replace, max_bytes)
-            small = _write_small_files(plan, replace)
+        with replacing_together(output, before=remove_old) as create:
+            weights = write_shards(plan.sizes, read, create, max_bytes)
+            small = _write_small_files(plan, create)
             check({name: partial_path(output / name) for name in (CONFIG_FILE, *small, *weights)})
         remove_old_weights(output, weights)
         for name in set(COPIED) - set(small):
@@ -173,14 +173,14 @@ def _directory(path: Path) -> Iterator[None]:
         raise
 
 
-def _write_small_files(plan: Plan, replace: Callable[[str], Path]) -> list[str]:
+def _write_small_files(plan: Plan, create: Callable[[str], Path]) -> list[str]:
     """RETURNS (list[str]): Names of the files."""
     written = [name for name in COPIED if (plan.source / name).is_file()]
     for name in written:
         if name in plan.contents:
-            write_text(replace(name), plan.contents[name])
+            write_text(create(name), plan.contents[name])
         else:
-            shutil.copyfile(plan.source / name, replace(name))
+            shutil.copyfile(plan.source / name, create(name))
     return written
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from .config import GenerationConfig
 from .processors.vocabulary import SomePieceLeft
 from .rows import LogitsProcessor, Row
@@ -59,7 +59,7 @@ class _Candidate:
 
 
 def beam_search(
-    model: BloomForCausalLM,
+    model: BloomLanguageModel,
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     chain: Sequence[LogitsProcessor],
@@ -79,7 +79,7 @@ def beam_search(
 class _BeamSearch:
     def __init__(
         self,
-        model: BloomForCausalLM,
+        model: BloomLanguageModel,
         prompts: Sequence[Sequence[int]],
         config: GenerationConfig,
         chain: Sequence[LogitsProcessor],

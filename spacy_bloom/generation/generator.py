@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from .beams import beam_search
 from .config import GenerationConfig
 from .drafting import NgramLookup
@@ -47,7 +47,7 @@ class GeneratedPieces:
 
 @torch.inference_mode()
 def generate_stream(
-    model: BloomForCausalLM,
+    model: BloomLanguageModel,
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
     *,
@@ -58,7 +58,7 @@ def generate_stream(
     """Continue prompts, all at once; a prompt's sequences do not depend on the others. Finished ones leave the
     batch. What the prompts begin with in common is computed once.
 
-    model (BloomForCausalLM): In evaluation mode.
+    model (BloomLanguageModel): In evaluation mode.
     prompts (Sequence[Sequence[int]]): Ids of each, at least one.
     config (GenerationConfig): The options.
     vocabulary (int | None): Pieces that may be generated; None for all rows of the embedding.
@@ -103,7 +103,7 @@ class _Stream:
 
     def __init__(
         self,
-        model: BloomForCausalLM,
+        model: BloomLanguageModel,
         prompts: list[list[int]],
         config: GenerationConfig,
         chain: Sequence[LogitsProcessor],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..bloom.cache import KeyValueCache
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..errors import InputError
 
 # A prefix that all prompts share is computed once if it is at least as long.
@@ -25,12 +25,12 @@ class RunningRows:
     Rows have different lengths: what is padding, and what was fed and taken back, is masked, and positions count
     what is real. So padding may lie anywhere, also between a common prefix and the rest of the prompts.
 
-    model (BloomForCausalLM): In evaluation mode.
+    model (BloomLanguageModel): In evaluation mode.
     capacity (int): Pieces of a row to allocate memory for at once, where it is known.
     RAISES (InputError): It is in training mode.
     """
 
-    def __init__(self, model: BloomForCausalLM, *, capacity: int = 0) -> None:
+    def __init__(self, model: BloomLanguageModel, *, capacity: int = 0) -> None:
         expect_evaluation(model)
         self.model = model
         self.cache = KeyValueCache(model.config.n_layer, capacity=capacity)
@@ -122,7 +122,7 @@ class RunningRows:
         return output.last_hidden_state
 
 
-def affordable_pieces(model: BloomForCausalLM) -> int:
+def affordable_pieces(model: BloomLanguageModel) -> int:
     """RETURNS (int): Pieces whose keys and values take a twentieth of the memory of the weights, or 64 MB for a model
     whose weights are small: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
     """
@@ -131,13 +131,13 @@ def affordable_pieces(model: BloomForCausalLM) -> int:
     return max(int(max(PART_OF_WEIGHTS * weights, MIN_BYTES) / of_a_piece), 1)
 
 
-def expect_evaluation(model: BloomForCausalLM) -> None:
+def expect_evaluation(model: BloomLanguageModel) -> None:
     """RAISES (InputError): The model is in training mode, where dropout would change what it gives."""
     if model.training:
         raise InputError("Expected the model in evaluation mode: call model.eval() first.")
 
 
-def expect_ids(sequences: Sequence[Sequence[int]], model: BloomForCausalLM) -> None:
+def expect_ids(sequences: Sequence[Sequence[int]], model: BloomLanguageModel) -> None:
     """Checked here, as on a GPU a wrong id would leave the device unusable.
 
     RAISES (InputError): An id outside the vocabulary.

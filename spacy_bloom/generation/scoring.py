@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..errors import InputError
 from .running import RunningRows, affordable_pieces, expect_evaluation, expect_ids
 
 
 @torch.inference_mode()
 def score_continuations(
-    model: BloomForCausalLM,
+    model: BloomLanguageModel,
     prompts: Sequence[Sequence[int]],
     continuations: Sequence[Sequence[Sequence[int]]],
     *,
@@ -23,7 +23,7 @@ def score_continuations(
     """Log-likelihoods of given continuations. A prompt is computed once, however many continuations it has, and
     so is what prompts begin with in common.
 
-    model (BloomForCausalLM): In evaluation mode.
+    model (BloomLanguageModel): In evaluation mode.
     prompts (Sequence[Sequence[int]]): Ids of each, at least one.
     continuations (Sequence[Sequence[Sequence[int]]]): Of each prompt: the ids of each continuation, at least one.
     max_batch_items (int | None): Bounds the memory of the prompts' keys and values, and again of the continuations';
@@ -57,7 +57,7 @@ def score_continuations(
 def _score(
     prompts: Sequence[Sequence[int]],
     texts: Sequence[Sequence[list[int]]],
-    model: BloomForCausalLM,
+    model: BloomLanguageModel,
     max_batch_items: int,
 ) -> list[list[list[float]]]:
     running = RunningRows(model, capacity=max(map(len, prompts)))
@@ -94,13 +94,13 @@ def _rest(running: RunningRows, of: Sequence[int], texts: Sequence[list[int]]) -
 
 
 @torch.inference_mode()
-def surprisal(model: BloomForCausalLM, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
+def surprisal(model: BloomLanguageModel, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
     """Surprisal of every piece, given those before it. Sequences of any lengths run packed.
 
     The softmax is over all rows of the embedding, as Hugging Face computes it: the rows that published BLOOM has
     beyond its pieces keep what little probability they have.
 
-    model (BloomForCausalLM): In evaluation mode.
+    model (BloomLanguageModel): In evaluation mode.
     sequences (Sequence[Sequence[int]]): Ids of each; begin one with `<s>` or `</s>` to have its first word's too.
     RETURNS (list[list[float]]): In bits. The first piece of a sequence, which follows nothing, has NaN.
     RAISES (InputError): An id outside the vocabulary, or a model in training mode.
@@ -121,11 +121,11 @@ def surprisal(model: BloomForCausalLM, sequences: Sequence[Sequence[int]]) -> li
 
 @torch.inference_mode()
 def last_states(
-    model: BloomForCausalLM, sequences: Sequence[Tensor | Sequence[int]], counts: Sequence[int]
+    model: BloomLanguageModel, sequences: Sequence[Tensor | Sequence[int]], counts: Sequence[int]
 ) -> Tensor:
     """Hidden states of the last pieces of each sequence; those before them are only context.
 
-    model (BloomForCausalLM): In evaluation mode.
+    model (BloomLanguageModel): In evaluation mode.
     sequences (Sequence[Tensor | Sequence[int]]): Ids of each, at least one sequence; they run packed.
     counts (Sequence[int]): How many of the last pieces of each.
     RETURNS (Tensor): One sequence after the other. Shape (sum of counts, hidden_size).

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 
 OPTIMIZERS = ("adamw", "muon")
 # SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon): a polynomial that brings singular values near 1 in few turns.
@@ -15,9 +15,9 @@ NEWTON_SCHULZ, TURNS = (3.4445, -4.7750, 2.0315), 5
 
 
 def make_optimizers(
-    model: BloomForCausalLM, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
+    model: BloomLanguageModel, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
 ) -> list[Optimizer]:
-    """model (BloomForCausalLM): Whose parameters learn. Only its matrices decay, not biases and layer norms.
+    """model (BloomLanguageModel): Whose parameters learn. Only its matrices decay, not biases and layer norms.
     kind (str): "adamw", or "muon": Muon for the matrices of BLOOM's blocks, AdamW for everything else.
     lr (float), betas (tuple[float, float]), weight_decay (float): AdamW's; Muon's steps are scaled to be as large.
     RETURNS (list[Optimizer]): Each parameter belongs to one of them.

@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
 from spacy_bloom.checkpoint.files import WeightFiles
-from spacy_bloom.checkpoint.load import TensorSource, load_model
+from spacy_bloom.checkpoint.load import Place, TensorSource, load_model, to_dtype
 from spacy_bloom.errors import BloomWarning, CheckpointError, InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3, num_labels=4)
@@ -295,3 +295,130 @@ def test_blocks_beyond_the_config_are_errors_as_before(tmp_path, saved):
     saved(**{"h.2.input_layernorm.weight": torch.zeros(24)})
     with pytest.raises(CheckpointError, match="unexpected: h.2.input_layernorm.weight"):
         BloomModel.from_pretrained(tmp_path, num_layers=1)
+
+
+# How tensor parallelism divides a block: by rows, which are outputs (head by head), or by columns.
+ROWS, COLUMNS = ("query_key_value", "dense_h_to_4h"), ("self_attention.dense", "dense_4h_to_h")
+DIVIDED = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=4, num_labels=4)
+
+
+def on_rank(rank, asked=None):
+    """A placement on one of two ranks."""
+
+    def place(name, shape):
+        if asked is not None:
+            asked[name] = shape
+        module, _, kind = name.rpartition(".")
+        half = slice(rank * shape[0] // 2, (rank + 1) * shape[0] // 2)
+        if module.endswith(ROWS):
+            return Place("cpu", (half,))
+        if module.endswith(COLUMNS) and kind == "weight":
+            return Place("cpu", (slice(None), slice(rank * shape[1] // 2, (rank + 1) * shape[1] // 2)))
+        return Place("cpu")
+
+    return place
+
+
+def cut(weights, rank):
+    return {n: value[on_rank(rank)(n, value.shape).slices] for n, value in weights.items()}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("kind", ["safetensors", "bin", "memory"])
+def test_each_rank_gets_its_slices(tmp_path, saved, kind, rank):
+    model = saved(config=DIVIDED)
+    expected, asked = cut(model.state_dict(), rank), {}
+    source = TensorSource(model.state_dict())
+    if kind != "memory":
+        if kind == "bin":
+            (tmp_path / "model.safetensors").unlink()
+            torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+        source = WeightFiles(tmp_path)
+    part = load_model(BloomModel, DIVIDED, source, placement=on_rank(rank, asked))
+    assert asked == {name: tuple(value.shape) for name, value in model.named_parameters()}
+    found = dict(part.named_parameters())
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) and value.requires_grad for name, value in found.items())
+
+
+def test_only_the_slices_are_read(tmp_path, saved):
+    model = saved(config=DIVIDED)
+    files = WeightFiles(tmp_path)
+    whole = []
+    read = WeightFiles.__getitem__
+
+    class Spy(WeightFiles):
+        def __getitem__(self, name):
+            whole.append(name)
+            return read(self, name)
+
+    files.__class__ = Spy
+    part = load_model(BloomModel, DIVIDED, files, placement=on_rank(1))
+    assert whole and not [name for name in whole if name.rpartition(".")[0].endswith(ROWS)]
+    assert all(value.is_contiguous() for value in part.parameters())
+    for name, value in part.named_parameters():
+        if name.rpartition(".")[0].endswith(COLUMNS) and value.dim() == 2:  # rows stay a view of the map
+            assert value.untyped_storage().nbytes() == value.nbytes < model.get_parameter(name).nbytes
+
+
+def test_two_ranks_add_up_to_the_whole(tmp_path, saved):
+    """A layer divided by rows, then one divided by columns: the sum over ranks, with the bias once."""
+    mlp = saved(config=DIVIDED).h[1].mlp
+    hidden = torch.randn(5, DIVIDED.hidden_size)
+    with torch.inference_mode():
+        parts = [
+            BloomModel.from_pretrained(tmp_path, placement=on_rank(rank))
+            .h[1]
+            .mlp(hidden, torch.zeros_like(hidden))
+            for rank in (0, 1)
+        ]
+        whole = mlp(hidden, torch.zeros_like(hidden))
+    torch.testing.assert_close(sum(parts) - mlp.dense_4h_to_h.bias, whole, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_are_placed_after_all_were_checked(tmp_path, saved):
+    saved(config=DIVIDED, **{"ln_f.weight": torch.zeros(3)})
+    asked = {}
+    with pytest.raises(CheckpointError, match="misshapen: ln_f.weight"):
+        BloomModel.from_pretrained(tmp_path, placement=on_rank(0, asked))
+    assert asked == {}
+
+
+def test_a_new_head_and_other_devices_are_placed(tmp_path, saved):
+    saved(config=DIVIDED)
+
+    def place(name, shape):
+        return Place("cpu", (slice(1, 3),)) if name.startswith("classifier") else Place("meta")
+
+    with pytest.warns(BloomWarning, match="random"):
+        model = BloomForTokenClassification.from_pretrained(tmp_path, placement=place)
+    assert {p.device.type for p in model.transformer.parameters()} == {"meta"}
+    assert model.classifier.weight.shape == (2, 24) and model.classifier.weight.device.type == "cpu"
+
+
+def test_a_tied_head_is_placed_with_the_embedding(tmp_path, saved):
+    saved(BloomForCausalLM, DIVIDED)
+    model = BloomForCausalLM.from_pretrained(
+        tmp_path, placement=lambda name, shape: Place("cpu", (slice(10, 20),) if shape[0] == 97 else ())
+    )
+    assert model.lm_head.weight is model.transformer.word_embeddings.weight
+    assert model.lm_head.weight.shape == (10, 24)
+
+
+@pytest.mark.parametrize(
+    "asked, expected",
+    [
+        (None, None),
+        ("auto", None),
+        ("bfloat16", torch.bfloat16),
+        (torch.float16, torch.float16),
+    ],
+)
+def test_names_of_dtypes(asked, expected):
+    assert to_dtype(asked) == expected
+
+
+@pytest.mark.parametrize("asked", ["int8", "torch.float32", torch.int8, 32])
+def test_dtypes_to_load_in(asked):
+    with pytest.raises(InputError, match="'bfloat16', 'float16', 'float32'.* or 'auto', got"):
+        to_dtype(asked)

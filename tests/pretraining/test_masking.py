@@ -5,7 +5,7 @@ import numpy
 import pytest
 import torch
 
-from spacy_bloom.bloom.heads import BloomForCausalLM
+from spacy_bloom import BloomForCausalLM
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.pretraining.config import TrainingConfig

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from spacy_bloom import BloomConfig
-from spacy_bloom.bloom.heads import BloomForCausalLM
+from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.pretraining.optimizers import Muon, make_optimizers, orthogonal
 
 

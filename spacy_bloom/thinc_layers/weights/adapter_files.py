@@ -47,9 +47,9 @@ def write_adapter(model: BloomModel, settings: LoraSettings, path: Path) -> None
     """Write the adapters of a model beside its checkpoint."""
     folder = path / ADAPTER_FOLDER
     folder.mkdir(exist_ok=True)
-    with replacing_together(folder) as replace:
-        save_file(named_for_peft(model), replace(WEIGHTS), metadata={"format": "pt"})
-        write_text(replace(ADAPTER_CONFIG), to_json(adapter_config(settings)))
+    with replacing_together(folder) as create:
+        save_file(named_for_peft(model), create(WEIGHTS), metadata={"format": "pt"})
+        write_text(create(ADAPTER_CONFIG), to_json(adapter_config(settings)))
 
 
 def remove_adapter(path: Path) -> None:

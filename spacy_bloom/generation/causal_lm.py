@@ -1,15 +1,17 @@
-"""`generate` and `generate_stream` as methods of a language model."""
+"""The language model with its ways to generate as methods."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..errors import InputError
+from ..files import replacing_together, write_text
 from ..published import N_PIECES, VOCAB_SIZE
 from ..tokenizer import BloomTokenizerFast
 from .config import GenerationConfig
@@ -17,6 +19,8 @@ from .generator import GeneratedPieces, generate_stream
 from .piece_bytes import PieceBytes, TextStream
 from .rows import LogitsProcessor
 from .stopping import Stopping
+
+CONFIG_FILE = "generation_config.json"
 
 _piece_bytes: WeakKeyDictionary[BloomTokenizerFast, PieceBytes] = WeakKeyDictionary()
 
@@ -28,14 +32,31 @@ def piece_bytes(tokenizer: BloomTokenizerFast) -> PieceBytes:
     return _piece_bytes[tokenizer]
 
 
-class GenerationMixin(BloomForCausalLM):
-    """Gives a language model its ways to generate.
+class BloomForCausalLM(BloomLanguageModel):
+    """BLOOM with the language-modelling head, by default the embedding matrix itself.
 
+    config (BloomConfig): The geometry.
+    lm_head (LMHead): The head; another one may take its place.
     generation_config (GenerationConfig | None): What a checkpoint's `generation_config.json` says; options of a
         call take precedence.
     """
 
     generation_config: GenerationConfig | None = None
+
+    def _read_more(self, path: Path) -> None:
+        if (path / CONFIG_FILE).is_file():
+            self.generation_config = GenerationConfig.from_json_file(path / CONFIG_FILE)
+
+    def _write_more(self, path: Path, create: Callable[[str], Path]) -> None:
+        if self.generation_config is not None:
+            write_text(create(CONFIG_FILE), self.generation_config.to_json_string())
+        else:
+            (path / CONFIG_FILE).unlink(missing_ok=True)  # of the model that was here
+
+    def save_generation_config(self, path: Path) -> None:
+        """Write what the model generates with to a directory that has a checkpoint, or remove another model's."""
+        with replacing_together(path) as create:
+            self._write_more(path, create)
 
     def generate(
         self,
