@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..bloom.model import BloomModel, BloomPreTrainedModel
 from ..config import BloomConfig
 from ..errors import ConfigError, InputError
@@ -118,7 +118,7 @@ def _decoder(model: BloomPreTrainedModel) -> BloomModel:
 def _layers(model: BloomPreTrainedModel) -> dict[str, nn.Linear]:
     decoder = _decoder(model)
     found: dict[str, Any] = {name: decoder.get_submodule(name) for name in _layer_names(len(decoder.h))[:-1]}
-    if isinstance(model, BloomForCausalLM):
+    if isinstance(model, BloomLanguageModel):
         found[HEAD] = model.lm_head
     return found
 
@@ -135,7 +135,7 @@ def _find_outliers(
     model.eval()
     with recording_largest(_layers(model)) as largest:
         hidden = _decoder(model).encode_packed(input_ids.to(model.device), [len(input_ids)])
-        if isinstance(model, BloomForCausalLM):
+        if isinstance(model, BloomLanguageModel):
             model.lm_head(hidden[-1:])
             largest[HEAD] = hidden.abs().amax(dim=0).float()  # of all pieces, without all of their logits
     factor, share = settings.outlier_factor, settings.max_float_share
@@ -153,7 +153,7 @@ def _replace_layers(model: BloomPreTrainedModel, columns: Mapping[str, Sequence[
         )
     embedding = Int8Embedding.of(decoder.word_embeddings)
     decoder.word_embeddings = embedding
-    if isinstance(model, BloomForCausalLM) and head is not None:
+    if isinstance(model, BloomLanguageModel) and head is not None:
         tied = embedding if model.config.tie_word_embeddings else None
         model.lm_head = Int8LMHead.of(head, _columns(head, columns.get(HEAD)), tied)
 
