@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..bloom.losses import IGNORED_LABEL
 from .data import Batch, DataConfig, EncodedFile, held_back_batches
 from .masking import Masking
@@ -26,7 +26,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: BloomForCausalLM, files: Sequence[EncodedFile], data: DataConfig, masking: Masking | None = None
+    model: BloomLanguageModel, files: Sequence[EncodedFile], data: DataConfig, masking: Masking | None = None
 ) -> Evaluation | None:
     """Bits per byte of the held-back lines, by which models with different tokenizers can be compared.
 
@@ -34,7 +34,7 @@ def evaluate(
     before them and nothing else, divided by the UTF-8 bytes of the lines. With a masking, it is that of each piece
     given all of its line but the pieces that are masked with it.
 
-    model (BloomForCausalLM): Left in evaluation mode.
+    model (BloomLanguageModel): Left in evaluation mode.
     files (Sequence[EncodedFile]): Those without held-back lines are passed over.
     data (DataConfig): Size of a batch.
     masking (Masking | None): None for a causal model.
@@ -52,13 +52,13 @@ def evaluate(
     return Evaluation(sum(bits.values()) / n_bytes, {f.name: bits[f.name] / f.held_back_bytes for f in files})
 
 
-def _bits(model: BloomForCausalLM, batch: Batch, masking: Masking | None) -> float:
+def _bits(model: BloomLanguageModel, batch: Batch, masking: Masking | None) -> float:
     if masking is not None:
         return sum(_bits_of(model, turn, masking.bidirectional_layers) for turn in masking.turns(batch))
     return _bits_of(model, batch, 0)
 
 
-def _bits_of(model: BloomForCausalLM, batch: Batch, bidirectional_layers: int) -> float:
+def _bits_of(model: BloomLanguageModel, batch: Batch, bidirectional_layers: int) -> float:
     batch = batch.to(model.device)
     hidden = model.transformer.encode_packed(
         batch.input_ids, batch.lengths, bidirectional_layers=bidirectional_layers

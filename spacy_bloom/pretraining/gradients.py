@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..bloom.losses import IGNORED_LABEL
 
 
 def add_gradients(
-    model: BloomForCausalLM,
+    model: BloomLanguageModel,
     input_ids: Tensor,
     labels: Tensor,
     lengths: Sequence[int],

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..bloom.heads import BloomForCausalLM
+from ..bloom.heads import BloomLanguageModel
 from ..bloom.losses import IGNORED_LABEL
 from ..errors import InputError
 from ..files import write_file
@@ -49,7 +49,7 @@ class LMTrainer:
 
     def __init__(
         self,
-        model: BloomForCausalLM,
+        model: BloomLanguageModel,
         files: Sequence[EncodedFile],
         config: TrainingConfig,
         data: DataConfig,
@@ -58,7 +58,7 @@ class LMTrainer:
         masking: Masking | None = None,
         run: Mapping[str, Any] | None = None,
     ) -> None:
-        """model (BloomForCausalLM): Trained in place.
+        """model (BloomLanguageModel): Trained in place.
         files (Sequence[EncodedFile]): What to learn from and to evaluate on.
         config (TrainingConfig), data (DataConfig): Sections of the config.
         output (Path): Directory of state and history.

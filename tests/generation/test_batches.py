@@ -4,9 +4,9 @@ import torch
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.generation.batches import batch_prompts, encode_prompts, generate_batched
+from spacy_bloom.generation.causal_lm import piece_bytes
 from spacy_bloom.generation.config import GenerationConfig
 from spacy_bloom.generation.constraints.byte_spans import Choice
-from spacy_bloom.generation.mixin import piece_bytes
 
 TEXTS = ["The river was high", "", "今天", "a", "def add(a, b):\n    return a + b  # the sum", "</s> x", "a"]
 CONFIGS = {

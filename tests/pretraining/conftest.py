@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from spacy_bloom.bloom.heads import BloomForCausalLM
+from spacy_bloom import BloomForCausalLM
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.pretraining.config import TrainingConfig
 from spacy_bloom.pretraining.data import DataConfig, encode_file, read_text_file

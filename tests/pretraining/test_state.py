@@ -2,7 +2,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from spacy_bloom.bloom.heads import BloomForCausalLM
+from spacy_bloom import BloomForCausalLM
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import CheckpointError
 from spacy_bloom.pretraining.state import state_path

@@ -10,11 +10,11 @@ from spacy.tokens import Doc, Span
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from ...errors import ConfigError, InputError
+from ...generation.causal_lm import piece_bytes
 from ...generation.constraints.base import Constraint
 from ...generation.constraints.byte_spans import Choice, VerbatimSpan
 from ...generation.constraints.grammar import Grammar
 from ...generation.generator import GeneratedPieces
-from ...generation.mixin import piece_bytes
 from ...generation.piece_bytes import PieceBytes
 from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
