@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from ..errors import ConfigError, InputError
 from ..tokenizer import BloomTokenizerFast
+from .causal_lm import BloomForCausalLM
 from .config import GenerationConfig
 from .generator import GeneratedPieces
-from .mixin import GenerationMixin
 from .processors.per_prompt import PerPrompt
 from .rows import LogitsProcessor
 from .running import affordable_pieces
@@ -19,7 +19,7 @@ def encode_prompts(tokenizer: BloomTokenizerFast, texts: Sequence[str]) -> list[
 
 
 def generate_batched(
-    model: GenerationMixin,
+    model: BloomForCausalLM,
     tokenizer: BloomTokenizerFast,
     prompts: Sequence[Sequence[int]],
     config: GenerationConfig,
@@ -29,7 +29,7 @@ def generate_batched(
 ) -> list[list[GeneratedPieces]]:
     """Continue prompts, those of similar length together.
 
-    model (GenerationMixin): In evaluation mode.
+    model (BloomForCausalLM): In evaluation mode.
     tokenizer (BloomTokenizerFast): The model's.
     prompts (Sequence[Sequence[int]]): Ids of each, any number of them. One without pieces begins with `</s>`,
         the token between the texts that BLOOM was trained on.
