@@ -1,19 +1,16 @@
 """The component that answers questions with spans of the Doc."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, List, Optional
+from typing import Any, List
 
 import numpy
-from numpy.typing import NDArray
 from spacy import util
-from spacy.attrs import IS_SPACE, LENGTH
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.training import Example, validate_get_examples
 from spacy.util import minibatch, registry
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Config, Model
 from thinc.types import Floats2d, Ints1d
 
 from ..errors import ConfigError
@@ -28,19 +25,14 @@ from ..thinc_layers.question_answerer import load_head, score_windows
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
 from .answering.answer_scores import METRICS, mean_scores
-from .answering.answers import Answer, checked_questions, get_answers, install_extensions, set_answers
-from .tagging.checkpoint_head import CheckpointHead
+from .answering.answers import Answer, get_answers, install_extensions, set_answers
+from .answering.questions import Asked, edge_tokens, gold_questions, is_answerable, questions_of
+from .answering.settings import QuestionAnswererSettings
+from .base.component import component
+from .base.head_pipe import HeadPipe
 
-DEFAULT_CONFIG = """
+DEFAULT_CONFIG = Config().from_str("""
 [bloom_question_answerer]
-questions = []
-spans_key = "answers"
-n_best = 1
-no_answer_threshold = null
-max_answer_tokens = 30
-separator = "\\n"
-max_batch_items = 1024
-checkpoint = null
 scorer = {"@scorers": "spacy-bloom.question_answerer_scorer.v1"}
 
 [bloom_question_answerer.model]
@@ -49,52 +41,14 @@ name = "tiny-bloom"
 window = 512
 context = 128
 dtype = "float32"
-"""
+""")["bloom_question_answerer"]
 
-Asked = tuple[Doc, str]  # a Doc and a question that is put to it
 Prediction = dict[str, list[Answer]]  # answers by question, best first
-
-
-@Language.factory(
-    "bloom_question_answerer",
-    assigns=["doc.spans"],
-    default_config=Config().from_str(DEFAULT_CONFIG)["bloom_question_answerer"],
-    default_score_weights={"qa_em": 0.0, "qa_f1": 0.5, "qa_char_f1": 0.5},
-)
-def make_bloom_question_answerer(
-    nlp: Language,
-    name: str,
-    model: Model[List[Ints1d], List[Floats2d]],
-    questions: List[str],
-    spans_key: str,
-    n_best: int,
-    no_answer_threshold: Optional[float],
-    max_answer_tokens: int,
-    separator: str,
-    max_batch_items: int,
-    checkpoint: Optional[str],
-    scorer: Optional[Callable],
-) -> "BloomQuestionAnswerer":
-    """Make the component. Arguments as for `BloomQuestionAnswerer`."""
-    return BloomQuestionAnswerer(
-        nlp,
-        model,
-        name,
-        questions=questions,
-        spans_key=spans_key,
-        n_best=n_best,
-        no_answer_threshold=no_answer_threshold,
-        max_answer_tokens=max_answer_tokens,
-        separator=separator,
-        max_batch_items=max_batch_items,
-        checkpoint=checkpoint,
-        scorer=scorer,
-    )
 
 
 def question_answerer_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
     """Means over all gold questions: qa_em, qa_f1 (words) and qa_char_f1 (characters). A question that the
-    predicted Doc has not been asked counts as not answered.
+    predicted Doc was not asked counts as unanswered.
 
     RETURNS (dict[str, Any]): Scores by name, None without gold questions.
     """
@@ -115,31 +69,27 @@ def make_question_answerer_scorer() -> Callable:
     return question_answerer_score
 
 
-class BloomQuestionAnswerer(CheckpointHead):
-    """Answers questions with spans of the Doc. Questions are those of `doc._.questions` (list[str]); where it is
-    None, those of the config.
+@component(
+    "bloom_question_answerer",
+    QuestionAnswererSettings,
+    DEFAULT_CONFIG,
+    assigns=["doc.spans"],
+    score_weights={"qa_em": 0.0, "qa_f1": 0.5, "qa_char_f1": 0.5},
+)
+class BloomQuestionAnswerer(HeadPipe):
+    """Answers questions with spans of the Doc. The questions are those of `doc._.questions` (list[str]), or the
+    config's if it is None.
 
     Answers are written to `doc.spans[spans_key]`, by question and the best first, with `span._.question` and
-    `span._.answer_score`; the scores stand in the group's attrs["scores"] too, and all questions in
-    attrs["questions"]. Gold answers for training look the same: `answers.set_answers` writes them.
+    `span._.answer_score`. The group's attrs["scores"] has the scores too, and attrs["questions"] all questions. Gold
+    answers for training have the same form: `answers.set_answers` writes them.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.QuestionAnswerer.v1`.
     name (str): Name of the component.
-    questions (Sequence[str]): Questions to Docs that have none of their own.
-    spans_key (str): Where gold answers are read and answers are written.
-    n_best (int): Most answers to a question.
-    no_answer_threshold (float | None): Score that the best answer must reach, or there is none. A score is the
-        answer's logits less those of "no answer", in nats: 0 takes what is more probable. None always answers.
-    max_answer_tokens (int): Most tokens of an answer.
-    separator (str): Stands between question and Doc; what is a control token in it is used as one.
-    max_batch_items (int): Budget of a packed batch in pieces, in training too. A longer window is a batch of its
-        own.
-    checkpoint (str | None): A Hugging Face question-answering checkpoint to take BLOOM and the head from, in place
-        of the model's name.
     scorer (Callable | None): Scores Examples.
-    RAISES (ConfigError): The model is another architecture's, or a number is below 1.
-    RAISES (InputError): The questions are no list of texts.
+    **settings: Those of `QuestionAnswererSettings`.
+    RAISES (ConfigError): The model is another architecture's.
     """
 
     checkpoint_kind = "question-answering"
@@ -150,41 +100,16 @@ class BloomQuestionAnswerer(CheckpointHead):
         model: Model[List[Ints1d], List[Floats2d]],
         name: str = "bloom_question_answerer",
         *,
-        questions: Sequence[str] = (),
-        spans_key: str = "answers",
-        n_best: int = 1,
-        no_answer_threshold: float | None = None,
-        max_answer_tokens: int = 30,
-        separator: str = "\n",
-        max_batch_items: int = 1024,
-        checkpoint: str | None = None,
         scorer: Callable | None = question_answerer_score,
+        **settings: Any,
     ) -> None:
         if not model.has_ref("transformer") or not model.has_ref("head"):
             raise ConfigError(f"Expected a model of spacy-bloom.QuestionAnswerer.v1, got {model.name!r}.")
-        sizes = {
-            "n_best": n_best,
-            "max_answer_tokens": max_answer_tokens,
-            "max_batch_items": max_batch_items,
-        }
-        for option, value in sizes.items():
-            if value < 1:
-                raise ConfigError(f"Expected {option} of at least 1, got {value}.")
+        own = QuestionAnswererSettings(**settings)
+        super().__init__(nlp, model, name, scorer=scorer, settings=own)
         install_extensions()
-        self.vocab = nlp.vocab
-        self.model = model
-        self.name = name
-        self.scorer = scorer
-        self.cfg: dict[str, Any] = {
-            "questions": checked_questions(questions, "the config's questions"),
-            "spans_key": spans_key,
-            **sizes,
-            "no_answer_threshold": no_answer_threshold,
-            "separator": separator,
-            "checkpoint": checkpoint,
-        }
-        if checkpoint is not None:
-            self._shim.name = checkpoint
+        if own.checkpoint is not None:
+            self._shim.name = own.checkpoint
 
     @property
     def _shim(self) -> BloomShim:
@@ -217,33 +142,27 @@ class BloomQuestionAnswerer(CheckpointHead):
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """RETURNS (list[Prediction]): The answers to the questions of each Doc; nothing is written on the Docs."""
         docs = list(docs)
-        readable = [_readable(doc) for doc in docs]
-        predictions: list[Prediction] = [{question: [] for question in self._questions(doc)} for doc in docs]
-        asked = [
+        questions = [questions_of(doc, self.cfg["questions"]) for doc in docs]
+        predictions: list[Prediction] = [{question: [] for question in own} for own in questions]
+        places = [
             (i, question)
-            for i, prediction in enumerate(predictions)
-            for question in prediction
-            if question.strip() and readable[i].any()
+            for i, doc in enumerate(docs)
+            for question in questions[i]
+            if is_answerable(doc, question)
         ]
-        if asked:
+        if places:
             self._get_ready()
-            found = self._find(
-                [(docs[i], question) for i, question in asked], [readable[i] for i, _ in asked]
-            )
-            for (i, question), answers in zip(asked, found, strict=True):
+            found = self._find([(docs[i], question) for i, question in places])
+            for (i, question), answers in zip(places, found, strict=True):
                 predictions[i][question] = answers
         return predictions
-
-    def _questions(self, doc: Doc) -> list[str]:
-        own = doc._.questions
-        return self.cfg["questions"] if own is None else checked_questions(own, "doc._.questions")
 
     def _read(self, asked: Sequence[Asked]) -> tuple[list[QuestionWindow], list[TokenPieces]]:
         windows = self.model.attrs["windows"]
         sizes = {"window": windows.window, "context": windows.context}
         return read_questions(self._shim.tokenizer, asked, separator=self.cfg["separator"], **sizes)
 
-    def _find(self, asked: Sequence[Asked], readable: Sequence[NDArray]) -> list[list[Answer]]:
+    def _find(self, asked: Sequence[Asked]) -> list[list[Answer]]:
         """RETURNS (list[list[Answer]]): The answers to each question."""
         windows, tokens = self._read(asked)
         scores = score_windows(self.model, windows, self.cfg["max_batch_items"])
@@ -252,8 +171,8 @@ class BloomQuestionAnswerer(CheckpointHead):
             own[window.asked].append(window)
         limits = {"n_best": self.cfg["n_best"], "max_tokens": self.cfg["max_answer_tokens"]}
         return [
-            self._kept(best_spans(w, [scores[each] for each in w], t, r, **limits))
-            for w, t, r in zip(own, tokens, readable, strict=True)
+            self._kept(best_spans(w, [scores[each] for each in w], t, edge_tokens(doc), **limits))
+            for w, t, (doc, _) in zip(own, tokens, asked, strict=True)
         ]
 
     def _kept(self, spans: Sequence[Scored]) -> list[Answer]:
@@ -266,51 +185,26 @@ class BloomQuestionAnswerer(CheckpointHead):
         for doc, answers in zip(docs, predictions, strict=True):
             set_answers(doc, answers, key=self.cfg["spans_key"])
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """Learn from the gold answers to all questions of the references. Text and tokens are the references' too:
-        nothing that the pipeline has predicted is read.
+    def _has_input(self, examples: list[Example]) -> bool:
+        return bool(self._gold(examples))
 
-        RETURNS (dict[str, float]): The losses, with the sum over all windows added, in nats.
-        """
-        losses = {} if losses is None else losses
-        losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "BloomQuestionAnswerer.update")
-        asked, gold = self._gold([eg.reference for eg in examples])
-        if not asked:
-            return losses
-        self._get_ready()
-        set_dropout_rate(self.model, drop)
+    def _gold(self, examples: Iterable[Example]) -> list[tuple[Asked, list]]:
+        """Text and tokens are the references': nothing that the pipeline has predicted is read in training."""
+        return gold_questions([eg.reference for eg in examples], key=self.cfg["spans_key"])
+
+    def _learn(self, examples: list[Example]) -> float:
+        asked, gold = zip(*self._gold(examples), strict=True)
         windows, tokens = self._read(asked)
         targets = [
             [(p.first[s.start], p.last[s.end - 1]) for s in g] for p, g in zip(tokens, gold, strict=True)
         ]
+        loss = 0.0
         for batch in batch_question_windows(windows, self.cfg["max_batch_items"]):
             scores, backprop = self.model.begin_update([window.ids for window in batch])
             results = [span_loss(w, s, targets[w.asked]) for w, s in zip(batch, scores, strict=True)]
             backprop([gradient for _, gradient in results])
-            losses[self.name] += sum(loss for loss, _ in results)
-        if sgd is not None:
-            self.finish_update(sgd)
-        return losses
-
-    def _gold(self, docs: Iterable[Doc]) -> tuple[list[Asked], list[list]]:
-        """RETURNS (tuple[list[Asked], list[list[Span]]]): Gold questions, and the right answers to each."""
-        found = [
-            ((doc, question), spans)
-            for doc in docs
-            if _readable(doc).any()
-            for question, spans in get_answers(doc, key=self.cfg["spans_key"]).items()
-            if question.strip()
-        ]
-        return [asked for asked, _ in found], [spans for _, spans in found]
+            loss += sum(one for one, _ in results)
+        return loss
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score Examples. spaCy's corpus readers hand no questions on to the Docs that are predicted: those that
@@ -322,12 +216,14 @@ class BloomQuestionAnswerer(CheckpointHead):
         return super().score(list(answered), **kwargs)
 
     def _ask_gold_questions(self, examples: list[Example]) -> list[Example]:
-        asked_of = partial(get_answers, key=self.cfg["spans_key"])
         copies = {}
         for i, eg in enumerate(examples):
-            if not asked_of(eg.reference).keys() <= asked_of(eg.predicted).keys():
+            gold, found = (
+                get_answers(doc, key=self.cfg["spans_key"]) for doc in (eg.reference, eg.predicted)
+            )
+            if not gold.keys() <= found.keys():
                 copies[i] = eg.predicted.copy()
-                copies[i]._.questions = list(asked_of(eg.reference))
+                copies[i]._.questions = list(gold)
         docs = list(copies.values())
         self.set_annotations(docs, self.predict(docs))
         return [Example(copies.get(i, eg.predicted), eg.reference) for i, eg in enumerate(examples)]
@@ -366,9 +262,3 @@ class BloomQuestionAnswerer(CheckpointHead):
         }
         util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
         return self
-
-
-def _readable(doc: Doc) -> NDArray[numpy.bool_]:
-    """RETURNS (NDArray): Tokens that an answer can start and end with: not white space. Shape (tokens,)."""
-    array = doc.to_array([LENGTH, IS_SPACE]).reshape(-1, 2)
-    return (array[:, 0] > 0) & (array[:, 1] == 0)

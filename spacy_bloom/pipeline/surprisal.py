@@ -2,202 +2,63 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Optional
+from typing import Any
 
 import numpy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
-from thinc.api import Config, Model
+from thinc.api import Model
 
 from ..bloom.losses import IGNORED_LABEL
-from ..errors import ConfigError
 from ..generation.scoring import last_states
 from ..thinc_layers.pieces.alignment import Ints
-from ..thinc_layers.pieces.windows import Window, batch_windows, check_windows, cut_docs, cut_windows
+from ..thinc_layers.pieces.windows import Window, batch_windows, cut_docs, cut_windows
+from .base.component import component
 from .base.extensions import add_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .base.token_bits import Floats, Spelling, byte_places
-
-DEFAULT_CONFIG = """
-[bloom_surprisal]
-upstream = null
-attr = "surprisal"
-perplexity_attr = "perplexity"
-bits_per_byte_attr = "bits_per_byte"
-bos = true
-leading_space_correction = false
-window = 1024
-context = 512
-max_batch_items = 1024
-"""
+from .measuring.doc_surprisal import DocSurprisal, TokenSum
+from .measuring.settings import SurprisalSettings
 
 
-@Language.factory(
+@component(
     "bloom_surprisal",
+    SurprisalSettings,
+    {"model": DEFAULT_MODEL},
     assigns=["token._.surprisal", "span._.surprisal", "doc._.perplexity", "doc._.bits_per_byte"],
-    default_config={**Config().from_str(DEFAULT_CONFIG)["bloom_surprisal"], "model": DEFAULT_MODEL},
 )
-def make_bloom_surprisal(
-    nlp: Language,
-    name: str,
-    model: Model,
-    upstream: Optional[str],
-    attr: str,
-    perplexity_attr: Optional[str],
-    bits_per_byte_attr: Optional[str],
-    bos: bool,
-    leading_space_correction: bool,
-    window: int,
-    context: int,
-    max_batch_items: int,
-) -> "BloomSurprisal":
-    """Make the component. Arguments as for `BloomSurprisal`."""
-    return BloomSurprisal(
-        nlp,
-        model,
-        name,
-        upstream=upstream,
-        attr=attr,
-        perplexity_attr=perplexity_attr,
-        bits_per_byte_attr=bits_per_byte_attr,
-        bos=bos,
-        leading_space_correction=leading_space_correction,
-        window=window,
-        context=context,
-        max_batch_items=max_batch_items,
-    )
-
-
-@dataclass(frozen=True)
-class TokenSum:
-    """The getter of a Span: the sum over its tokens, 0 if it has none.
-
-    attr (str): Extension of the tokens.
-    """
-
-    attr: str
-
-    def __call__(self, span: Span) -> float | None:
-        """RETURNS (float | None): None if the tokens have not been annotated."""
-        values = [token._.get(self.attr) for token in span]
-        return None if None in values else math.fsum(values)
-
-
-@dataclass(frozen=True)
-class DocSurprisal:
-    """What is written on one Doc.
-
-    tokens (Floats): Bits of each token. Shape (tokens,).
-    bits (float): Sum over the pieces that have a surprisal.
-    n_pieces (int): Number of these pieces.
-    n_bytes (int): UTF-8 bytes of these pieces.
-    """
-
-    tokens: Floats
-    bits: float
-    n_pieces: int
-    n_bytes: int
-
-    @property
-    def perplexity(self) -> float:
-        """RETURNS (float): 2 to the mean bits of a piece; NaN without pieces."""
-        with numpy.errstate(over="ignore"):
-            return float(numpy.exp2(self.bits / self.n_pieces)) if self.n_pieces else math.nan
-
-    @property
-    def bits_per_byte(self) -> float:
-        """RETURNS (float): Mean bits of a UTF-8 byte; NaN without pieces."""
-        return self.bits / self.n_bytes if self.n_bytes else math.nan
-
-
 class BloomSurprisal(LanguageModelPipe):
-    """Writes the surprisal of every token, -log2 of its probability given all that is before it, in bits.
+    """Writes the surprisal of every token in bits: -log2 of its probability given everything before it.
 
-    A token has the sum of its pieces' bits. The space before a word is part of the word's first piece, as BLOOM
-    cuts it. Bits of a piece that spans several tokens are spread over its UTF-8 bytes (without the spaces that it
-    begins with), and each token takes those of its bytes; pieces of nothing but spaces between two tokens are the
-    second one's, and those at the end of the text the last one's. So the sum over a Doc's tokens is the sum over
-    its pieces. White space that is a token has the bits of its own pieces; as long as it is only the beginning of
-    a piece it has 0.
+    A token has the sum of its pieces' bits. The space before a word belongs to the word's first piece, as BLOOM cuts
+    it. Bits of a piece that spans several tokens are spread over its UTF-8 bytes (without the spaces that it begins
+    with), and each token takes those of its bytes; pieces of nothing but spaces between two tokens belong to the
+    second, and those at the end of the text to the last. So the sum over a Doc's tokens is the sum over its pieces.
+    White space that is a token has the bits of its own pieces, and 0 if it is only the beginning of a piece.
 
-    Probabilities are those of Hugging Face's BloomForCausalLM: a softmax over all rows of the embedding, the 200
-    of published BLOOM that belong to no piece included.
+    Probabilities are those of Hugging Face's BloomForCausalLM: a softmax over all rows of the embedding, including
+    the 200 of published BLOOM that belong to no piece.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.LanguageModel.v1`.
     name (str): Name of the component.
-    upstream (str | None): Name of a bloom_transformer whose weights are used instead.
-    attr (str): Extension of tokens, in bits; the same one of spans is the sum over their tokens.
-    perplexity_attr (str | None): Extension of Docs: 2 to the mean bits of a piece, before any correction. It
-        depends on the tokenizer. None writes none.
-    bits_per_byte_attr (str | None): Extension of Docs: bits divided by the UTF-8 bytes of the text, which compares
-        across tokenizers. None writes none.
-    bos (bool): Whether a Doc is read as the beginning of a document, `</s>` before it, as BLOOM's training
-        separates documents. Otherwise nothing is known of a Doc's first piece: it counts in no sum, and tokens with
-        a part in it have NaN.
-    leading_space_correction (bool): Let the space before a word belong to the word before it: a token that a
-        space or the end of the text follows is multiplied by the probability of that, which is summed over all pieces
-        that begin with a space and `</s>`; what follows a space is divided by it. The first word of a Doc, before
-        which no space is, is divided by nothing. The sum over tokens is that over pieces and the end of the text.
-    window (int): Most pieces that the model reads at once; longer Docs are cut.
-    context (int): Pieces to the left that a window shares with the one before it: so many at least are read before
-        any piece that is not in a Doc's first window. Only the first window begins with `</s>`.
-    max_batch_items (int): Budget of a packed batch, in pieces; a longer window is a batch of its own.
-    RAISES (ConfigError): A setting is out of range, or a name is taken by another kind of extension.
-    SOURCE: Correction: Oh and Schuler 2024 (arXiv 2406.10851); Pimentel and Meister 2024 (arXiv 2406.14561).
+    **settings: Those of `SurprisalSettings`.
+    RAISES (ConfigError): A name is taken by another kind of extension.
     """
 
-    def __init__(
-        self,
-        nlp: Language,
-        model: Model,
-        name: str = "bloom_surprisal",
-        *,
-        upstream: str | None = None,
-        attr: str = "surprisal",
-        perplexity_attr: str | None = "perplexity",
-        bits_per_byte_attr: str | None = "bits_per_byte",
-        bos: bool = True,
-        leading_space_correction: bool = False,
-        window: int = 1024,
-        context: int = 512,
-        max_batch_items: int = 1024,
-    ) -> None:
-        check_windows(window, context)
-        if max_batch_items < 1:
-            raise ConfigError(f"Expected max_batch_items (pieces) of at least 1, got {max_batch_items}.")
-        super().__init__(
-            nlp,
-            model,
-            name,
-            upstream=upstream,
-            attr=attr,
-            perplexity_attr=perplexity_attr,
-            bits_per_byte_attr=bits_per_byte_attr,
-            bos=bos,
-            leading_space_correction=leading_space_correction,
-            window=window,
-            context=context,
-            max_batch_items=max_batch_items,
-        )
+    def __init__(self, nlp: Language, model: Model, name: str = "bloom_surprisal", **settings: Any) -> None:
+        super().__init__(nlp, model, name, **vars(SurprisalSettings(**settings)))
         self._spelling: Spelling | None = None
         self._add_extensions()
 
     def _add_extensions(self) -> None:
         """Here, not on first use: with nlp.pipe(n_process=2) that would be in another process."""
-        attr, *doc_attrs = (self.cfg[key] for key in ("attr", "perplexity_attr", "bits_per_byte_attr"))
-        if not attr or "" in doc_attrs or (doc_attrs[0] is not None and doc_attrs[0] == doc_attrs[1]):
-            raise ConfigError(
-                f"Expected names of extensions: attr, and two different ones (or null) as perplexity_attr and "
-                f"bits_per_byte_attr; got {attr!r}, {doc_attrs[0]!r} and {doc_attrs[1]!r}."
-            )
-        add_extension(Token, attr)
-        for doc_attr in doc_attrs:
-            if doc_attr is not None:
-                add_extension(Doc, doc_attr)
-        add_extension(Span, attr, TokenSum(attr))
+        add_extension(Token, self.cfg["attr"])
+        add_extension(Span, self.cfg["attr"], TokenSum(self.cfg["attr"]))
+        for attr in (self.cfg["perplexity_attr"], self.cfg["bits_per_byte_attr"]):
+            if attr is not None:
+                add_extension(Doc, attr)
 
     def predict(self, docs: Iterable[Doc]) -> list[DocSurprisal]:
         """RETURNS (list[DocSurprisal]): Of each Doc."""

@@ -1,29 +1,27 @@
 """The component that gives every Doc labels: one of them, or any number."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, List, Optional
+from typing import Any, List
 
 import numpy
 from numpy.typing import NDArray
 from spacy.language import Language
-from spacy.pipeline.textcat import TextCategorizer
 from spacy.tokens import Doc
 from spacy.training import Example, validate_get_examples
 from spacy.util import registry
-from thinc.api import Config, Model, Optimizer
+from thinc.api import Config, Model
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
 from ..thinc_layers.output_layer import find_head, load_output, set_output
 from .base.cats_scores import NO_WEIGHTS, score_own_cats
-from .tagging.checkpoint_head import CheckpointHead
+from .base.component import component
+from .base.labelled_pipe import LabelledPipe
+from .categorizing.losses import binary_loss, exclusive_loss
+from .categorizing.settings import TextClassifierSettings
 
-DEFAULT_CONFIG = """
+DEFAULT_CONFIG = Config().from_str("""
 [bloom_text_classifier]
-exclusive = null
-threshold = 0.5
-positive_label = null
-checkpoint = null
 scorer = {"@scorers": "spacy-bloom.text_classifier_scorer.v1"}
 
 [bloom_text_classifier.model]
@@ -35,36 +33,7 @@ bias = true
 grad_factor = 1.0
 upstream = "*"
 pooling = {"@layers": "reduce_last.v1"}
-"""
-
-
-@Language.factory(
-    "bloom_text_classifier",
-    assigns=["doc.cats"],
-    default_config=Config().from_str(DEFAULT_CONFIG)["bloom_text_classifier"],
-    default_score_weights={"cats_score": 1.0, **NO_WEIGHTS},
-)
-def make_bloom_text_classifier(
-    nlp: Language,
-    name: str,
-    model: Model[List[Doc], Floats2d],
-    exclusive: Optional[bool],
-    threshold: float,
-    positive_label: Optional[str],
-    checkpoint: Optional[str],
-    scorer: Optional[Callable],
-) -> "BloomTextClassifier":
-    """Make the component. Arguments as for `BloomTextClassifier`."""
-    return BloomTextClassifier(
-        nlp,
-        model,
-        name,
-        exclusive=exclusive,
-        threshold=threshold,
-        positive_label=positive_label,
-        checkpoint=checkpoint,
-        scorer=scorer,
-    )
+""")["bloom_text_classifier"]
 
 
 def text_classifier_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -78,22 +47,24 @@ def make_text_classifier_scorer() -> Callable:
     return text_classifier_score
 
 
-class BloomTextClassifier(CheckpointHead, TextCategorizer):
-    """spaCy's TextCategorizer over the vectors of a Doc's pieces: it writes doc.cats.
+@component(
+    "bloom_text_classifier",
+    TextClassifierSettings,
+    DEFAULT_CONFIG,
+    assigns=["doc.cats"],
+    score_weights={"cats_score": 1.0, **NO_WEIGHTS},
+)
+class BloomTextClassifier(LabelledPipe):
+    """Writes doc.cats from the vectors of a Doc's pieces.
 
-    A Doc without tokens gets 0 for every label, and nothing is learnt from it: there is nothing to tell labels by.
-    Other components' labels on the same doc.cats are left alone, in prediction, training and scoring.
+    A Doc without tokens gets 0 for every label, and nothing is learnt from it. Other components' labels in the same
+    doc.cats are left alone, in prediction, training and scoring.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.TextClassifier.v1`.
     name (str): Name of the component.
-    exclusive (bool | None): Whether a Doc has one label, with scores that sum to 1 (softmax), or any number,
-        with scores of their own (sigmoid). None takes it from the checkpoint, and is true without one.
-    threshold (float): Score from which a label counts as predicted, in scoring labels that are not exclusive.
-    positive_label (str | None): The label whose F is the score, for two exclusive labels.
-    checkpoint (str | None): A Hugging Face checkpoint for sequence classification to take labels and
-        classifier from; use the same checkpoint for the transformer.
     scorer (Callable | None): Scores Examples.
+    **settings: Those of `TextClassifierSettings`.
     """
 
     checkpoint_kind = "sequence-classification"
@@ -106,26 +77,23 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
         model: Model[List[Doc], Floats2d],
         name: str = "bloom_text_classifier",
         *,
-        exclusive: bool | None = None,
-        threshold: float = 0.5,
-        positive_label: str | None = None,
-        checkpoint: str | None = None,
         scorer: Callable | None = text_classifier_score,
+        **settings: Any,
     ) -> None:
-        super().__init__(nlp.vocab, model, name, threshold=threshold, scorer=scorer)
-        self.cfg |= {"exclusive": exclusive, "positive_label": positive_label, "checkpoint": checkpoint}
+        own = TextClassifierSettings(**settings)
+        super().__init__(nlp, model, name, scorer=scorer, settings=own, labels=[])
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels, in the order of the model's outputs."""
+        return tuple(self.cfg["labels"])
 
     @property
     def exclusive(self) -> bool:
         """RETURNS (bool): Whether a Doc has one label."""
         return self.cfg["exclusive"] is not False
 
-    @property
-    def support_missing_values(self) -> bool:
-        """RETURNS (bool): True; labels without gold annotation are not taken for false."""
-        return True
-
-    def initialize(  # type: ignore[override]
+    def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
         *,
@@ -136,7 +104,7 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
         """Prepare for training; a classifier from a checkpoint keeps its labels and weights.
 
         get_examples (Callable): Returns a representative sample.
-        labels (Sequence[str] | None): Labels, for example from a file; found in all of the examples if None.
+        labels (Sequence[str] | None): Labels, for example from a file. None takes those of all examples.
         positive_label (str | None): Replaces that of the config.
         RAISES (ConfigError): Too few labels, or a positive label that is not one of two exclusive ones.
         """
@@ -145,24 +113,27 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
             self._load_checkpoint()
         else:
             found = {label for eg in get_examples() for label in eg.reference.cats}
-            self._set_labels([*self.labels, *(sorted(found) if labels is None else labels)])
-            set_output(self.model, len(self.labels))
+            set_output(self.model, self._set_labels(sorted(found) if labels is None else labels))
         if positive_label is not None:
             self.cfg["positive_label"] = positive_label
         self._check_positive_label()
-        self._validate_categories(get_examples())
+        self._check_gold(get_examples())
         self._initialize_model(get_examples)
 
-    def _set_labels(self, labels: Iterable[str]) -> None:
-        found = list(dict.fromkeys(labels))
+    def _set_labels(self, labels: Iterable[str]) -> int:
+        n_outputs = self._extend_labels(labels)
         needed = 2 if self.exclusive else 1
-        if len(found) < needed:
+        if n_outputs < needed:
             raise ConfigError(
-                f"{self.name!r} needs {needed} labels or more, got {found}. Give labels in "
+                f"{self.name!r} needs {needed} labels or more, got {list(self.labels)}. Give labels in "
                 "[initialize.components], check doc.cats in the corpus, or set exclusive = false if a Doc may "
                 "have none of them."
             )
-        self.cfg["labels"] = found
+        return n_outputs
+
+    def _extend_labels(self, labels: Iterable[str]) -> int:
+        self.cfg["labels"] = list(dict.fromkeys([*self.labels, *labels]))
+        return len(self.cfg["labels"])
 
     def _check_positive_label(self) -> None:
         label = self.cfg["positive_label"]
@@ -195,51 +166,30 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
             scores[filled] = ops.to_numpy(activate(self.model.predict(docs)))[filled]
         return scores
 
-    def update(
-        self,
-        examples: Iterable[Example],
-        *,
-        drop: float = 0.0,
-        sgd: Optimizer | None = None,
-        losses: dict[str, float] | None = None,
-    ) -> dict[str, float]:
-        """Learn from a batch. Labels without annotation and Docs without tokens have no part in it.
+    def set_annotations(self, docs: Iterable[Doc], predictions: NDArray[numpy.float32]) -> None:
+        """Write the scores to doc.cats."""
+        for doc, scores in zip(docs, predictions, strict=True):
+            doc.cats.update(zip(self.labels, scores.tolist(), strict=True))
 
-        RETURNS (dict[str, float]): The losses, with the sum of this batch's cross entropies added, in nats.
-        """
-        self._get_ready()
-        return super().update(list(examples), drop=drop, sgd=sgd, losses=losses)
+    def _learn(self, examples: list[Example]) -> float:
+        self._check_gold(examples)
+        return super()._learn(examples)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> tuple[float, Floats2d]:
-        """Cross entropy, summed like that of spaCy's components, so that they share a transformer fairly.
-
-        Of exclusive labels, one that is true says all. Where only some are known to be false, the loss is that
-        of the others' sum; where all are, the annotation contradicts itself and counts as missing.
+        """Cross entropy, summed like that of spaCy's components, so that they share a transformer fairly. Labels
+        without gold annotation and Docs without tokens are left out.
 
         scores (Floats2d): Logits. Shape (Docs, labels).
         RETURNS (tuple[float, Floats2d]): The loss, and its gradient.
         """
-        examples = list(examples)
-        truths, known = self._examples_to_truth(examples)  # each (Docs, labels) of 0 and 1
-        known = self.model.ops.asarray2f(known)
-        for i, eg in enumerate(examples):
-            if not len(eg.predicted):
-                truths[i] = known[i] = 0.0
-        return (self._exclusive_loss if self.exclusive else self._binary_loss)(scores, truths, known)
+        gold = [eg.reference.cats if len(eg.predicted) else {} for eg in examples]
+        truths = [[cats.get(label, 0.0) for label in self.labels] for cats in gold]
+        known = [[float(label in cats) for label in self.labels] for cats in gold]
+        ops = self.model.ops
+        loss = exclusive_loss if self.exclusive else binary_loss
+        return loss(ops, scores, ops.asarray2f(truths), ops.asarray2f(known))
 
-    def _exclusive_loss(self, logits: Floats2d, truths: Floats2d, known: Floats2d) -> tuple[float, Floats2d]:
-        xp = self.model.ops.xp
-        possible = xp.where(truths.any(axis=1, keepdims=True), truths > 0, known == 0)
-        possible |= ~possible.any(axis=1, keepdims=True)
-        kept = xp.where(possible, logits, -xp.inf)
-        loss = _log_sum_exp(xp, logits) - _log_sum_exp(xp, kept)
-        return float(loss.sum()), self.model.ops.softmax(logits) - self.model.ops.softmax(kept)
-
-    def _binary_loss(self, logits: Floats2d, truths: Floats2d, known: Floats2d) -> tuple[float, Floats2d]:
-        loss = self.model.ops.xp.logaddexp(0, logits) - truths * logits
-        return float((loss * known).sum()), (self.model.ops.sigmoid(logits) - truths) * known
-
-    def _validate_categories(self, examples: Iterable[Example]) -> None:
+    def _check_gold(self, examples: Iterable[Example]) -> None:
         """RAISES (ConfigError): Gold scores other than 0 and 1, or two true labels of exclusive ones."""
         own = set(self.labels)
         for eg in examples:
@@ -251,9 +201,3 @@ class BloomTextClassifier(CheckpointHead, TextCategorizer):
                     f"{self.name!r} has exclusive labels, got a Doc with more than one: {gold}. "
                     "Set exclusive = false if that is right."
                 )
-
-
-def _log_sum_exp(xp: Any, logits: Floats2d) -> Floats2d:
-    """RETURNS (Floats2d): Of each row, without overflow. Shape (rows, 1)."""
-    largest = logits.max(axis=1, keepdims=True)
-    return largest + xp.log(xp.exp(logits - largest).sum(axis=1, keepdims=True))

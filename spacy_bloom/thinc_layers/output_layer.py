@@ -6,6 +6,7 @@ from pathlib import Path
 
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
+from thinc.layers.resizable import resize_linear_weighted
 
 from ..checkpoint.files import CONFIG_FILE, WeightFiles
 from ..checkpoint.names import HEAD_CLASSES, is_head
@@ -13,10 +14,38 @@ from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 
+# A new output starts at the mean of the others, less so many nats.
+NEW_OUTPUT_MARGIN = 10.0
+
 
 def set_output(model: Model, n_outputs: int) -> None:
-    """Set the number of tags or labels before initialisation."""
-    model.get_ref("output_layer").set_dim("nO", n_outputs, force=True)
+    """Set the number of tags or labels. A layer that has weights keeps them; its new outputs are never the best ones
+    until they are learnt.
+    """
+    old = model.get_ref("output_layer")
+    if not has_output(model):
+        old.set_dim("nO", n_outputs, force=True)
+    elif n_outputs != old.get_dim("nO"):
+        _replace_output(model, _larger(old, n_outputs))
+
+
+def _larger(old: Model, n_outputs: int) -> Model:
+    n_old = old.get_dim("nO")
+    new = resize_linear_weighted(old, n_outputs)
+    for name, margin in (("W", 0.0), ("b", NEW_OUTPUT_MARGIN)):
+        if name in new.param_names:
+            values = new.get_param(name)
+            values[n_old:] = values[:n_old].mean(axis=0) - margin
+            new.set_param(name, values)
+    return new
+
+
+def _replace_output(model: Model, new: Model) -> None:
+    old = model.get_ref("output_layer")
+    for node in model.walk():
+        if node.layers and node.has_dim("nO") and any(leaf is old for leaf in node.layers[-1].walk()):
+            node.set_dim("nO", new.get_dim("nO"), force=True)
+    model.replace_node(old, new)
 
 
 def has_output(model: Model) -> bool:

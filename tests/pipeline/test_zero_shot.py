@@ -17,8 +17,8 @@ from transformers import BloomForCausalLM as HfModel
 from transformers import BloomTokenizerFast as HfTokenizer
 
 from spacy_bloom.errors import BloomWarning, ConfigError, InputError
+from spacy_bloom.pipeline.prompting.zero_shot_questions import MULTI_LABEL_PROMPT, PROMPT
 from spacy_bloom.pipeline.prompting.zero_shot_scores import fit_prompt
-from spacy_bloom.pipeline.prompting.zero_shot_settings import MULTI_LABEL_PROMPT, PROMPT
 from spacy_bloom.pipeline.zero_shot import BloomZeroShot
 
 NAME = "bloom_zero_shot"

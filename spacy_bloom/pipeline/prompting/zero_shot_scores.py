@@ -2,7 +2,6 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from ...generation.batches import encode_prompts
 from ...generation.scoring import score_continuations
 from ...pretrained import BloomForCausalLM
 from ...tokenizer import BloomTokenizerFast
+from .zero_shot_questions import Question
 
 # Scores that are kept. The labels of a config need few; labels on Docs may go on without end.
 MAX_KEPT = 10_000
@@ -19,18 +19,6 @@ MAX_KEPT = 10_000
 SAMPLE = 64
 
 PieceScores = list[float]  # of one answer: the log-probability of each piece, in nats
-
-
-@dataclass(frozen=True)
-class Question:
-    """A prompt, and the texts that may follow it.
-
-    prompt (str): The rendered template.
-    answers (tuple[str, ...]): The texts, each encoded on its own.
-    """
-
-    prompt: str
-    answers: tuple[str, ...]
 
 
 def score_answers(

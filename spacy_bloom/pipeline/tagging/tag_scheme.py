@@ -24,9 +24,9 @@ def parse_tag(tag: str) -> tuple[str, str]:
     return "I", tag
 
 
-def bio_tags(labels: Sequence[str]) -> list[str]:
-    """RETURNS (list[str]): The tags of span labels: O, B-X, I-X, B-Y, ..."""
-    return [OUTSIDE] + [f"{prefix}-{label}" for label in labels for prefix in "BI"]
+def span_tags(labels: Iterable[str]) -> list[str]:
+    """RETURNS (list[str]): The tags of span labels, in BIO: B-X, I-X, B-Y, ..."""
+    return [f"{prefix}-{label}" for label in labels for prefix in "BI"]
 
 
 @lru_cache(maxsize=64)

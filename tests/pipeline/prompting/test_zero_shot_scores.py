@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.errors import InputError
 from spacy_bloom.generation.batches import encode_prompts
-from spacy_bloom.pipeline.prompting.zero_shot_scores import KeptScores, Question, fit_prompt
+from spacy_bloom.pipeline.prompting.zero_shot_questions import Question
+from spacy_bloom.pipeline.prompting.zero_shot_scores import KeptScores, fit_prompt
 
 TAIL = "\nQuestion: what is it about?"
 

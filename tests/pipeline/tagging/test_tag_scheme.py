@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_bloom.pipeline.tagging.tag_scheme import TagScheme, bio_tags, parse_tag
+from spacy_bloom.pipeline.tagging.tag_scheme import TagScheme, parse_tag, span_tags
 
 SCHEMES = {
     "BIO": ["O", "B-X", "I-X", "B-Y", "I-Y"],
@@ -120,8 +120,8 @@ def test_parsing(tag, parsed):
     assert parse_tag(tag) == parsed
 
 
-def test_bio_tags():
-    assert bio_tags(["X", "Y-Z"]) == ["O", "B-X", "I-X", "B-Y-Z", "I-Y-Z"]
+def test_span_tags():
+    assert span_tags(["X", "Y-Z"]) == ["B-X", "I-X", "B-Y-Z", "I-Y-Z"]
 
 
 def test_no_tokens():

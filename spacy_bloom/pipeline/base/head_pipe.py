@@ -1,4 +1,4 @@
-"""What components share whose last layer may come from a Hugging Face checkpoint."""
+"""What components with a last layer of their own have in common; it may come from a Hugging Face checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -6,32 +6,51 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
+from spacy.language import Language
 from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
-from spacy.training import Example
+from spacy.training import Example, validate_examples
+from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ...errors import NotTrainedError
 from ...thinc_layers.output_layer import has_output, keeping_output
-from ..base.saved_settings import keeping_settings
-from ..base.streaming import pipe_batches
+from .saved_settings import keeping_settings
+from .streaming import pipe_batches
 
 N_SAMPLES = 10
 
 
-class CheckpointHead(TrainablePipe):
-    """Loads labels and last layer on first use, keeps them at initialisation, saves them even if they were
-    never used, and says so when there are none. Before another base class, its methods go first.
+class HeadPipe(TrainablePipe):
+    """Loads the checkpoint's labels and last layer on first use, keeps them at initialisation, saves them even if
+    they were never used, and raises an error when there are none.
 
-    cfg["checkpoint"] (str | None): Directory or Hub name.
-    checkpoint_kind (str): What the checkpoint must be made for, in words.
-    found_settings (tuple[str, ...]): Which of cfg training finds, ...
-    open_settings (tuple[str, ...]): ... and which where the config leaves them open; all others are the config's.
+    nlp (Language): The pipeline.
+    model (Model): The model, with a reference "output_layer".
+    name (str): Name of the component.
+    scorer (Callable | None): Scores Examples.
+    settings (Any): A settings object with a field `checkpoint` (a directory, a Hub name or None).
+    found (Any): What training finds, such as labels. Kept in `cfg` with the settings.
     """
 
-    cfg: dict[str, Any]
-    checkpoint_kind: str
-    found_settings: tuple[str, ...] = ()
-    open_settings: tuple[str, ...] = ()
+    checkpoint_kind: str  # what the checkpoint must be made for, in words
+    found_settings: tuple[str, ...] = ()  # what is read from files: found in training ...
+    open_settings: tuple[str, ...] = ()  # ... or found where the config has None
+
+    def __init__(
+        self,
+        nlp: Language,
+        model: Model,
+        name: str,
+        *,
+        scorer: Callable | None,
+        settings: Any,
+        **found: Any,
+    ) -> None:
+        self.vocab = nlp.vocab
+        self.model = model
+        self.name = name
+        self.scorer = scorer
+        self.cfg: dict[str, Any] = {**vars(settings), **found}
 
     def _read_checkpoint(self) -> None:
         """Take labels and last layer from the checkpoint."""
@@ -58,6 +77,41 @@ class CheckpointHead(TrainablePipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
         yield from pipe_batches(self, stream, batch_size)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch. What has no gold annotation is left out.
+
+        RETURNS (dict[str, float]): The losses, with the sum of this batch's cross entropies added, in nats.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not self._has_input(examples):
+            return losses
+        self._get_ready()
+        set_dropout_rate(self.model, drop)
+        losses[self.name] += self._learn(examples)
+        if sgd is not None:
+            self.finish_update(sgd)
+        return losses
+
+    def _has_input(self, examples: list[Example]) -> bool:
+        return any(len(eg.predicted) for eg in examples)
+
+    def _learn(self, examples: list[Example]) -> float:
+        """RETURNS (float): The loss, after the backward pass."""
+        scores, backprop = self.model.begin_update([eg.predicted for eg in examples])
+        loss, d_scores = self.get_loss(examples, scores)
+        backprop(d_scores)
+        return loss
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """RETURNS (bytes): The component, with the checkpoint's classifier even if it was never used."""

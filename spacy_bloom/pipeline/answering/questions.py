@@ -1,0 +1,41 @@
+"""Which questions are asked of which Docs, and where an answer can be."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy
+from numpy.typing import NDArray
+from spacy.attrs import IS_SPACE, LENGTH
+from spacy.tokens import Doc, Span
+
+from .answers import checked_questions, get_answers
+
+Asked = tuple[Doc, str]  # a Doc and a question about it
+
+
+def questions_of(doc: Doc, default: Sequence[str]) -> list[str]:
+    """RETURNS (list[str]): The questions of doc._.questions, or the default if it is None."""
+    own = doc._.questions
+    return list(default) if own is None else checked_questions(own, "doc._.questions")
+
+
+def is_answerable(doc: Doc, question: str) -> bool:
+    """RETURNS (bool): Whether there is anything to read, in the question and in the Doc."""
+    return bool(question.strip()) and bool(edge_tokens(doc).any())
+
+
+def edge_tokens(doc: Doc) -> NDArray[numpy.bool_]:
+    """RETURNS (NDArray): Tokens that an answer can start and end with: not white space. Shape (tokens,)."""
+    array = doc.to_array([LENGTH, IS_SPACE]).reshape(-1, 2)
+    return (array[:, 0] > 0) & (array[:, 1] == 0)
+
+
+def gold_questions(docs: Iterable[Doc], *, key: str) -> list[tuple[Asked, list[Span]]]:
+    """RETURNS (list[tuple[Asked, list[Span]]]): The questions in doc.spans[key] that can be answered, each with its
+    right answers.
+    """
+    return [
+        ((doc, question), spans)
+        for doc in docs
+        for question, spans in get_answers(doc, key=key).items()
+        if is_answerable(doc, question)
+    ]

@@ -1,0 +1,49 @@
+"""Component classes as factories of spaCy: each setting is declared once, as a field of a settings class."""
+
+from collections.abc import Callable, Iterable, Mapping
+from inspect import Parameter, Signature, signature
+from typing import Any, TypeVar, get_type_hints
+
+from spacy.language import Language
+
+ComponentClass = TypeVar("ComponentClass", bound=type)
+
+
+def component(
+    factory: str,
+    settings: type,
+    default_config: Mapping[str, Any],
+    *,
+    assigns: Iterable[str],
+    score_weights: Mapping[str, float | None] | None = None,
+) -> Callable[[ComponentClass], ComponentClass]:
+    """Register a component class as a factory. Its config keys are the fields of the settings class, and the
+    arguments of the component class that are not `**settings`, such as `model` and `scorer`.
+
+    factory (str): The registered name.
+    settings (type): A dataclass whose fields all have defaults.
+    default_config (Mapping[str, Any]): Defaults of the other arguments.
+    assigns (Iterable[str]), score_weights (Mapping[str, float | None] | None): As for `Language.factory`.
+    RETURNS (Callable[[type], type]): A class decorator.
+    """
+
+    def register(cls: ComponentClass) -> ComponentClass:
+        # spaCy validates configs by signature.
+        cls.__signature__ = _with_settings(signature(cls), settings)  # type: ignore[attr-defined]
+        return Language.factory(
+            factory,
+            assigns=assigns,
+            default_config={**vars(settings()), **default_config},
+            default_score_weights=dict(score_weights or {}),
+        )(cls)
+
+    return register
+
+
+def _with_settings(own: Signature, settings: type) -> Signature:
+    """RETURNS (Signature): The fields in place of `**settings`."""
+    parameters = [p for p in own.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
+    types = get_type_hints(settings)
+    for name, default in vars(settings()).items():
+        parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=types[name]))
+    return own.replace(parameters=parameters)

@@ -1,0 +1,45 @@
+"""What components whose outputs are labels have in common."""
+
+from collections.abc import Iterable
+
+from ...errors import ConfigError
+from ...thinc_layers.output_layer import has_output, set_output
+from .head_pipe import HeadPipe
+
+
+class LabelledPipe(HeadPipe):
+    """Keeps the labels of a classifier, and takes new ones at any time."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): Labels as they are on the Docs."""
+        raise NotImplementedError
+
+    @property
+    def label_data(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): What `spacy init labels` writes to a file and `initialize` reads."""
+        return self.labels
+
+    def add_label(self, label: str) -> int:
+        """Add a label. A classifier that has weights grows and keeps what it knows; the new label is not predicted
+        until it is learnt.
+
+        RETURNS (int): 1, or 0 if the label was known.
+        RAISES (ConfigError): It is not text, or empty.
+        """
+        if not isinstance(label, str) or not label:
+            raise ConfigError(f"Expected a label to be text that is not empty, got {label!r}.")
+        self._load_checkpoint()
+        if label in self.labels:
+            return 0
+        n_outputs = self._extend_labels([label])
+        if has_output(self.model):
+            set_output(self.model, n_outputs)
+        return 1
+
+    def _extend_labels(self, labels: Iterable[str]) -> int:
+        """Add labels to `cfg`, those that are there excepted.
+
+        RETURNS (int): The number of outputs.
+        """
+        raise NotImplementedError

@@ -1,0 +1,21 @@
+"""Settings of the text classifier."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassifierSettings:
+    """How a text classifier's labels relate.
+
+    exclusive (bool | None): Whether a Doc has one label, with scores that sum to 1 (softmax), or any number, each
+        with a score of its own (sigmoid). None takes it from the checkpoint, and is true without one.
+    threshold (float): Score from which a label counts as predicted, in scoring labels that are not exclusive.
+    positive_label (str | None): The label whose F is the score, for two exclusive labels.
+    checkpoint (str | None): A Hugging Face sequence-classification checkpoint to take labels and classifier from;
+        use the same checkpoint for the transformer.
+    """
+
+    exclusive: bool | None = None
+    threshold: float = 0.5
+    positive_label: str | None = None
+    checkpoint: str | None = None
