@@ -230,7 +230,7 @@ def test_untrained_use(make, tmp_path):
 
 @pytest.mark.parametrize("option", ["n_best", "max_answer_tokens", "max_batch_items"])
 def test_sizes_below_one(make, option):
-    with pytest.raises(ConfigError, match=f"{option} of at least 1, got 0"):
+    with pytest.raises(ConfigError, match=f"{option} to be an integer of 1 or more, got 0"):
         make(**{option: 0})
 
 

@@ -144,7 +144,7 @@ def test_untrained_use(make, target, tmp_path):
 
 
 def test_unknown_targets(make):
-    with pytest.raises(ConfigError, match="Expected target"):
+    with pytest.raises(ConfigError, match="expected target"):
         make(target="entities")
 
 

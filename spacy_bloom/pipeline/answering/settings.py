@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ...errors import ConfigError
-from .answers import checked_questions
+from ...settings import PositiveInt, check_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,22 +20,18 @@ class QuestionAnswererSettings:
     max_batch_items (int): Budget of a packed batch in pieces, in training too. A longer window is a batch of its own.
     checkpoint (str | None): A Hugging Face question-answering checkpoint to take BLOOM and the head from, instead of
         the model's name.
-    RAISES (ConfigError): A number is below 1.
-    RAISES (InputError): The questions are not a list of texts.
+    RAISES (ConfigError): A setting has a wrong value.
     """
 
     questions: list[str] = field(default_factory=list)
     spans_key: str = "answers"
-    n_best: int = 1
+    n_best: PositiveInt = 1
     no_answer_threshold: float | None = None
-    max_answer_tokens: int = 30
+    max_answer_tokens: PositiveInt = 30
     separator: str = "\n"
-    max_batch_items: int = 1024
+    max_batch_items: PositiveInt = 1024
     checkpoint: str | None = None
 
     def __post_init__(self) -> None:
-        for option in ("n_best", "max_answer_tokens", "max_batch_items"):
-            if getattr(self, option) < 1:
-                raise ConfigError(f"Expected {option} of at least 1, got {getattr(self, option)}.")
-        questions = checked_questions(self.questions, "the config's questions")
-        object.__setattr__(self, "questions", questions)
+        check_settings(self, "bloom_question_answerer")
+        object.__setattr__(self, "questions", list(dict.fromkeys(self.questions)))

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ...settings import check_settings
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassifierSettings:
@@ -13,9 +15,13 @@ class TextClassifierSettings:
     positive_label (str | None): The label whose F is the score, for two exclusive labels.
     checkpoint (str | None): A Hugging Face sequence-classification checkpoint to take labels and classifier from;
         use the same checkpoint for the transformer.
+    RAISES (ConfigError): A setting has a wrong value.
     """
 
     exclusive: bool | None = None
     threshold: float = 0.5
     positive_label: str | None = None
     checkpoint: str | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self, "bloom_text_classifier")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...errors import ConfigError
+from ...settings import PositiveInt, check_settings
 from ...thinc_layers.pieces.windows import check_windows
 
 
@@ -39,12 +40,11 @@ class SurprisalSettings:
     leading_space_correction: bool = False
     window: int = 1024
     context: int = 512
-    max_batch_items: int = 1024
+    max_batch_items: PositiveInt = 1024
 
     def __post_init__(self) -> None:
+        check_settings(self, "bloom_surprisal")
         check_windows(self.window, self.context)
-        if self.max_batch_items < 1:
-            raise ConfigError(f"Expected max_batch_items (pieces) of at least 1, got {self.max_batch_items}.")
         names = self.attr, self.perplexity_attr, self.bits_per_byte_attr
         if "" in names or (self.perplexity_attr is not None and names[1] == names[2]):
             raise ConfigError(

@@ -3,9 +3,10 @@
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from ...errors import BloomError, BloomWarning, ConfigError
+from ...settings import PositiveInt, check_settings, number
 from .zero_shot_questions import make_template
 
 
@@ -51,20 +52,15 @@ class ZeroShotSettings:
     length_normalized: bool = False
     calibrated: bool = False
     content_free: str = "N/A"
-    threshold: float = 0.5
-    max_batch_items: int | None = None
-    max_prompt_pieces: int | None = 2048
+    threshold: Annotated[float, number(0, 1)] = 0.5
+    max_batch_items: PositiveInt | None = None
+    max_prompt_pieces: PositiveInt | None = 2048
 
     def __post_init__(self) -> None:
+        check_settings(self, "bloom_zero_shot")
         if self.labels is not None:
             object.__setattr__(self, "labels", checked_labels(self.labels, "labels", ConfigError))
         self._check_texts()
-        if not 0.0 <= self.threshold <= 1.0:
-            raise ConfigError(f"Expected threshold to be from 0 to 1, got {self.threshold}.")
-        for name in ("max_batch_items", "max_prompt_pieces"):
-            limit = getattr(self, name)
-            if limit is not None and limit < 1:
-                raise ConfigError(f"Expected {name} to be 1 or more, got {limit}.")
         make_template(self.prompt, self.multi_label)
         self._warn_of_unusual()
 

@@ -1,10 +1,9 @@
 """Settings of the token classifier."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ...errors import ConfigError
-
-TARGETS = ("ents", "tag", "pos", "spans")
+from ...settings import check_settings, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +19,14 @@ class TokenClassifierSettings:
     scores_attr (str | None): Name of a token extension for probabilities: token._.NAME is a dict of them by tag.
     overwrite (bool): Whether existing annotation is replaced. If not, it is kept, and predictions that overlap it
         are dropped.
-    RAISES (ConfigError): An unknown target.
+    RAISES (ConfigError): A setting has a wrong value.
     """
 
-    target: str = "ents"
+    target: Annotated[str, one_of("ents", "tag", "pos", "spans")] = "ents"
     spans_key: str = "sc"
     checkpoint: str | None = None
     scores_attr: str | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        if self.target not in TARGETS:
-            raise ConfigError(f"Expected target to be one of {TARGETS}, got {self.target!r}.")
+        check_settings(self, "bloom_token_classifier")
