@@ -1,1 +1,1 @@
-"""What learns, how fast, and adapters in its place."""
+"""Fine-tuning: which weights learn, how fast, and adapters in their place."""

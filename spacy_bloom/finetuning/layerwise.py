@@ -11,11 +11,11 @@ BLOCKS = optional(integer(0))  # None is all of them, and the embeddings
 
 
 class LayerSchedule:
-    """How many layers learn, step by step. They are counted from the top: the last block with the final layer norm is
-    the first. The embeddings, below all blocks, learn only where all do.
+    """How many layers learn, step by step. Layers are counted from the top: the first is the last block with the final
+    layer norm. The embeddings are below all blocks and learn only if everything does.
 
-    layers (int | Mapping[str, int | None] | None): Blocks that learn; None is all, embeddings included. A mapping
-        says it from a step on: {"0": 0, "500": 2, "1000": None}.
+    layers (int | Mapping[str, int | None] | None): Number of blocks that learn; None is everything, embeddings
+        included. A mapping gives the number from each step on: {"0": 0, "500": 2, "1000": None}.
     RAISES (ConfigError): Anything else.
     SOURCE: gradual unfreezing of Howard and Ruder 2018 (arXiv 1801.06146).
     """
@@ -26,36 +26,34 @@ class LayerSchedule:
             map(BLOCKS.accepts, by_step.values())
         ):
             raise ConfigError(
-                "Expected trainable_layers to be a number of blocks, null for everything, or numbers by the step from "
-                f'which on they hold, such as {{"0": 1, "500": 4, "1000": null}}; got {layers!r}.'
+                "Expected trainable_layers to be a number of blocks, null for everything, or numbers by the step they "
+                f'hold from, such as {{"0": 1, "500": 4, "1000": null}}; got {layers!r}.'
             )
         self._by_step = sorted((int(step), number) for step, number in by_step.items())
         if not self._by_step or self._by_step[0][0] != 0:
-            raise ConfigError(
-                f'Expected trainable_layers to say what learns from step "0" on, got {layers!r}.'
-            )
+            raise ConfigError(f'Expected trainable_layers to start at step "0", got {layers!r}.')
 
     @property
     def is_everything(self) -> bool:
-        """RETURNS (bool): Whether all layers learn from the first step on."""
+        """RETURNS (bool): Whether everything learns from the first step on."""
         return self._by_step == [(0, None)]
 
     def at(self, step: int) -> int | None:
-        """RETURNS (int | None): Blocks that learn in a step; None is everything."""
+        """RETURNS (int | None): Number of blocks that learn in a step; None is everything."""
         return [number for start, number in self._by_step if start <= step][-1]
 
     def check(self, n_layer: int) -> None:
-        """RAISES (ConfigError): More layers are to learn than there are."""
-        most = max((number for _, number in self._by_step if number is not None), default=0)
-        if most > n_layer:
+        """RAISES (ConfigError): More layers are to learn than the model has."""
+        highest = max((number for _, number in self._by_step if number is not None), default=0)
+        if highest > n_layer:
             raise ConfigError(
-                f"Expected trainable_layers of at most {n_layer}, the blocks of the checkpoint, got {most}. "
-                "null trains everything, embeddings included."
+                f"Expected trainable_layers of at most {n_layer}, the checkpoint's number of blocks, got {highest}. "
+                "Use null to train everything, embeddings included."
             )
 
 
 def layer_depth(name: str, n_layer: int) -> int:
-    """RETURNS (int): How many layers are above the one of a parameter: 0 in the last block, n_layer in the embeddings.
+    """RETURNS (int): Number of layers above a parameter's own: 0 in the last block, n_layer in the embeddings.
 
     name (str): As in `BloomModel.named_parameters`.
     """
@@ -65,13 +63,13 @@ def layer_depth(name: str, n_layer: int) -> int:
 
 
 def set_trainable_layers(model: BloomModel, layers: int | None) -> None:
-    """Let the last layers learn. The model records nothing below the lowest of them.
+    """Let the last layers learn. The model records nothing below them for the backward pass.
 
-    layers (int | None): Blocks; None is everything.
+    layers (int | None): Number of blocks; None is everything.
     """
     n_layer = model.config.n_layer
     for name, parameter in model.named_parameters():
         learns = layers is None or layer_depth(name, n_layer) < layers
         parameter.requires_grad_(learns)
         if not learns:
-            parameter.grad = None  # a gradient of 0 would still be a step to an optimizer with momentum
+            parameter.grad = None  # a gradient of 0 would still be a step for an optimizer with momentum

@@ -1,19 +1,19 @@
 """LoRA: small matrices beside BLOOM's linear layers learn, and its own weights stay as they are.
 
-The adapters are `peft`'s, put into the model from outside; the core knows nothing of them. Its fast paths ask whether
-a linear layer is plain, and take the layer's own way where it is not.
+The adapters are peft's and are put into the model from outside. The model does not know about them: its fast paths
+check whether a linear layer is a plain one, and call the layer itself if not.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from ..bloom.model import BloomModel
 from ..errors import ConfigError
-from ..settings import PositiveInt, Rate, check_settings, list_of, number, one_of
+from ..settings import PositiveInt, Rate, check_settings, from_settings, list_of, number, one_of
 
 TARGETS = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
 ADAPTER = "default"
@@ -22,13 +22,13 @@ A, B, BASE = "lora_A", "lora_B", "base_layer"
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """What the adapters are.
+    """The adapters' size and place.
 
-    r (int): Their rank.
-    alpha (float): Their outputs are scaled by alpha / r.
-    dropout (float): Of their inputs, in training.
-    targets (Sequence[str]): The linear layers of each block that get one.
-    merge (bool): Whether to save one checkpoint with the adapters added to its weights, instead of both.
+    r (int): Rank.
+    alpha (float): The output is scaled by alpha / r.
+    dropout (float): Dropout on the input, in training.
+    targets (Sequence[str]): The linear layers of each block that get an adapter.
+    merge (bool): Whether to save one checkpoint with the adapters added to its weights, instead of both apart.
     RAISES (ConfigError): A value is out of range.
     SOURCE: Hu et al. 2021 (arXiv 2106.09685); names and files as in peft.
     """
@@ -39,12 +39,17 @@ class LoraSettings:
     targets: Annotated[Sequence[str], list_of(one_of(*TARGETS), at_least=1)] = ("query_key_value", "dense")
     merge: bool = False
 
+    @classmethod
+    def from_config(cls, settings: Mapping[str, Any] | None) -> Self | None:
+        """RETURNS (LoraSettings | None): Of the settings in a pipeline's config; None without any."""
+        return None if settings is None else from_settings(cls, "lora", settings)
+
     def __post_init__(self) -> None:
         check_settings(self, "lora")
 
 
 def add_lora(model: BloomModel, settings: LoraSettings) -> None:
-    """Put adapters into a model, in place: only they learn, and until they do the model's output is what it was.
+    """Put adapters into a model, in place. Only they learn; the model's output is the same until they do.
 
     RAISES (ConfigError): peft is not installed.
     """
@@ -52,8 +57,8 @@ def add_lora(model: BloomModel, settings: LoraSettings) -> None:
         import peft
     except ImportError as error:
         raise ConfigError(
-            f"Expected peft to be installed for lora, got {error}. Run `pip install spacy-bloom[lora]`; to use a "
-            "pipeline without it, save it with merge = true in lora."
+            f"Expected peft to be installed for lora, got {error}. Run `pip install spacy-bloom[lora]`. To use a "
+            "trained pipeline without peft, save it with lora.merge = true."
         ) from error
     config = peft.LoraConfig(
         r=settings.r,
@@ -67,12 +72,12 @@ def add_lora(model: BloomModel, settings: LoraSettings) -> None:
 
 
 def has_lora(model: nn.Module) -> bool:
-    """RETURNS (bool): Whether there are adapters in a model."""
+    """RETURNS (bool): Whether a model has adapters."""
     return any(f".{A}." in name for name, _ in model.named_parameters())
 
 
 def linear_layers(model: BloomModel, targets: Sequence[str]) -> dict[str, nn.Linear]:
-    """RETURNS (dict[str, Linear]): The linear layers of these names in all blocks."""
+    """RETURNS (dict[str, Linear]): The linear layers with these names in all blocks."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -81,7 +86,7 @@ def linear_layers(model: BloomModel, targets: Sequence[str]) -> dict[str, nn.Lin
 
 
 def adapter_shapes(model: BloomModel, settings: LoraSettings) -> dict[str, tuple[int, ...]]:
-    """RETURNS (dict[str, tuple[int, ...]]): What `adapter_weights` returns when adapters are in a plain model."""
+    """RETURNS (dict[str, tuple[int, ...]]): What `adapter_weights` has once adapters are in a plain model."""
     shapes: dict[str, tuple[int, ...]] = {}
     for name, linear in linear_layers(model, settings.targets).items():
         shapes[f"{name}.{A}.weight"] = (settings.r, linear.in_features)
@@ -90,7 +95,7 @@ def adapter_shapes(model: BloomModel, settings: LoraSettings) -> dict[str, tuple
 
 
 def base_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """RETURNS (dict[str, Parameter]): The model's own weights, under the names that they have without adapters."""
+    """RETURNS (dict[str, Parameter]): The model's own weights, by their names in a model without adapters."""
     return {
         name.replace(f".{BASE}.", "."): parameter
         for name, parameter in model.named_parameters()
@@ -99,7 +104,7 @@ def base_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def adapter_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """RETURNS (dict[str, Parameter]): What learns, under the names of peft's files without their prefix."""
+    """RETURNS (dict[str, Parameter]): The adapters' weights, by their names in peft's files without the prefix."""
     return {
         name.replace(f".{ADAPTER}.", "."): parameter
         for name, parameter in model.named_parameters()
@@ -108,14 +113,14 @@ def adapter_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def load_adapter_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Give the adapters of a model their weights, by the names that `adapter_weights` has."""
+    """Set the weights of a model's adapters, by the names of `adapter_weights`."""
     with torch.no_grad():
         for name, parameter in adapter_weights(model).items():
             parameter.copy_(weights[name])
 
 
 def merged_weights(model: BloomModel, settings: LoraSettings) -> dict[str, Tensor]:
-    """RETURNS (dict[str, Tensor]): The weights of a plain model that computes the same, added up in float32."""
+    """RETURNS (dict[str, Tensor]): The weights of a plain model with the same output, added up in float32."""
     merged: dict[str, Tensor] = {name: weight.detach() for name, weight in base_weights(model).items()}
     adapters = adapter_weights(model)
     for name in adapters:
@@ -130,7 +135,7 @@ def merged_weights(model: BloomModel, settings: LoraSettings) -> dict[str, Tenso
 
 
 def freeze_base(model: nn.Module) -> None:
-    """Let adapters alone learn, of what is set to learn."""
+    """Stop the model's own weights from learning; adapters go on."""
     for parameter in base_weights(model).values():
         parameter.requires_grad_(False)
 

@@ -18,10 +18,10 @@ from ..thinc_layers.answer_spans import Scored, best_spans, span_loss
 from ..thinc_layers.pieces.question_windows import (
     QuestionWindow,
     TokenPieces,
-    batch_question_windows,
     read_questions,
 )
-from ..thinc_layers.question_answerer import load_head, score_windows
+from ..thinc_layers.pieces.windows import batch_windows
+from ..thinc_layers.question_answerer import load_head, score_windows, use_checkpoint
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
 from .answering.answer_scores import METRICS, mean_scores
@@ -109,7 +109,7 @@ class BloomQuestionAnswerer(HeadPipe):
         super().__init__(nlp, model, name, scorer=scorer, settings=own)
         install_extensions()
         if own.checkpoint is not None:
-            self._shim.name = own.checkpoint
+            use_checkpoint(model, own.checkpoint)
 
     @property
     def _shim(self) -> BloomShim:
@@ -137,7 +137,7 @@ class BloomQuestionAnswerer(HeadPipe):
             self.model.initialize(X=[any_ids])
 
     def _read_checkpoint(self) -> None:
-        load_head(self.model, self.cfg["checkpoint"], self._shim.revision)
+        load_head(self.model)
 
     def predict(self, docs: Iterable[Doc]) -> list[Prediction]:
         """RETURNS (list[Prediction]): The answers to the questions of each Doc; nothing is written on the Docs."""
@@ -158,9 +158,8 @@ class BloomQuestionAnswerer(HeadPipe):
         return predictions
 
     def _read(self, asked: Sequence[Asked]) -> tuple[list[QuestionWindow], list[TokenPieces]]:
-        windows = self.model.attrs["windows"]
-        sizes = {"window": windows.window, "context": windows.context}
-        return read_questions(self._shim.tokenizer, asked, separator=self.cfg["separator"], **sizes)
+        settings = self.model.attrs["windows"]
+        return read_questions(self._shim.tokenizer, asked, separator=self.cfg["separator"], settings=settings)
 
     def _find(self, asked: Sequence[Asked]) -> list[list[Answer]]:
         """RETURNS (list[list[Answer]]): The answers to each question."""
@@ -199,7 +198,7 @@ class BloomQuestionAnswerer(HeadPipe):
             [(p.first[s.start], p.last[s.end - 1]) for s in g] for p, g in zip(tokens, gold, strict=True)
         ]
         loss = 0.0
-        for batch in batch_question_windows(windows, self.cfg["max_batch_items"]):
+        for batch in batch_windows(windows, self.cfg["max_batch_items"]):
             scores, backprop = self.model.begin_update([window.ids for window in batch])
             results = [span_loss(w, s, targets[w.asked]) for w, s in zip(batch, scores, strict=True)]
             backprop([gradient for _, gradient in results])

@@ -12,6 +12,7 @@ from spacy.util import SimpleFrozenDict
 from ..generation.batches import encode_prompts, generate_batched
 from ..generation.config import GenerationConfig
 from ..thinc_layers.language_model import LanguageModelShim
+from ..thinc_layers.weights.settings import WeightSettings
 from .prompting.generator_settings import check_sizes, refuse_options, with_one_seed
 
 CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
@@ -49,7 +50,7 @@ def create_spacy_llm_model(
     RETURNS (Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]): Prompts of each Doc to their responses.
     RAISES (ConfigError): A setting is unknown, out of range, or has no meaning here.
     """
-    shim = LanguageModelShim(name, revision=revision, dtype=dtype, storage_dtype=storage_dtype)
+    shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype))
     return PromptExecutor(shim, config, max_batch_items=max_batch_items, context_length=context_length)
 
 

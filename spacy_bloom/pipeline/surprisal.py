@@ -13,7 +13,7 @@ from thinc.api import Model
 from ..bloom.losses import IGNORED_LABEL
 from ..generation.scoring import last_states
 from ..thinc_layers.pieces.alignment import Ints
-from ..thinc_layers.pieces.windows import Window, batch_windows, cut_docs, cut_windows
+from ..thinc_layers.pieces.windows import Window, WindowSettings, batch_windows, cut_docs
 from .base.component import component
 from .base.extensions import add_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
@@ -82,9 +82,8 @@ class BloomSurprisal(LanguageModelPipe):
         bits = numpy.zeros((2, len(labels)))
         # Without the correction nobody asks what follows the last piece.
         unread = 0 if self.cfg["leading_space_correction"] else 1
-        windows = cut_windows(
-            [max(len(s) - unread, 0) for s in sequences], self.cfg["window"], self.cfg["context"]
-        )
+        settings = WindowSettings(self.cfg["window"], self.cfg["context"])
+        windows = settings.cut([max(len(s) - unread, 0) for s in sequences])
         for batch in batch_windows(windows, self.cfg["max_batch_items"]):
             firsts = [ends[w.doc] - len(sequences[w.doc]) for w in batch]
             places = [numpy.arange(at + w.keep, at + w.end) for at, w in zip(firsts, batch, strict=True)]

@@ -8,12 +8,15 @@ from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
+from ..finetuning.learning import LearningSettings
 from ..finetuning.lora import LoraSettings
 from ..settings import from_settings
 from .listener import BloomTransformerListener
-from .pieces.reused_vectors import ReuseConfig, ReusedVectors
+from .pieces.reused_vectors import ReusedVectors, ReuseSettings
+from .pieces.windows import WindowSettings
 from .transformer_data import BloomTransformerBatch
 from .transformer_model import bloom_transformer_model
+from .weights.settings import AttentionSettings, WeightSettings
 from .weights.shim import BloomShim
 
 
@@ -52,7 +55,7 @@ def create_transformer_model(
     train_transformer (bool): Whether the weights learn; otherwise only what listens does, on vectors that are
         computed as in prediction.
     reuse (Optional[Dict[str, Any]]): Keep the vectors of training texts for the epochs to come, if the weights do
-        not learn: settings of `ReuseConfig`, {} for 1,000 megabytes in memory.
+        not learn: settings of `ReuseSettings`, {} for 1,000 megabytes in memory.
     trainable_layers (Union[int, Dict[str, Optional[int]], None]): How many of the last layers learn, None for all and
         the embeddings; or numbers by the step from which on they hold, to let layer after layer learn.
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
@@ -61,21 +64,20 @@ def create_transformer_model(
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
-        name,
-        revision=revision,
-        dtype=dtype,
-        storage_dtype=storage_dtype,
-        gradient_checkpointing=gradient_checkpointing,
-        attention=attention,
-        bidirectional_layers=bidirectional_layers,
-        train_transformer=train_transformer,
-        trainable_layers=trainable_layers,
-        layer_factor=layer_factor,
-        lora=None if lora is None else from_settings(LoraSettings, "lora", lora),
-        mix_layers=mix_layers,
+        WeightSettings(name, revision, dtype, storage_dtype),
+        AttentionSettings(attention, bidirectional_layers),
+        LearningSettings(
+            train_transformer=train_transformer,
+            trainable_layers=trainable_layers,
+            layer_factor=layer_factor,
+            lora=LoraSettings.from_config(lora),
+            mix_layers=mix_layers,
+            gradient_checkpointing=gradient_checkpointing,
+        ),
     )
-    reused = None if reuse is None else ReusedVectors(from_settings(ReuseConfig, "reuse", reuse))
-    return bloom_transformer_model(shim, window=window, context=context, reuse=reused)
+    windows = WindowSettings(window, context, both_sides=shim.attention.both_sides)
+    reused = None if reuse is None else ReusedVectors(from_settings(ReuseSettings, "reuse", reuse))
+    return bloom_transformer_model(shim, windows, reuse=reused)
 
 
 @registry.architectures("spacy-bloom.TransformerListener.v1")
@@ -123,21 +125,21 @@ def create_tok2vec_transformer(
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
     """
     transformer = create_transformer_model(
-        name,
-        window,
-        context,
-        dtype,
-        storage_dtype,
-        revision,
-        gradient_checkpointing,
-        attention,
-        bidirectional_layers,
-        train_transformer,
-        reuse,
-        trainable_layers,
-        layer_factor,
-        lora,
-        mix_layers,
+        name=name,
+        window=window,
+        context=context,
+        dtype=dtype,
+        storage_dtype=storage_dtype,
+        revision=revision,
+        gradient_checkpointing=gradient_checkpointing,
+        attention=attention,
+        bidirectional_layers=bidirectional_layers,
+        train_transformer=train_transformer,
+        reuse=reuse,
+        trainable_layers=trainable_layers,
+        layer_factor=layer_factor,
+        lora=lora,
+        mix_layers=mix_layers,
     )
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

@@ -13,14 +13,14 @@ from thinc.types import Floats1d
 from ..errors import ConfigError
 from ..generation.scoring import surprisal
 from ..pretrained import BloomForCausalLM, BloomModel
-from .weights.shim import BloomShim
+from .weights.settings import WeightSettings
+from .weights.shim import CheckpointShim
 
 
-class LanguageModelShim(BloomShim):
-    """Holds a BloomForCausalLM and its tokenizer, or the name to load them from. See `BloomShim`."""
+class LanguageModelShim(CheckpointShim):
+    """Holds a BloomForCausalLM and its tokenizer, or the name to load them from. See `CheckpointShim`."""
 
     model_class = BloomForCausalLM
-    read_only = True
 
     def to_disk(self, path: str | Path) -> None:
         """Write a checkpoint in the Hugging Face layout: with a tied head, the same files that a transformer on the
@@ -34,7 +34,7 @@ class LanguageModelShim(BloomShim):
             with torch.device("meta"):
                 model = BloomModel(own.config)
             model.load_state_dict(own.get_submodule("transformer").state_dict(), assign=True)
-        model.save_pretrained(path, dtype=self.storage_dtype)
+        model.save_pretrained(path, dtype=self.weights.torch_storage_dtype)
         if model is not own:
             own.save_generation_config(path)
         self.tokenizer.save_pretrained(path)
@@ -56,7 +56,7 @@ def create_language_model(
     revision (Optional[str]): Branch, tag or commit on the Hub.
     RETURNS (Model): Sequences of ids to the surprisal of every piece, in bits; NaN for the first of each.
     """
-    shim = LanguageModelShim(name, revision=revision, dtype=dtype, storage_dtype=storage_dtype)
+    shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype))
     return Model("bloom-language-model", forward, shims=[shim])
 
 

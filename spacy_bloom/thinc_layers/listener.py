@@ -1,14 +1,15 @@
 """A listener that never makes vectors up, and takes them off the Doc when all listeners have read them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import TransformerData
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
+from thinc.types import Floats2d, Ragged
 
-from ..errors import ListenerError
+from ..errors import ConfigError, ListenerError
 from .transformer_data import BloomTransformerData
 
 
@@ -18,8 +19,6 @@ class BloomTransformerListener(TransformerListener):
     reader.
 
     upstream_name (str): Name of the transformer component, or "*" for any.
-    attrs["reads_tokens"] (bool): Whether vectors of tokens are made of the output: Docs whose tokens were merged or
-        split since are an error then.
     """
 
     name = "bloom-transformer-listener"
@@ -33,10 +32,40 @@ class BloomTransformerListener(TransformerListener):
         self._backprop = None
         self._samples: list[Doc] = []
 
+    def read_pieces(self) -> None:
+        """Accept Docs whose tokens were merged or split since: vectors of pieces are read here, not of tokens."""
+        self.attrs["reads_tokens"] = False
+
     def receive(self, batch_id: int, outputs: Any, backprop: Callable) -> None:
         """Take the transformer's output for a training batch."""
         self._samples = []
         super().receive(batch_id, outputs, backprop)
+
+
+class TokenVectors(NamedTuple):
+    """A model that pools a transformer's output, taken apart.
+
+    output (Model): Docs to the transformer's output: a listener, or a transformer of the component's own.
+    pooling (Model): From pieces to a vector.
+    grad_factor (float): Weight of the gradient on its way to the transformer.
+    """
+
+    output: Model[list[Doc], list[TransformerData]]
+    pooling: Model[Ragged, Floats2d]
+    grad_factor: float
+
+    @classmethod
+    def of(cls, tok2vec: Model) -> "TokenVectors":
+        """RETURNS (TokenVectors): The parts of what TransformerListener.v1 or Tok2VecTransformer.v1 makes.
+        RAISES (ConfigError): It is another kind of layer.
+        """
+        if [layer.name for layer in tok2vec.layers[1:]] != ["trfs2arrays"]:
+            raise ConfigError(
+                f"Expected model.tok2vec to be a transformer's listener, got {tok2vec.name!r}. "
+                "Use spacy-bloom.TransformerListener.v1."
+            )
+        output, arrays = tok2vec.layers
+        return cls(output, arrays.layers[0], arrays.attrs["grad_factor"])
 
 
 def init(model: BloomTransformerListener, X: Any = None, Y: Any = None) -> None:

@@ -1,6 +1,7 @@
 """BLOOM and two scores on every piece: that an answer starts with it, and that one ends with it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Dict, List, Optional, Union
 
 import numpy
@@ -11,13 +12,14 @@ from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
 from ..errors import ConfigError
+from ..finetuning.learning import LearningSettings
 from ..finetuning.lora import LoraSettings
-from ..settings import from_settings
 from .output_layer import find_head, load_output
-from .pieces.question_windows import QuestionWindow, batch_question_windows
-from .pieces.windows import WindowSettings
+from .pieces.question_windows import QuestionWindow
+from .pieces.windows import WindowSettings, batch_windows
 from .token_classifier import create_token_classifier
 from .transformer_model import bloom_shim, set_width
+from .weights.settings import AttentionSettings, WeightSettings
 from .weights.shim import BloomShim
 
 
@@ -60,20 +62,17 @@ def create_question_answerer(
     RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
     RAISES (ConfigError): A window without room for new pieces.
     """
-    windows = WindowSettings(window, context)
     shim = BloomShim(
-        name,
-        revision=revision,
-        dtype=dtype,
-        storage_dtype=storage_dtype,
-        gradient_checkpointing=gradient_checkpointing,
-        attention=attention,
-        bidirectional_layers=bidirectional_layers,
-        train_transformer=train_transformer,
-        trainable_layers=trainable_layers,
-        layer_factor=layer_factor,
-        lora=None if lora is None else from_settings(LoraSettings, "lora", lora),
-        mix_layers=mix_layers,
+        WeightSettings(name, revision, dtype, storage_dtype),
+        AttentionSettings(attention, bidirectional_layers),
+        LearningSettings(
+            train_transformer=train_transformer,
+            trainable_layers=trainable_layers,
+            layer_factor=layer_factor,
+            lora=LoraSettings.from_config(lora),
+            mix_layers=mix_layers,
+            gradient_checkpointing=gradient_checkpointing,
+        ),
     )
     transformer = bloom_sequences(shim)
     head = create_token_classifier(noop(), encode, nO=2)
@@ -81,7 +80,7 @@ def create_question_answerer(
     model.set_ref("transformer", transformer)
     model.set_ref("head", head)
     model.set_ref("output_layer", head.get_ref("output_layer"))
-    model.attrs["windows"] = windows
+    model.attrs["windows"] = WindowSettings(window, context)
     return model
 
 
@@ -120,30 +119,40 @@ def forward(
 
 
 def score_windows(
-    model: Model, windows: Sequence[QuestionWindow], max_pieces: int
+    model: Model, windows: Sequence[QuestionWindow], max_batch_items: int
 ) -> dict[QuestionWindow, NDArray[numpy.float32]]:
     """Run a model made by `create_question_answerer` in batches.
 
-    max_pieces (int): Budget of a batch.
+    max_batch_items (int): Most pieces of a batch.
     RETURNS (dict[QuestionWindow, NDArray]): Logits of start and end. Each of shape (pieces of the window, 2).
     """
     scores = {}
-    for batch in batch_question_windows(windows, max_pieces):
+    for batch in batch_windows(windows, max_batch_items):
         for window, logits in zip(batch, model.predict([w.ids for w in batch]), strict=True):
             scores[window] = model.ops.to_numpy(logits)
     return scores
 
 
-def load_head(model: Model, checkpoint: str, revision: str | None = None) -> None:
-    """Take the head from a Hugging Face question-answering checkpoint.
+def use_checkpoint(model: Model, checkpoint: str) -> None:
+    """Name the checkpoint that BLOOM is loaded from, in place of the one in the model's config.
+
+    model (Model): A model made by `create_question_answerer`, not loaded yet.
+    checkpoint (str): Directory or Hub name.
+    """
+    shim = bloom_shim(model.get_ref("transformer"))
+    shim.weights = replace(shim.weights, name=checkpoint)
+
+
+def load_head(model: Model) -> None:
+    """Load the head of the Hugging Face question-answering checkpoint that BLOOM is loaded from.
 
     model (Model): A model made by `create_question_answerer`.
-    checkpoint (str): Directory or Hub name.
-    revision (str | None): Branch, tag or commit on the Hub.
     RAISES (CheckpointError): The checkpoint has no such head.
     RAISES (ConfigError): The model has layers that the checkpoint has not.
     """
-    if bloom_shim(model.get_ref("transformer")).mix_layers:
+    shim = bloom_shim(model.get_ref("transformer"))
+    checkpoint, revision = shim.weights.name, shim.weights.revision
+    if shim.learning.mix_layers:
         raise ConfigError(
             f"Got mix_layers = true, and a checkpoint, {checkpoint}, whose head reads the last layer. "
             "Set mix_layers = false to use the checkpoint's weights, or checkpoint = null to train new ones."

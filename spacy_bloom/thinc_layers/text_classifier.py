@@ -11,8 +11,8 @@ from thinc.api import Dropout, Linear, Model, chain, uniform_init
 from thinc.types import Floats2d, Ragged
 from thinc.util import get_width
 
-from ..errors import ConfigError, ListenerError
-from .listener import BloomTransformerListener
+from ..errors import ListenerError
+from .listener import BloomTransformerListener, TokenVectors
 
 # Of standard deviation 0.02, as BLOOM draws all matrices: hidden states are long vectors, and with thinc's usual
 # weights a new classifier would be sure of itself, and wrong.
@@ -34,15 +34,10 @@ def create_text_classifier(
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
     RAISES (ConfigError): tok2vec is another kind of layer.
     """
-    if [layer.name for layer in tok2vec.layers[1:]] != ["trfs2arrays"]:
-        raise ConfigError(
-            f"Expected model.tok2vec to be a transformer's listener, got {tok2vec.name!r}. "
-            "Use spacy-bloom.TransformerListener.v1."
-        )
-    output, arrays = tok2vec.layers
+    output, pooling, grad_factor = TokenVectors.of(tok2vec)
     if isinstance(output, BloomTransformerListener):
-        output.attrs["reads_tokens"] = False  # but pieces
-    pooled = pool_pieces(arrays.layers[0], arrays.attrs["grad_factor"])
+        output.read_pieces()
+    pooled = pool_pieces(pooling, grad_factor)
     output_layer = Linear(nO, init_W=draw_weights) if bias else linear_without_bias(nO)
     model: Model[List[Doc], Floats2d] = chain(output, pooled, Dropout(), output_layer)
     model.set_ref("output_layer", output_layer)

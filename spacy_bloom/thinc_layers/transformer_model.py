@@ -20,24 +20,20 @@ from .weights.shim import BloomShim
 
 def bloom_transformer_model(
     shim: BloomShim,
+    windows: WindowSettings,
     *,
-    window: int,
-    context: int,
-    max_batch_pieces: int = 1024,
+    max_batch_items: int = 1024,
     reuse: ReusedVectors | None = None,
 ) -> Model[list[Doc], BloomTransformerBatch]:
     """A model that runs BLOOM on Docs in packed batches.
 
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
-    window (int): Most pieces that the model sees at once; longer Docs are cut.
-    context (int): Pieces that are seen before those that a window is for, and after them by a bidirectional shim.
-    max_batch_pieces (int): Budget of a packed batch in prediction.
+    windows (WindowSettings): How long Docs are cut.
+    max_batch_items (int): Most pieces of a packed batch in prediction.
     reuse (ReusedVectors | None): Keeps the vectors of training texts.
     RETURNS (Model): Docs to vectors.
-    RAISES (ConfigError): A window without room for new pieces, or vectors to keep of weights that learn from the
-        first step on.
+    RAISES (ConfigError): Vectors are to be kept of weights that learn from the first step on.
     """
-    windows = WindowSettings(window, context, both_sides=shim.bidirectional)
     if reuse is not None and shim.learns:
         raise ConfigError(
             "Got reuse for a transformer that learns: its vectors change with every step. Set "
@@ -51,7 +47,7 @@ def bloom_transformer_model(
         dims={"nO": None},
         attrs={
             "windows": windows,
-            "max_batch_pieces": max_batch_pieces,
+            "max_batch_items": max_batch_items,
             "reuse": reuse,
             "replace_listener": replace_listener,
             "replace_listener_cfg": replace_listener_cfg,
@@ -110,10 +106,10 @@ def _reuse(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], C
     reuse, shim = model.attrs["reuse"], bloom_shim(model)
     windows = model.attrs["windows"]
     settings = (
-        shim.identity(),
+        shim.digest,
         windows.window,
         windows.context,
-        shim.bidirectional_layers,
+        shim.encoder.bidirectional_layers,
         reuse.config.dtype,
     )
     reuse.use(hashlib.sha256(repr(settings).encode()).hexdigest())
@@ -134,7 +130,7 @@ def _predict(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d],
     """RETURNS (tuple[list[Floats2d], Callable]): Vectors by Doc. Each of shape (pieces, hidden_size)."""
     shim, windows = bloom_shim(model), _windows(model, pieces)
     parts: dict[tuple[int, int], torch.Tensor] = {}
-    for batch in batch_windows(windows, model.attrs["max_batch_pieces"]):
+    for batch in batch_windows(windows, model.attrs["max_batch_items"]):
         hidden = shim.predict(_packed(pieces, batch))  # (pieces of the batch, hidden_size)
         for window, states in zip(batch, hidden.split([len(w) for w in batch]), strict=True):
             parts[window.doc, window.keep] = states[window.kept]

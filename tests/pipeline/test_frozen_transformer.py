@@ -14,6 +14,7 @@ from spacy.util import fix_random_seed, load_config_from_str, load_model_from_co
 from thinc.api import Adam
 
 from spacy_bloom.errors import ListenerError
+from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
 TEXTS = ["Ana lives in Lima near Rio .", "今天 Wei 在 Paris 。", "The café in Lisboa", "No names here at all"]
@@ -158,7 +159,7 @@ def test_a_fresh_config(make_examples, tmp_path, way, kind):
         not numpy.array_equal(one, other) for one, other in zip(before, head_weights(trained), strict=True)
     )
     weights = trained.get_pipe("bloom_transformer").model.shims[0].module.state_dict()
-    untouched = BloomShim("tiny-bloom").module.state_dict()
+    untouched = BloomShim(WeightSettings("tiny-bloom")).module.state_dict()
     assert all(torch.equal(untouched[name], value) for name, value in weights.items())
     loaded = spacy.load(tmp_path / "model-last")
     assert loaded("Ana lives in Lima .")[0].tag_ == "NAME"
@@ -310,7 +311,7 @@ def test_mixed_layers_learn_from_all_listeners(make_nlp, make_examples, predicti
     assert losses[-1]["tagger"] < 0.9 * losses[0]["tagger"]
     assert losses[-1]["bloom_transformer"] > 0
     assert all(torch.equal(before[name], value) for name, value in weights(nlp).items())
-    mix = nlp.get_pipe("bloom_transformer").model.shims[0]._mix
+    mix = nlp.get_pipe("bloom_transformer").model.shims[0].encoder.layer_mix
     assert mix.weights.detach().abs().min() > 0 and mix.scale != 1.0
     expected = predictions(nlp)
     nlp.to_disk(tmp_path / "nlp")

@@ -14,6 +14,7 @@ from spacy_bloom import BloomModel
 from spacy_bloom.errors import BloomWarning
 from spacy_bloom.finetuning.lora import adapter_weights, base_weights, has_lora
 from spacy_bloom.thinc_layers.language_model import LanguageModelShim
+from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 
 LORA = {"r": 4, "alpha": 8, "targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]}
 
@@ -52,7 +53,7 @@ def test_who_reads_the_weights_alone_is_told_of_the_adapters(make_trained, make_
     nlp, _ = make_trained(2)
     nlp.to_disk(tmp_path / "nlp")
     path = tmp_path / "nlp" / "bloom_transformer" / "model"
-    for load in (BloomModel.from_pretrained, lambda p: LanguageModelShim(str(p)).load()):
+    for load in (BloomModel.from_pretrained, lambda p: LanguageModelShim(WeightSettings(str(p))).load()):
         with pytest.warns(BloomWarning, match="adapters in .*, which are not read"):
             load(path)
     with warnings.catch_warnings():

@@ -179,7 +179,7 @@ def test_the_last_layer_alone(make, checkpoint):
     )
     train(nlp, make_examples(nlp), 2)
     shim, before = nlp.get_pipe(NAME)._shim, BloomModel.from_pretrained(checkpoint).state_dict()
-    assert shim.bidirectional_layers == 1 and shim.layer_factor == 0.5
+    assert shim.encoder.bidirectional_layers == 1 and shim.learning.layer_factor == 0.5
     changed = {name for name, value in shim.module.state_dict().items() if not value.equal(before[name])}
     assert changed and all(name.startswith(("h.1.", "ln_f.")) for name in changed)
 
@@ -187,7 +187,7 @@ def test_the_last_layer_alone(make, checkpoint):
 def test_mixed_layers_learn(make):
     nlp = make(model={"mix_layers": True, "train_transformer": False})
     train(nlp, make_examples(nlp), 2)
-    assert nlp.get_pipe(NAME)._shim._mix.weights.abs().max() > 0
+    assert nlp.get_pipe(NAME)._shim.encoder.layer_mix.weights.abs().max() > 0
 
 
 def test_adapters(make, checkpoint, tmp_path):

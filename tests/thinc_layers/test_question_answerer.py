@@ -25,7 +25,7 @@ from spacy_bloom.thinc_layers.pieces.question_windows import (
     read_questions,
     token_pieces,
 )
-from spacy_bloom.thinc_layers.pieces.windows import DocPieces, cut_docs
+from spacy_bloom.thinc_layers.pieces.windows import DocPieces, WindowSettings, cut_docs
 from spacy_bloom.thinc_layers.question_answerer import create_question_answerer, load_head, score_windows
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim
 
@@ -61,10 +61,10 @@ def test_logits_equal_hugging_faces(hf_checkpoint, tokenizer, difference):
     """Question and context are one sequence there as here: Hugging Face's tokenizer joins a pair without more."""
     path, theirs = hf_checkpoint
     model = create_question_answerer(path, window=20, context=5)
-    load_head(model, path)
+    load_head(model)
     doc = spacy.blank("xx")(TEXT * 3)
     asked = [(doc, "Who lives in Lima?"), (doc, "在哪里？")]
-    windows, _ = read_questions(tokenizer, asked, separator="", window=20, context=5)
+    windows, _ = read_questions(tokenizer, asked, separator="", settings=WindowSettings(20, 5))
     scores = score_windows(model, windows, 50)
     assert len(scores) == len(windows) > 4
     for window, logits in scores.items():
@@ -76,19 +76,19 @@ def test_logits_equal_hugging_faces(hf_checkpoint, tokenizer, difference):
 
 def test_a_checkpoint_without_the_head(checkpoint):
     with pytest.raises(CheckpointError, match=r"qa_outputs\.weight.*got"):
-        load_head(create_question_answerer(checkpoint), checkpoint)
+        load_head(create_question_answerer(checkpoint))
 
 
 def test_a_checkpoint_leaves_no_room_for_layers_between(hf_checkpoint):
     encode = MaxoutWindowEncoder(**ENCODE)
     with pytest.raises(ConfigError, match="encode = null"):
-        load_head(create_question_answerer(hf_checkpoint[0], encode=encode), hf_checkpoint[0])
+        load_head(create_question_answerer(hf_checkpoint[0], encode=encode))
 
 
 def test_a_checkpoints_head_reads_the_last_layer(hf_checkpoint):
     path = str(hf_checkpoint[0])
     with pytest.raises(ConfigError, match="mix_layers = false"):
-        load_head(create_question_answerer(path, mix_layers=True), path)
+        load_head(create_question_answerer(path, mix_layers=True))
 
 
 @pytest.mark.parametrize("window, context", [(0, 0), (8, 8), (8, -1)])
@@ -134,7 +134,7 @@ def test_windows_cover_every_piece_behind_the_question(questions, size):
     window, context = size
     pieces = [DocPieces(numpy.arange(100, 100 + n), [], None, None) for _, n in questions]
     prefixes = [numpy.arange(n) for n, _ in questions]
-    windows = cut_question_windows(pieces, prefixes, window=window, context=context)
+    windows = cut_question_windows(pieces, prefixes, WindowSettings(window, context))
     for i, (prefix, length) in enumerate(questions):
         own = [w for w in windows if w.asked == i]
         assert {p for w in own for p in range(w.start, w.end)} == set(range(length))
@@ -151,7 +151,10 @@ def test_windows_cover_every_piece_behind_the_question(questions, size):
 def test_a_doc_is_cut_once_for_all_its_questions(tokenizer):
     doc, other = (spacy.blank("xx")(text) for text in (TEXT, "Omar visits Cairo"))
     windows, tokens = read_questions(
-        tokenizer, [(doc, "a?"), (other, "a?"), (doc, "b b b?")], separator="\n", window=500, context=0
+        tokenizer,
+        [(doc, "a?"), (other, "a?"), (doc, "b b b?")],
+        separator="\n",
+        settings=WindowSettings(500, 0),
     )
     assert [w.asked for w in windows] == [0, 1, 2]
     runs = [w.ids[w.prefix :].tolist() for w in windows]
@@ -162,10 +165,14 @@ def test_a_doc_is_cut_once_for_all_its_questions(tokenizer):
 def test_control_tokens_are_text_except_in_the_separator(tokenizer):
     special = set(tokenizer.all_special_ids)
     doc = Doc(spacy.blank("xx").vocab, words=["a", "</s>", "<pad>b"])
-    (window,), _ = read_questions(tokenizer, [(doc, "<s>who</s>?")], separator="\n", window=500, context=0)
+    (window,), _ = read_questions(
+        tokenizer, [(doc, "<s>who</s>?")], separator="\n", settings=WindowSettings(500, 0)
+    )
     assert not special & set(window.ids.tolist())
     assert tokenizer.decode(window.ids.tolist()) == "<s>who</s>?\na </s> <pad>b "
-    (window,), _ = read_questions(tokenizer, [(doc, "who?")], separator="</s>", window=500, context=0)
+    (window,), _ = read_questions(
+        tokenizer, [(doc, "who?")], separator="</s>", settings=WindowSettings(500, 0)
+    )
     assert window.ids[window.prefix - 1] == tokenizer.eos_token_id
     assert special & set(window.ids.tolist()) == {tokenizer.eos_token_id}
 
@@ -201,8 +208,7 @@ def test_best_spans_are_those_of_all_combinations(lengths, size, n_best, max_tok
     windows = cut_question_windows(
         [DocPieces(numpy.arange(ends[-1]), [], None, None)],
         [numpy.arange(2)],
-        window=size[0],
-        context=size[1],
+        WindowSettings(*size),
     )
     scores = [draw.normal(size=(len(w), 2)).astype("f") for w in windows]
     found = best_spans(windows, scores, tokens, readable, n_best=n_best, max_tokens=max_tokens)
@@ -239,7 +245,7 @@ def test_every_token_can_be_an_answer():
     """Also one of more pieces than any window holds."""
     tokens = TokenPieces(numpy.array([0, 1, 30]), numpy.array([0, 29, 30]))
     windows = cut_question_windows(
-        [DocPieces(numpy.arange(31), [], None, None)], [numpy.arange(1)], window=9, context=3
+        [DocPieces(numpy.arange(31), [], None, None)], [numpy.arange(1)], WindowSettings(9, 3)
     )
     scores = [numpy.zeros((len(w), 2), dtype="f") for w in windows]
     found = best_spans(windows, scores, tokens, numpy.ones(3, dtype=bool), n_best=100, max_tokens=1)

@@ -85,9 +85,9 @@ def test_a_long_doc_is_what_a_window_by_window_loop_says(make_model, window, con
 def test_vectors_do_not_depend_on_the_batch(model, order, batch_size, max_pieces, is_train):
     docs = make_docs([3, 0, 40, 1, 12, 7, 0, 25], seed=1)
     docs[3] = Doc(VOCAB, words=[" \n "])
-    model.attrs["max_batch_pieces"] = 4096
+    model.attrs["max_batch_items"] = 4096
     alone = [model.predict([doc]).doc_data[0] for doc in docs]
-    model.attrs["max_batch_pieces"] = max_pieces
+    model.attrs["max_batch_items"] = max_pieces
     for start in range(0, len(docs), batch_size):
         indices = order[start : start + batch_size]
         output, _ = model([docs[i] for i in indices], is_train)

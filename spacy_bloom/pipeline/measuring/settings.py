@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ...errors import ConfigError
 from ...settings import PositiveInt, check_settings
-from ...thinc_layers.pieces.windows import check_windows
+from ...thinc_layers.pieces.windows import WindowSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class SurprisalSettings:
 
     def __post_init__(self) -> None:
         check_settings(self, "bloom_surprisal")
-        check_windows(self.window, self.context)
+        WindowSettings(self.window, self.context)  # checks them
         names = self.attr, self.perplexity_attr, self.bits_per_byte_attr
         if "" in names or (self.perplexity_attr is not None and names[1] == names[2]):
             raise ConfigError(

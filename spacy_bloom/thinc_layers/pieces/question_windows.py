@@ -1,8 +1,8 @@
 """Questions and Docs, cut into the sequences that the model reads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy
 from spacy.tokens import Doc
@@ -11,7 +11,7 @@ from tokenizers import Encoding
 
 from ...tokenizer import BloomTokenizerFast
 from .alignment import Ints
-from .windows import DocPieces, batch_windows, cut_docs, cut_windows
+from .windows import DocPieces, WindowSettings, cut_docs
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,14 +52,13 @@ def read_questions(
     asked: Sequence[tuple[Doc, str]],
     *,
     separator: str,
-    window: int,
-    context: int,
+    settings: WindowSettings,
 ) -> tuple[list[QuestionWindow], list[TokenPieces]]:
     """Cut Docs, and the questions that are put to them, into windows.
 
     asked (Sequence[tuple[Doc, str]]): A Doc and a question, which is ordinary text.
-    separator (str): Stands between them. What is a control token in it is used as one.
-    window, context (int): As for `cut_question_windows`.
+    separator (str): Stands between them. Control tokens in it are used as such.
+    settings (WindowSettings): As for `cut_question_windows`.
     RETURNS (tuple[list[QuestionWindow], list[TokenPieces]]): The windows of all questions, and the pieces of the
         tokens of each question's Doc.
     """
@@ -69,7 +68,7 @@ def read_questions(
     questions = tokenizer.encode_plain([question for _, question in asked])
     (between,) = tokenizer.encode_batch([separator], split_special_tokens=False, add_special_tokens=False)
     prefixes = [numpy.concatenate([_ids(question), _ids(between)]) for question in questions]
-    windows = cut_question_windows(pieces, prefixes, window=window, context=context)
+    windows = cut_question_windows(pieces, prefixes, settings)
     return windows, [token_pieces(doc.align) for doc in pieces]
 
 
@@ -78,28 +77,21 @@ def _ids(encoding: Encoding) -> Ints:
 
 
 def cut_question_windows(
-    pieces: Sequence[DocPieces], prefixes: Sequence[Ints], *, window: int, context: int
+    pieces: Sequence[DocPieces], prefixes: Sequence[Ints], settings: WindowSettings
 ) -> list[QuestionWindow]:
     """Cover every piece of every Doc, with the question before each window.
 
     pieces (Sequence[DocPieces]): The Doc of each question.
     prefixes (Sequence[Ints]): Question and separator.
-    window (int): Most pieces of a sequence. A question that leaves less than half of the usual new pieces does not
-        lose any: its sequences are longer.
-    context (int): Pieces to the left that a window shares with the one before it.
+    settings (WindowSettings): How many pieces a sequence has, and how many a window shares with the one before it.
+        Where a long question would leave less than half of the usual new pieces, its sequences are longer instead.
     RETURNS (list[QuestionWindow]): In the order of the questions.
     """
     windows = []
+    context = settings.context
     for asked, (doc, prefix) in enumerate(zip(pieces, prefixes, strict=True)):
-        room = max(window - len(prefix), context + max((window - context) // 2, 1))
-        for run in cut_windows([len(doc.ids)], room, context):
+        room = max(settings.window - len(prefix), context + max((settings.window - context) // 2, 1))
+        for run in WindowSettings(room, context).cut([len(doc.ids)]):
             ids = numpy.concatenate([prefix, doc.ids[run.start : run.end]])
             windows.append(QuestionWindow(asked, ids, len(prefix), run.start, run.end))
     return windows
-
-
-def batch_question_windows(
-    windows: Sequence[QuestionWindow], max_pieces: int
-) -> Iterator[list[QuestionWindow]]:
-    """YIELDS (list[QuestionWindow]): Batches under a budget, longest first; as `batch_windows`, by length alone."""
-    return cast(Iterator[list[QuestionWindow]], batch_windows(cast(Any, windows), max_pieces))

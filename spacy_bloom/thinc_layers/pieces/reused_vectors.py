@@ -27,7 +27,7 @@ PATTERN = "vectors-*.safetensors"
 
 
 @dataclass(frozen=True)
-class ReuseConfig:
+class ReuseSettings:
     """What is kept, and where.
 
     max_mb (float): Most megabytes of vectors. What comes when they are full is computed in every epoch: epochs are
@@ -51,10 +51,10 @@ class ReuseConfig:
 class ReusedVectors:
     """Vectors by the pieces that they are of, for one state of the weights at a time.
 
-    config (ReuseConfig): What is kept, and where. A copy starts empty.
+    config (ReuseSettings): What is kept, and where. A copy starts empty.
     """
 
-    def __init__(self, config: ReuseConfig) -> None:
+    def __init__(self, config: ReuseSettings) -> None:
         self.config = config
         self._identity: str | None = None
         self._start()

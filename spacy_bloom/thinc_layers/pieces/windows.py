@@ -1,7 +1,8 @@
 """Docs cut into pieces, and long Docs into windows of pieces."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from thinc.types import Ragged
 from ...errors import ConfigError
 from ...tokenizer import BloomTokenizerFast
 from .alignment import align, token_offsets
+
+SizedT = TypeVar("SizedT", bound=Sized)
 
 
 @dataclass
@@ -72,9 +75,11 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
 
 @dataclass(frozen=True)
 class WindowSettings:
-    """How a model's long Docs are cut; see `cut_windows`. thinc passes over a model's attributes that it cannot write,
-    and this is one of them: a loaded model goes by the config.
+    """How long Docs are cut. thinc does not serialize attributes of this type: a loaded model has those of its config.
 
+    window (int): Most pieces that the model sees at once.
+    context (int): Pieces that are seen before those that a window is for.
+    both_sides (bool): Whether as many are seen after them.
     RAISES (ConfigError): A window without room for new pieces.
     """
 
@@ -83,54 +88,40 @@ class WindowSettings:
     both_sides: bool = False
 
     def __post_init__(self) -> None:
-        check_windows(self.window, self.context, both_sides=self.both_sides)
+        limit, sides = ("window / 2", 2) if self.both_sides else ("window", 1)
+        if not 0 <= sides * self.context < self.window:
+            raise ConfigError(
+                f"Expected 0 <= context < {limit}, in pieces; got context={self.context} and window={self.window}."
+            )
 
     def cut(self, lengths: Sequence[int]) -> list[Window]:
-        """RETURNS (list[Window]): Of Docs with so many pieces."""
-        return cut_windows(lengths, self.window, self.context, both_sides=self.both_sides)
+        """Cover every piece of every Doc.
+
+        lengths (Sequence[int]): Pieces of each Doc.
+        RETURNS (list[Window]): In the order of the Docs; none for a Doc without pieces.
+        """
+        windows = []
+        for doc, length in enumerate(lengths):
+            start = keep = 0
+            while keep < length:
+                end = min(start + self.window, length)
+                keep_end = end - self.context if self.both_sides and end < length else end
+                windows.append(Window(doc, start, end, keep, keep_end))
+                keep, start = keep_end, keep_end - self.context
+        return windows
 
 
-def check_windows(window: int, context: int, *, both_sides: bool = False) -> None:
-    """RAISES (ConfigError): A window without room for new pieces."""
-    most, sides = ("window / 2", 2) if both_sides else ("window", 1)
-    if not 0 <= sides * context < window:
-        raise ConfigError(
-            f"Expected 0 <= context < {most}, in pieces; got context={context} and window={window}."
-        )
+def batch_windows(windows: Sequence[SizedT], max_batch_items: int) -> Iterator[list[SizedT]]:
+    """Sort windows by length, so that similar ones are attended together, and group them into batches.
 
-
-def cut_windows(
-    lengths: Sequence[int], window: int, context: int, *, both_sides: bool = False
-) -> list[Window]:
-    """Cover every piece of every Doc.
-
-    lengths (Sequence[int]): Pieces of each Doc.
-    window (int): Most pieces of a window.
-    context (int): Pieces that are seen before those that a window is for.
-    both_sides (bool): Whether as many are seen after them.
-    RETURNS (list[Window]): In the order of the Docs; none for a Doc without pieces.
+    windows (Sequence[SizedT]): Anything whose length is a number of pieces.
+    max_batch_items (int): Most pieces of a batch; a longer window is a batch of its own.
+    YIELDS (list[SizedT]): Batches of windows, longest first.
     """
-    windows = []
-    for doc, length in enumerate(lengths):
-        start = keep = 0
-        while keep < length:
-            end = min(start + window, length)
-            keep_end = end - context if both_sides and end < length else end
-            windows.append(Window(doc, start, end, keep, keep_end))
-            keep, start = keep_end, keep_end - context
-    return windows
-
-
-def batch_windows(windows: Sequence[Window], max_pieces: int) -> Iterator[list[Window]]:
-    """Sort windows by length, so that those attended together are alike, and group them under a budget.
-
-    max_pieces (int): Most pieces of a batch; a longer window is a batch of its own.
-    YIELDS (list[Window]): Batches of windows, longest first.
-    """
-    batch: list[Window] = []
+    batch: list[SizedT] = []
     pieces = 0
     for window in sorted(windows, key=len, reverse=True):
-        if batch and pieces + len(window) > max_pieces:
+        if batch and pieces + len(window) > max_batch_items:
             yield batch
             batch, pieces = [], 0
         batch.append(window)

@@ -1,19 +1,17 @@
-"""Adapters beside the weights that they are for: a folder `adapter` in the directory of the checkpoint, as peft
-writes it. In the directory itself transformers would take them for all that there is.
+"""Adapters in peft's files, in a folder `adapter` of the directory of the checkpoint they belong to. In the directory
+itself transformers would take them for the whole checkpoint.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import srsly
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ...bloom.model import BloomModel
-from ...checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER
-from ...checkpoint.load import check_weights
+from ...checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER, WeightFiles
+from ...checkpoint.load import WeightSource, check_weights
 from ...errors import CheckpointError, ConfigError
 from ...files import replacing_together, to_json, write_text
 from ...finetuning.lora import LoraSettings, adapter_shapes, adapter_weights, add_lora, load_adapter_weights
@@ -39,7 +37,7 @@ def adapter_config(settings: LoraSettings) -> dict[str, Any]:
 
 
 def named_for_peft(model: BloomModel) -> dict[str, Tensor]:
-    """RETURNS (dict[str, Tensor]): The adapters of a model under the names of peft's files."""
+    """RETURNS (dict[str, Tensor]): The adapters of a model, by their names in peft's files."""
     return {PREFIX + name: p.detach().cpu().contiguous() for name, p in adapter_weights(model).items()}
 
 
@@ -53,7 +51,7 @@ def write_adapter(model: BloomModel, settings: LoraSettings, path: Path) -> None
 
 
 def remove_adapter(path: Path) -> None:
-    """Remove what an earlier pipeline has written there: it is not of these weights."""
+    """Remove adapters that were saved there before: they do not belong to these weights."""
     folder = path / ADAPTER_FOLDER
     for name in (ADAPTER_CONFIG, WEIGHTS):
         (folder / name).unlink(missing_ok=True)
@@ -65,37 +63,31 @@ def read_adapter(model: BloomModel, path: Path) -> LoraSettings:
     """Put the adapters of a checkpoint directory into its model.
 
     RETURNS (LoraSettings): What they are.
-    RAISES (CheckpointError): The files are damaged, or not of this model; the model is left as it was.
+    RAISES (CheckpointError): The files are damaged or do not fit the model, which is left as it was.
     """
-    file = path / ADAPTER_FOLDER / WEIGHTS
+    folder = path / ADAPTER_FOLDER
     try:
-        config = srsly.read_json(path / ADAPTER_FOLDER / ADAPTER_CONFIG)
-        with safe_open(file, framework="pt") as opened:
-            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-            return set_adapter(model, config, shapes, opened.get_tensor, str(file))
-    except (SafetensorError, OSError, ValueError) as error:
-        if isinstance(error, CheckpointError):
-            raise
-        raise CheckpointError(f"Expected adapters in {file.parent}, got something else: {error}.") from error
+        config = srsly.read_json(folder / ADAPTER_CONFIG)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"Expected JSON in {folder / ADAPTER_CONFIG}, got something else: {error}."
+        ) from error
+    return set_adapter(model, config, WeightFiles(folder, files=[folder / WEIGHTS]))
 
 
-def set_adapter(
-    model: BloomModel, config: Any, shapes: Mapping[str, tuple[int, ...]], read: Any, where: str
-) -> LoraSettings:
-    """Put adapters into a model, once their shapes are what the config says.
+def set_adapter(model: BloomModel, config: Any, source: WeightSource) -> LoraSettings:
+    """Put adapters into a model, once their shapes are known to be what the config says.
 
-    config (Any): What `adapter_config.json` holds.
-    shapes (Mapping[str, tuple[int, ...]]): Of the weights, by their names in the file.
-    read (Callable): From a name in the file to its weight.
-    where (str): Where they are from, for errors.
+    config (Any): Content of `adapter_config.json`.
+    source (WeightSource): The weights, by their names in peft's files.
     RETURNS (LoraSettings): What they are.
-    RAISES (CheckpointError): They are not what the config or the model says.
+    RAISES (CheckpointError): The weights do not fit the config or the model.
     """
-    settings = _settings(config, where)
+    settings = _settings(config, str(source))
     expected = {PREFIX + name: shape for name, shape in adapter_shapes(model, settings).items()}
-    check_weights(expected, shapes, where, new_head=False)
+    check_weights(expected, source.shapes, str(source), new_head=False)
     add_lora(model, settings)
-    load_adapter_weights(model, {name: read(PREFIX + name) for name in adapter_weights(model)})
+    load_adapter_weights(model, {name: source[PREFIX + name] for name in adapter_weights(model)})
     return settings
 
 

@@ -1,7 +1,6 @@
-"""Learned weights over the hidden states of all layers, in place of the last one alone."""
+"""Learned weights over the hidden states of all layers, instead of the last state alone."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -10,15 +9,12 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
-from ...files import write_file
-
-FILE = "layer_mix.safetensors"
 
 
 class LayerMix(nn.Module):
     """`scale * sum(softmax(weights)[i] * states[i])`, which starts as the mean of all states.
 
-    n_layer (int): Blocks of the transformer; there is one state more than blocks.
+    n_layer (int): Number of blocks of the transformer; there is one state more.
     SOURCE: Peters et al. 2018 (arXiv 1802.05365), without their layer norm.
     """
 
@@ -44,10 +40,10 @@ class LayerMix(nn.Module):
         return save_safetensors({name: value.detach().cpu() for name, value in self.named_parameters()})
 
     def from_bytes(self, data: bytes, where: str) -> None:
-        """Take the weights that `to_bytes` has written.
+        """Load the weights that `to_bytes` has written.
 
         where (str): Where they are from, for the error.
-        RAISES (CheckpointError): They are not those of a transformer of as many layers.
+        RAISES (CheckpointError): They are not a mixture of as many layers.
         """
         expected = {name: tuple(value.shape) for name, value in self.named_parameters()}
         try:
@@ -62,12 +58,3 @@ class LayerMix(nn.Module):
         with torch.no_grad():
             for name, value in self.named_parameters():
                 value.copy_(found[name])
-
-    def to_disk(self, path: Path) -> None:
-        """Write the weights into the directory of a checkpoint."""
-        write_file(path / FILE, self.to_bytes())
-
-    def from_disk(self, path: Path) -> None:
-        """Read what `to_disk` has written into the directory of a checkpoint; others start anew."""
-        if (path / FILE).is_file():
-            self.from_bytes((path / FILE).read_bytes(), str(path / FILE))

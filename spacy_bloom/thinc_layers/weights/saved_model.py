@@ -1,4 +1,4 @@
-"""What a shim writes and reads: weights, tokenizer, adapters and mixed layers, as files or as bytes."""
+"""A model with all that belongs to it, as files or as bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,62 +10,145 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from ...checkpoint.files import has_adapter
+from ...checkpoint.load import TensorSource, load_model
 from ...checkpoint.names import TIED_HEAD
 from ...checkpoint.writing import to_store
 from ...config import BloomConfig
 from ...errors import CheckpointError
+from ...files import write_file
 from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weights
 from ...generation.config import GenerationConfig
-from ...pretrained import BloomModel
+from ...pretrained import BloomModel, warn_of_adapter
 from ...tokenizer import BloomTokenizerFast
-from .adapter_files import adapter_config, named_for_peft, remove_adapter, write_adapter
-from .layer_mix import FILE as MIX_FILE
-from .layer_mix import LayerMix
+from .adapter_files import (
+    adapter_config,
+    named_for_peft,
+    read_adapter,
+    remove_adapter,
+    set_adapter,
+    write_adapter,
+)
+from .sharing import load_shared
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
 MIX = "layer_mix"
+MIX_FILE = "layer_mix.safetensors"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What is to be written.
+    """What is written, and what was read.
 
-    module (BloomModel): The decoder.
+    module (Any): A BloomModel, or a language model around one; its own weights and its adapters.
     tokenizer (BloomTokenizerFast): Its tokenizer.
-    dtype (torch.dtype | None): Of the weights that are written; None for that of the module.
     lora (LoraSettings | None): What the module's adapters are, if it has some.
-    mix (LayerMix | None): How its layers are mixed, if they are.
+    mix (bytes | None): The mixture of its layers, see `LayerMix.to_bytes`.
     """
 
-    module: BloomModel
+    module: Any
     tokenizer: BloomTokenizerFast
-    dtype: torch.dtype | None
-    lora: LoraSettings | None
-    mix: LayerMix | None
+    lora: LoraSettings | None = None
+    mix: bytes | None = None
 
-    def to_disk(self, path: Path) -> None:
+    @classmethod
+    def from_disk(
+        cls, path: Path, make: Any, *, dtype: torch.dtype | None, device: torch.device, read_only: bool
+    ) -> "SavedModel":
+        """Map a checkpoint into memory.
+
+        path (Path): Its directory.
+        make (type[PretrainedMixin]): The module's class.
+        dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
+        read_only (bool): Whether nobody changes the module.
+        RETURNS (SavedModel): What was read.
+        RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
+        """
+        module = load_shared(make, path, dtype=dtype, device=device, read_only=read_only)
+        lora = None
+        if not isinstance(module, BloomModel):
+            warn_of_adapter(path)
+        elif has_adapter(path):
+            lora = read_adapter(module, path)
+        mix = (path / MIX_FILE).read_bytes() if (path / MIX_FILE).is_file() else None
+        return cls(module, BloomTokenizerFast.from_directory(path), lora, mix)
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, make: Any, *, dtype: torch.dtype | None, device: torch.device
+    ) -> "SavedModel":
+        """As `from_disk`, of what `to_bytes` has written.
+
+        RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.
+        """
+        try:
+            parts = srsly.msgpack_loads(data)
+            config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
+            source = TensorSource(load_safetensors(parts["weights"]))
+            tokenizer_config = srsly.json_loads(parts["tokenizer_config"])
+            tokenizer = BloomTokenizerFast.from_strings(parts["tokenizer"], tokenizer_config)
+            adapter = TensorSource(load_safetensors(parts["adapter"])) if "adapter" in parts else None
+            settings = srsly.json_loads(parts["adapter_config"]) if "adapter" in parts else None
+            generation = srsly.json_loads(parts["generation"]) if "generation" in parts else None
+            generates = None if generation is None else GenerationConfig.from_dict(generation)
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"Expected the bytes of a BLOOM model, got something else: {error!r}."
+            ) from error
+        module = load_model(make, config, source, dtype=dtype, device=device, new_head=False)
+        if generates is not None:
+            module.generation_config = generates
+        lora = None if adapter is None else set_adapter(module, settings, adapter)
+        return cls(module, tokenizer, lora, parts.get(MIX))
+
+    def to_disk(self, path: Path, *, dtype: torch.dtype | None) -> None:
         """Write a checkpoint in the Hugging Face layout, and what else there is beside it.
 
         path (Path): Directory, made if it does not exist.
+        dtype (torch.dtype | None): Dtype of the weights in the files; None is the module's.
         """
-        self._plain().save_pretrained(path, dtype=self.dtype)
+        self._plain().save_pretrained(path, dtype=dtype)
         self.tokenizer.save_pretrained(path)
         if self._adapters is not None:
             write_adapter(self.module, self._adapters, path)
         else:
             remove_adapter(path)
         if self.mix is not None:
-            self.mix.to_disk(path)
+            write_file(path / MIX_FILE, self.mix)
         else:
             (path / MIX_FILE).unlink(missing_ok=True)  # of other weights
 
-    def to_bytes(self) -> bytes:
-        """RETURNS (bytes): All in one.
-        RAISES (CheckpointError): It is too large for spaCy's format; write it to disk instead. Or a weight is too large
-            for the dtype.
+    def to_bytes(self, *, dtype: torch.dtype | None) -> bytes:
+        """dtype (torch.dtype | None): As for `to_disk`.
+        RETURNS (bytes): All in one.
+        RAISES (CheckpointError): It is too large for spaCy's format, or a weight for the dtype.
         """
-        dtype = self.dtype or self.module.dtype
+        dtype = dtype or self.module.dtype
+        self._check_size(dtype)
+        tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
+        parts = {
+            "config": self.module.config.to_json_string(),
+            "tokenizer": tokenizer_json,
+            "tokenizer_config": srsly.json_dumps(tokenizer_config),
+            "weights": save_safetensors(self._weights(dtype)),
+        }
+        if self._adapters is not None:
+            parts["adapter_config"] = srsly.json_dumps(adapter_config(self._adapters))
+            parts["adapter"] = save_safetensors(named_for_peft(self.module))
+        if self.mix is not None:
+            parts[MIX] = self.mix
+        generation = getattr(self.module, "generation_config", None)
+        if generation is not None:
+            parts["generation"] = generation.to_json_string()
+        return srsly.msgpack_dumps(parts)
+
+    def _weights(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
+        weights = self._plain().state_dict()
+        return {name: to_store(name, value, dtype) for name, value in weights.items() if name not in tied}
+
+    def _check_size(self, dtype: torch.dtype) -> None:
         size = self.module.num_parameters() * dtype.itemsize
         if size > MAX_BYTES:
             raise CheckpointError(
@@ -73,36 +156,14 @@ class SavedModel:
                 "nlp.to_disk has no limit for a bloom_transformer component; a component with a transformer of "
                 "its own is written as bytes even then. Share a bloom_transformer, or set storage_dtype = 'bfloat16'."
             )
-        tokenizer_json, tokenizer_config = self.tokenizer.to_strings()
-        tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
-        weights = {
-            name: to_store(name, value, dtype)
-            for name, value in self._plain().state_dict().items()
-            if name not in tied
-        }
-        parts = {
-            "config": self.module.config.to_json_string(),
-            "tokenizer": tokenizer_json,
-            "tokenizer_config": srsly.json_dumps(tokenizer_config),
-            "weights": save_safetensors(weights),
-        }
-        if self._adapters is not None:
-            parts["adapter_config"] = srsly.json_dumps(adapter_config(self._adapters))
-            parts["adapter"] = save_safetensors(named_for_peft(self.module))
-        if self.mix is not None:
-            parts[MIX] = self.mix.to_bytes()
-        generation = getattr(self.module, "generation_config", None)
-        if generation is not None:
-            parts["generation"] = generation.to_json_string()
-        return srsly.msgpack_dumps(parts)
 
     @property
     def _adapters(self) -> LoraSettings | None:
         """RETURNS (LoraSettings | None): What adapters are written by themselves."""
         return self.lora if self.lora is not None and not self.lora.merge and has_lora(self.module) else None
 
-    def _plain(self) -> BloomModel:
-        """RETURNS (BloomModel): What is written as a checkpoint: the module, without adapters or with them merged."""
+    def _plain(self) -> Any:
+        """RETURNS (Any): What is written as a checkpoint: the module, without adapters or with them merged."""
         if self.lora is None or not has_lora(self.module):
             return self.module
         weights = {name: weight.detach() for name, weight in base_weights(self.module).items()}
@@ -112,45 +173,3 @@ class SavedModel:
             model = BloomModel(self.module.config)
         model.load_state_dict(weights, assign=True)
         return model
-
-
-@dataclass(frozen=True)
-class ModelParts:
-    """What `SavedModel.to_bytes` has written, taken apart.
-
-    config (BloomConfig), weights (dict[str, Tensor]), tokenizer (BloomTokenizerFast): The checkpoint.
-    adapter (dict[str, Tensor] | None), adapter_config (Any): Adapters and what they are, under peft's names.
-    mix (bytes | None): For `LayerMix.from_bytes`.
-    generation (GenerationConfig | None): What a language model generates with.
-    """
-
-    config: BloomConfig
-    weights: dict[str, torch.Tensor]
-    tokenizer: BloomTokenizerFast
-    adapter: dict[str, torch.Tensor] | None
-    adapter_config: Any
-    mix: bytes | None
-    generation: GenerationConfig | None
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "ModelParts":
-        """RAISES (CheckpointError): The bytes are damaged."""
-        try:
-            parts = srsly.msgpack_loads(data)
-            return cls(
-                config=BloomConfig.from_dict(srsly.json_loads(parts["config"])),
-                weights=load_safetensors(parts["weights"]),
-                tokenizer=BloomTokenizerFast.from_strings(
-                    parts["tokenizer"], srsly.json_loads(parts["tokenizer_config"])
-                ),
-                adapter=load_safetensors(parts["adapter"]) if "adapter" in parts else None,
-                adapter_config=srsly.json_loads(parts["adapter_config"]) if "adapter" in parts else None,
-                mix=parts.get(MIX),
-                generation=GenerationConfig.from_dict(srsly.json_loads(parts["generation"]))
-                if "generation" in parts
-                else None,
-            )
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"Expected the bytes of a BLOOM model, got something else: {error!r}."
-            ) from error

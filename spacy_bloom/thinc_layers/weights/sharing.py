@@ -1,19 +1,21 @@
 """One copy of the weights in memory for a transformer and all components that only read equal ones.
 
 Every holder has a module of its own, with its own parameters, gradients and mode; only the memory under the
-parameters is one. A transformer that is about to learn takes a copy first. Weights are equal that come from
-equal files: reading those again costs less than comparing what is in memory, and takes none of it.
+parameters is shared. A transformer that is about to learn takes a copy first. Weights are equal if they come from
+equal files: reading those again costs less than comparing mapped weights, which would bring them into memory.
 """
 
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...bloom.model import BloomModel
-from ...checkpoint.files import weight_files
+from ...checkpoint.files import CONFIG_FILE, weight_files
+from ...config import BloomConfig
 from ...finetuning.lora import base_weights
 
 CHUNK = 2**22  # bytes of two files that are compared at a time
@@ -72,7 +74,26 @@ _learners: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDicti
 _readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictionary()  # nobody changes them
 
 
-def weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
+def load_shared(
+    make: Any, path: Path, *, dtype: torch.dtype | None, device: str | torch.device, read_only: bool
+) -> Any:
+    """Load a model from a checkpoint directory, on memory that holds equal weights already where that can be shared.
+
+    make (type[PretrainedMixin]): The model's class.
+    path (Path): The directory.
+    dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
+    read_only (bool): Whether nobody changes the model. Two models that learn share nothing.
+    RETURNS (PretrainedMixin): The model.
+    """
+    origin = Origin.of(path, dtype, device)
+    config = BloomConfig.from_json_file(path / CONFIG_FILE)
+    weights = _weights_in_memory(origin) if read_only and config.tie_word_embeddings else None
+    model = make.from_directory(path, config, dtype=dtype, device=device, weights=weights)
+    _hold(model, origin, read_only=read_only)
+    return model
+
+
+def _weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
     """RETURNS (dict[str, Tensor] | None): The decoder's weights of a module that holds what the origin gives."""
     for module, other in [*_learners.items(), *_readers.items()]:
         if other.gives_the_same_as(origin):
@@ -80,13 +101,8 @@ def weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
     return None
 
 
-def hold_weights(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
-    """Let a module's weights be found by `weights_in_memory`. Readers that have equal ones in a place of their own
-    use a learner's; two learners share nothing.
-
-    module (Module): A BloomModel, or a model with one as `transformer`.
-    read_only (bool): Whether nobody changes the module.
-    """
+def _hold(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
+    """Make a module's weights known. Readers that hold equal ones in memory of their own move to a learner's."""
     if read_only:
         _readers[module] = origin
         return
@@ -102,7 +118,7 @@ def hold_weights(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
 
 
 def own_weights(module: nn.Module) -> None:
-    """Copy the weights of a module, if a reader uses the same memory: it is about to change them."""
+    """Copy the weights of a module that is about to change them, if a reader uses the same memory."""
     if _learners.pop(module, None) is None:
         return
     used = {parameter.data_ptr() for reader in _readers for parameter in _decoder(reader).parameters()}

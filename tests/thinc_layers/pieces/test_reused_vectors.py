@@ -10,7 +10,7 @@ from spacy_bloom.errors import BloomWarning, ConfigError
 from spacy_bloom.settings import from_settings
 from spacy_bloom.thinc_layers.architectures import create_transformer_model
 from spacy_bloom.thinc_layers.pieces import reused_vectors
-from spacy_bloom.thinc_layers.pieces.reused_vectors import ReuseConfig, ReusedVectors
+from spacy_bloom.thinc_layers.pieces.reused_vectors import ReusedVectors, ReuseSettings
 
 SIZE = 5
 
@@ -24,7 +24,7 @@ def vectors(number, length=4):
 
 
 def store(identity="a", **settings):
-    made = ReusedVectors(from_settings(ReuseConfig, "reuse", settings))
+    made = ReusedVectors(from_settings(ReuseSettings, "reuse", settings))
     made.use(identity)
     return made
 
@@ -164,7 +164,7 @@ def test_nobody_changes_what_is_kept():
 )
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ConfigError, match=message):
-        from_settings(ReuseConfig, "reuse", settings)
+        from_settings(ReuseSettings, "reuse", settings)
 
 
 def test_a_transformer_that_learns_has_nothing_to_reuse(checkpoint):

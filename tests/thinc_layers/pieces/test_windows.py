@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_bloom.thinc_layers.pieces.windows import Window, batch_windows, cut_windows
+from spacy_bloom.thinc_layers.pieces.windows import Window, WindowSettings, batch_windows
 
 sizes = st.integers(1, 12).flatmap(lambda w: st.tuples(st.just(w), st.integers(0, w - 1)))
 
@@ -10,7 +10,7 @@ sizes = st.integers(1, 12).flatmap(lambda w: st.tuples(st.just(w), st.integers(0
 @given(lengths=st.lists(st.integers(0, 60), max_size=6), size=sizes)
 def test_windows_keep_every_piece_once_with_their_context(lengths, size):
     window, context = size
-    windows = cut_windows(lengths, window, context)
+    windows = WindowSettings(window, context).cut(lengths)
     assert [w.doc for w in windows] == sorted(w.doc for w in windows)
     for doc, length in enumerate(lengths):
         own = [w for w in windows if w.doc == doc]
@@ -27,7 +27,7 @@ def test_windows_keep_every_piece_once_with_their_context(lengths, size):
 def test_context_on_both_sides(lengths, size):
     room, context = size
     window = room + 2 * context
-    windows = cut_windows(lengths, window, context, both_sides=True)
+    windows = WindowSettings(window, context, both_sides=True).cut(lengths)
     for doc, length in enumerate(lengths):
         own = [w for w in windows if w.doc == doc]
         assert [i for w in own for i in range(w.keep, w.keep_end)] == list(range(length))
@@ -40,7 +40,7 @@ def test_context_on_both_sides(lengths, size):
 
 @pytest.mark.parametrize("length, expected", [(0, 0), (1, 1), (8, 1), (9, 2), (14, 2), (15, 3)])
 def test_no_more_windows_than_needed(length, expected):
-    assert len(cut_windows([length], 8, 2)) == expected
+    assert len(WindowSettings(8, 2).cut([length])) == expected
 
 
 @given(lengths=st.lists(st.integers(1, 40), max_size=20), budget=st.integers(1, 60))

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -9,12 +10,18 @@ from safetensors.torch import load_file, save_file
 from thinc.api import Adam
 
 from spacy_bloom.errors import BloomWarning, CheckpointError
+from spacy_bloom.finetuning.learning import LearningSettings
 from spacy_bloom.finetuning.lora import LoraSettings, has_lora
 from spacy_bloom.thinc_layers.language_model import LanguageModelShim
+from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
 IDS = torch.arange(3, 12)
 CONFIG, WEIGHTS = "adapter/adapter_config.json", "adapter/adapter_model.safetensors"
+
+
+def make(name, **learning):
+    return BloomShim(WeightSettings(name), learning=LearningSettings(**learning))
 
 
 def run(shim):
@@ -33,12 +40,12 @@ def train(shim, steps=3):
 @pytest.fixture
 def adapted(checkpoint):
     """Adapters that have learnt."""
-    return train(BloomShim(checkpoint, lora=LoraSettings(r=3, targets=["query_key_value", "dense_4h_to_h"])))
+    return train(make(checkpoint, lora=LoraSettings(r=3, targets=["query_key_value", "dense_4h_to_h"])))
 
 
 def test_adapters_learn_and_weights_do_not(adapted, checkpoint):
-    assert numpy.abs(run(adapted) - run(BloomShim(checkpoint))).max() > 1e-2
-    before = dict(BloomShim(checkpoint).module.named_parameters())
+    assert numpy.abs(run(adapted) - run(make(checkpoint))).max() > 1e-2
+    before = dict(make(checkpoint).module.named_parameters())
     names = dict(adapted.module.named_parameters())
     kept = {name.replace(".base_layer", ""): w for name, w in names.items() if "lora" not in name}
     assert kept.keys() == before.keys()
@@ -47,17 +54,15 @@ def test_adapters_learn_and_weights_do_not(adapted, checkpoint):
 
 def test_disk(adapted, checkpoint, tmp_path):
     adapted.to_disk(tmp_path)
-    loaded = BloomShim("no-such-checkpoint").from_disk(tmp_path)
+    loaded = make("no-such-checkpoint").from_disk(tmp_path)
     numpy.testing.assert_array_equal(run(loaded), run(adapted))
     assert (tmp_path / WEIGHTS).stat().st_size < 0.1 * (tmp_path / "model.safetensors").stat().st_size
     shutil.rmtree(tmp_path / "adapter")
-    numpy.testing.assert_array_equal(
-        run(BloomShim(checkpoint).from_disk(tmp_path)), run(BloomShim(checkpoint))
-    )
+    numpy.testing.assert_array_equal(run(make(checkpoint).from_disk(tmp_path)), run(make(checkpoint)))
 
 
 def test_bytes(adapted):
-    loaded = BloomShim("no-such-checkpoint").from_bytes(adapted.to_bytes())
+    loaded = make("no-such-checkpoint").from_bytes(adapted.to_bytes())
     numpy.testing.assert_array_equal(run(loaded), run(adapted))
     assert loaded.to_bytes() == adapted.to_bytes()
     numpy.testing.assert_array_equal(run(train(loaded)), run(train(adapted)))
@@ -70,7 +75,7 @@ def test_merged_on_request(adapted, tmp_path, way):
     adapted.to_disk(tmp_path)  # adapters that are there must not be added twice
     adapted.lora = LoraSettings(settings.r, settings.alpha, settings.dropout, settings.targets, merge=True)
     adapted.to_disk(tmp_path)
-    loaded = BloomShim("no-such-checkpoint", lora=adapted.lora)
+    loaded = make("no-such-checkpoint", lora=adapted.lora)
     loaded = loaded.from_disk(tmp_path) if way == "disk" else loaded.from_bytes(adapted.to_bytes())
     assert not has_lora(loaded.module)
     numpy.testing.assert_allclose(run(loaded), expected, rtol=1e-5, atol=1e-5)
@@ -81,20 +86,20 @@ def test_merged_on_request(adapted, tmp_path, way):
 @pytest.mark.parametrize("lora", [None, LoraSettings(r=5)])
 def test_adapters_of_what_was_read_before_are_forgotten(adapted, checkpoint, tmp_path, lora):
     adapted.to_disk(tmp_path / "adapted")
-    shim = BloomShim("no-such-checkpoint", lora=lora).from_disk(tmp_path / "adapted")
+    shim = make("no-such-checkpoint", lora=lora).from_disk(tmp_path / "adapted")
     assert has_lora(shim.module) and shim.lora.r == 3
     shim.from_disk(checkpoint)
     assert not has_lora(shim.module) and shim.lora == lora
     assert has_lora(shim.from_bytes(adapted.to_bytes()).module) and shim.lora.r == 3
-    shim.from_bytes(BloomShim(checkpoint).to_bytes())
+    shim.from_bytes(make(checkpoint).to_bytes())
     assert not has_lora(shim.module) and shim.lora == lora
 
 
 def test_half_precision_on_disk_keeps_adapters_exact(adapted, checkpoint, tmp_path):
-    adapted.storage_dtype = torch.float16
+    adapted.weights = replace(adapted.weights, storage_dtype="float16")
     adapted.to_disk(tmp_path)
     assert {w.dtype for w in load_file(tmp_path / WEIGHTS).values()} == {torch.float32}
-    numpy.testing.assert_allclose(run(BloomShim(checkpoint).from_disk(tmp_path)), run(adapted), atol=0.05)
+    numpy.testing.assert_allclose(run(make(checkpoint).from_disk(tmp_path)), run(adapted), atol=0.05)
 
 
 def test_peft_reads_them(adapted, tmp_path):
@@ -110,12 +115,12 @@ def test_peft_reads_them(adapted, tmp_path):
 
 def test_weights_stay_shared_while_adapters_learn(checkpoint, tmp_path):
     """Before and after, and of a pipeline that was saved; other components keep the checkpoint's output."""
-    reader = LanguageModelShim(checkpoint)
-    shim = BloomShim(checkpoint, lora=LoraSettings())
+    reader = LanguageModelShim(WeightSettings(checkpoint))
+    shim = make(checkpoint, lora=LoraSettings())
     shim.load()
     before = reader.module.transformer.encode_packed(IDS, [4, 5]).detach().clone()
     train(shim)
-    later = LanguageModelShim(checkpoint)
+    later = LanguageModelShim(WeightSettings(checkpoint))
 
     def places(module):
         return {w.data_ptr() for name, w in module.named_parameters() if "lora" not in name}
@@ -123,7 +128,7 @@ def test_weights_stay_shared_while_adapters_learn(checkpoint, tmp_path):
     assert places(shim.module) == places(reader.module) == places(later.module)
     assert torch.equal(reader.module.transformer.encode_packed(IDS, [4, 5]), before)
     shim.to_disk(tmp_path)
-    loaded, loaded_reader = BloomShim(str(tmp_path)), LanguageModelShim(str(tmp_path))
+    loaded, loaded_reader = make(str(tmp_path)), LanguageModelShim(WeightSettings(str(tmp_path)))
     with pytest.warns(BloomWarning, match="not read"):
         loaded_reader.load()
     assert places(loaded.module) == places(loaded_reader.module)
@@ -155,11 +160,11 @@ DAMAGES = {
         r"plain LoRA.*\(alpha_pattern\)",
     ),
     "a list": (lambda p: (p / CONFIG).write_text("[]"), "settings of adapters"),
-    "no JSON": (lambda p: (p / CONFIG).write_text("{"), "something else"),
+    "no JSON": (lambda p: (p / CONFIG).write_text("{"), "Expected JSON"),
     "a missing weight": (lambda p: change_weights(p, lambda w: w.pop(NAME)), f"missing: {NAME}"),
     "one too many": (lambda p: change_weights(p, lambda w: w.update(x=torch.zeros(1))), "unexpected: x"),
-    "no file": (lambda p: (p / WEIGHTS).unlink(), "something else"),
-    "a pickle": (lambda p: (p / WEIGHTS).write_bytes(b"\x80\x04N."), "something else"),
+    "no file": (lambda p: (p / WEIGHTS).unlink(), "not a safetensors file"),
+    "a pickle": (lambda p: (p / WEIGHTS).write_bytes(b"\x80\x04N."), "not a safetensors file"),
 }
 
 
@@ -169,4 +174,4 @@ def test_damaged_adapters_are_refused(adapted, checkpoint, tmp_path, kind):
     damage, message = DAMAGES[kind]
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=message):
-        BloomShim(checkpoint).from_disk(tmp_path)
+        make(checkpoint).from_disk(tmp_path)

@@ -5,9 +5,11 @@ from safetensors.torch import save
 from thinc.api import Adam
 
 from spacy_bloom.errors import CheckpointError, ConfigError
+from spacy_bloom.finetuning.learning import LearningSettings
 from spacy_bloom.finetuning.lora import LoraSettings
 from spacy_bloom.thinc_layers.architectures import create_transformer_model
 from spacy_bloom.thinc_layers.weights.layer_mix import LayerMix
+from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
 IDS, LENGTHS = torch.arange(3, 12), [4, 5]
@@ -27,12 +29,16 @@ def make(checkpoint):
     """A function that makes a shim whose mixture is not the mean."""
 
     def build(**options):
-        shim = BloomShim(checkpoint, mix_layers=True, **options)
+        shim = shim_of(checkpoint, mix_layers=True, **options)
         shim.load()
-        draw(shim._mix)
+        draw(shim.encoder.layer_mix)
         return shim
 
     return build
+
+
+def shim_of(name, **learning):
+    return BloomShim(WeightSettings(name), learning=LearningSettings(**learning))
 
 
 def run(shim):
@@ -51,19 +57,19 @@ def train(shim, steps=3):
 def test_it_is_the_plain_sum(make, difference):
     shim = make()
     expected = torch.zeros(9, 32)
-    exponents = [float(value) for value in shim._mix.weights.detach().exp()]
+    exponents = [float(value) for value in shim.encoder.layer_mix.weights.detach().exp()]
     for start, length in ((0, 4), (4, 5)):
         with torch.no_grad():
             output = shim.module(IDS[None, start : start + length], output_hidden_states=True)
         for exponent, state in zip(exponents, output.hidden_states, strict=True):
-            part = float(shim._mix.scale.detach()) * exponent / sum(exponents) * state[0]
+            part = float(shim.encoder.layer_mix.scale.detach()) * exponent / sum(exponents) * state[0]
             expected[start : start + length] += part
     assert difference(run(shim), expected) < 1e-5
     assert difference(shim.begin_update((IDS, LENGTHS))[0], expected) < 1e-5
 
 
 def test_it_starts_as_the_mean(checkpoint, difference):
-    shim = BloomShim(checkpoint, mix_layers=True)
+    shim = shim_of(checkpoint, mix_layers=True)
     with torch.no_grad():
         states = shim.module.hidden_states_packed(IDS, LENGTHS)
     assert difference(run(shim), torch.stack(states).mean(dim=0)) < 1e-6
@@ -85,10 +91,11 @@ def test_gradients():
 def test_everything_learns(make):
     shim = make()
     before = {
-        n: p.detach().clone() for n, p in [*shim.module.named_parameters(), *shim._mix.named_parameters()]
+        n: p.detach().clone()
+        for n, p in [*shim.module.named_parameters(), *shim.encoder.layer_mix.named_parameters()]
     }
     train(shim)
-    after = dict([*shim.module.named_parameters(), *shim._mix.named_parameters()])
+    after = dict([*shim.module.named_parameters(), *shim.encoder.layer_mix.named_parameters()])
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
@@ -102,13 +109,13 @@ def test_it_learns_where_the_transformer_does_not(make, options):
     for block in shim.module.h:
         block.register_forward_pre_hook(lambda *_: recorded.append(torch.is_grad_enabled()))
     before = {name: p.detach().clone() for name, p in shim.module.named_parameters()}
-    mix = {name: p.detach().clone() for name, p in shim._mix.named_parameters()}
+    mix = {name: p.detach().clone() for name, p in shim.encoder.layer_mix.named_parameters()}
     torch.testing.assert_close(shim.begin_update((IDS, LENGTHS))[0], run(shim))
     recorded.clear()
     train(shim)
     assert recorded == [False] * 6
     assert all(torch.equal(before[name], p) for name, p in shim.module.named_parameters())
-    assert all(not torch.equal(mix[name], p) for name, p in shim._mix.named_parameters())
+    assert all(not torch.equal(mix[name], p) for name, p in shim.encoder.layer_mix.named_parameters())
 
 
 @pytest.mark.parametrize("lora", [None, LoraSettings(r=2)])
@@ -117,11 +124,11 @@ def test_disk_and_bytes(make, tmp_path, lora):
     expected = run(shim)
     shim.to_disk(tmp_path)
     for loaded in (
-        BloomShim("no-such-checkpoint", mix_layers=True).from_disk(tmp_path),
-        BloomShim("no-such-checkpoint", mix_layers=True).from_bytes(shim.to_bytes()),
+        shim_of("no-such-checkpoint", mix_layers=True).from_disk(tmp_path),
+        shim_of("no-such-checkpoint", mix_layers=True).from_bytes(shim.to_bytes()),
     ):
         numpy.testing.assert_array_equal(run(loaded), expected)
-    assert not torch.equal(run(BloomShim("no-such-checkpoint").from_disk(tmp_path)), expected)
+    assert not torch.equal(run(shim_of("no-such-checkpoint").from_disk(tmp_path)), expected)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +138,7 @@ def test_damaged_files_are_refused(make, tmp_path, content):
     make().to_disk(tmp_path)
     (tmp_path / "layer_mix.safetensors").write_bytes(content)
     with pytest.raises(CheckpointError, match="mixed layers"):
-        BloomShim("no-such-checkpoint", mix_layers=True).from_disk(tmp_path)
+        shim_of("no-such-checkpoint", mix_layers=True).from_disk(tmp_path)
 
 
 def test_vectors_that_learn_are_not_reused(checkpoint):

@@ -12,6 +12,7 @@ from spacy_bloom.thinc_layers.language_model import (
     create_language_model,
     language_model_on,
 )
+from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 from spacy_bloom.thinc_layers.weights.sharing import WeightFile, own_weights
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
@@ -32,9 +33,9 @@ def train(shim, steps=1):
 @pytest.fixture
 def shims(checkpoint):
     made = [
-        BloomShim(str(checkpoint)),
-        LanguageModelShim(str(checkpoint)),
-        LanguageModelShim(str(checkpoint)),
+        BloomShim(WeightSettings(str(checkpoint))),
+        LanguageModelShim(WeightSettings(str(checkpoint))),
+        LanguageModelShim(WeightSettings(str(checkpoint))),
     ]
     for shim in made:
         shim.load()
@@ -61,7 +62,7 @@ def test_training_one_leaves_the_others(shims):
 
 def test_a_trained_one_is_not_taken_for_the_checkpoint(shims, checkpoint):
     train(shims[0])
-    late = BloomShim(str(checkpoint))
+    late = BloomShim(WeightSettings(str(checkpoint)))
     late.load()
     assert pointers(late) == pointers(shims[1]) == pointers(shims[2])
 
@@ -72,22 +73,22 @@ def test_written_copies_are_one_again_when_they_are_read(shims, tmp_path):
     shims.clear()
     del shim
     classes = (BloomShim, LanguageModelShim, LanguageModelShim)
-    read = [make("not-there").from_disk(tmp_path / str(i)) for i, make in enumerate(classes)]
+    read = [make(WeightSettings("not-there")).from_disk(tmp_path / str(i)) for i, make in enumerate(classes)]
     assert pointers(read[0]) == pointers(read[1]) == pointers(read[2])
 
 
 def test_other_weights_stay_apart(shims, tmp_path):
     train(shims[0])
     shims[0].to_disk(tmp_path)
-    other = LanguageModelShim("not-there").from_disk(tmp_path)
+    other = LanguageModelShim(WeightSettings("not-there")).from_disk(tmp_path)
     assert not set(pointers(other).values()) & set(pointers(shims[1]).values())
 
 
 def test_the_order_of_loading_does_not_matter(checkpoint):
     made = [
-        LanguageModelShim(str(checkpoint)),
-        LanguageModelShim(str(checkpoint)),
-        BloomShim(str(checkpoint)),
+        LanguageModelShim(WeightSettings(str(checkpoint))),
+        LanguageModelShim(WeightSettings(str(checkpoint))),
+        BloomShim(WeightSettings(str(checkpoint))),
     ]
     for shim in made:
         shim.load()
@@ -95,13 +96,16 @@ def test_the_order_of_loading_does_not_matter(checkpoint):
 
 
 def test_two_transformers_share_nothing(checkpoint):
-    one, other = BloomShim(str(checkpoint)), BloomShim(str(checkpoint))
+    one, other = BloomShim(WeightSettings(str(checkpoint))), BloomShim(WeightSettings(str(checkpoint)))
     one.load(), other.load()
     assert not set(pointers(one).values()) & set(pointers(other).values())
 
 
 def test_without_readers_nothing_is_copied(checkpoint):
-    one, reader = BloomShim(str(checkpoint)), LanguageModelShim(str(checkpoint))
+    one, reader = (
+        BloomShim(WeightSettings(str(checkpoint))),
+        LanguageModelShim(WeightSettings(str(checkpoint))),
+    )
     one.load(), reader.load()
     before = pointers(one)
     del reader
@@ -120,7 +124,7 @@ def test_a_copied_shim_trains_alone(shims):
 def test_bytes_hold_a_tied_head_once(shims):
     data = shims[1].to_bytes()
     assert len(data) < 1.2 * len(shims[0].to_bytes())
-    read = LanguageModelShim("not-there").from_bytes(data)
+    read = LanguageModelShim(WeightSettings("not-there")).from_bytes(data)
     ids = torch.arange(3, 9)[None]
     with torch.no_grad():
         assert torch.equal(read.module(ids).logits, shims[1].module(ids).logits)
@@ -149,17 +153,17 @@ def test_the_model_gives_surprisal(checkpoint):
 
 
 def test_another_dtype_is_another_copy(shims, checkpoint):
-    half = LanguageModelShim(str(checkpoint), dtype="bfloat16")
+    half = LanguageModelShim(WeightSettings(str(checkpoint), dtype="bfloat16"))
     half.load()
     assert not set(pointers(half).values()) & set(pointers(shims[0]).values())
 
 
 def test_weights_of_a_file_that_has_changed_are_read_again(shims, tmp_path):
     shims[0].to_disk(tmp_path)
-    before = LanguageModelShim("not-there").from_disk(tmp_path)
+    before = LanguageModelShim(WeightSettings("not-there")).from_disk(tmp_path)
     train(shims[0])
     shims[0].to_disk(tmp_path)
-    after = LanguageModelShim("not-there").from_disk(tmp_path)
+    after = LanguageModelShim(WeightSettings("not-there")).from_disk(tmp_path)
     assert not torch.equal(before.module.lm_head.weight, after.module.lm_head.weight)
     assert torch.equal(after.module.lm_head.weight, shims[0].module.word_embeddings.weight)
 
@@ -178,7 +182,7 @@ def test_equal_files_are_told_from_others_of_their_size(tmp_path):
 def test_a_file_that_is_gone_is_no_error(shims, tmp_path):
     shims[0].to_disk(tmp_path / "a")
     shims[0].to_disk(tmp_path / "b")
-    first = LanguageModelShim("not-there").from_disk(tmp_path / "a")
+    first = LanguageModelShim(WeightSettings("not-there")).from_disk(tmp_path / "a")
     (tmp_path / "a" / "model.safetensors").unlink()
-    second = LanguageModelShim("not-there").from_disk(tmp_path / "b")
+    second = LanguageModelShim(WeightSettings("not-there")).from_disk(tmp_path / "b")
     assert torch.equal(first.module.lm_head.weight, second.module.lm_head.weight)

@@ -16,18 +16,21 @@ from thinc.api import Adam
 from spacy_bloom import BloomModel
 from spacy_bloom.checkpoint import sources
 from spacy_bloom.errors import CheckpointError, InputError
+from spacy_bloom.finetuning.learning import LearningSettings
+from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim, bloom_transformer_model
-from spacy_bloom.thinc_layers.weights import saved_model
-from spacy_bloom.thinc_layers.weights import shim as shim_module
+from spacy_bloom.thinc_layers.weights import forks, saved_model
+from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
+WINDOWS = WindowSettings(64, 8)
 DOCS = [Doc(Vocab(), words=["The", "river", "今天", "café"]), Doc(Vocab(), words=["a"])]
 
 
 @pytest.fixture
 def shim(checkpoint):
     """Loaded, and with other weights than the checkpoint's."""
-    shim = BloomShim(checkpoint)
+    shim = BloomShim(WeightSettings(checkpoint))
     with torch.no_grad():
         for parameter in shim.module.parameters():
             parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
@@ -35,7 +38,7 @@ def shim(checkpoint):
 
 
 def vectors(shim):
-    model = bloom_transformer_model(shim, window=64, context=8)
+    model = bloom_transformer_model(shim, WINDOWS)
     return numpy.concatenate([d.tensors[0][0] for d in model.predict(DOCS).doc_data])
 
 
@@ -48,14 +51,14 @@ def test_disk(shim, checkpoint, tmp_path):
         "tokenizer.json",
         "tokenizer_config.json",
     ]
-    loaded = BloomShim(checkpoint).from_disk(tmp_path / "model")
+    loaded = BloomShim(WeightSettings(checkpoint)).from_disk(tmp_path / "model")
     numpy.testing.assert_array_equal(vectors(loaded), vectors(shim))
-    assert numpy.abs(vectors(loaded) - vectors(BloomShim(checkpoint))).max() > 1e-3
+    assert numpy.abs(vectors(loaded) - vectors(BloomShim(WeightSettings(checkpoint)))).max() > 1e-3
 
 
 def test_weights_too_large_for_the_dtype_in_files(checkpoint, tmp_path):
     """float16 would make them infinite, and every vector NaN."""
-    shim = BloomShim(checkpoint, storage_dtype="float16")
+    shim = BloomShim(WeightSettings(checkpoint, storage_dtype="float16"))
     with torch.no_grad():
         shim.module.ln_f.weight[3] = 1e5
     for write in (lambda: shim.to_disk(tmp_path / "model"), shim.to_bytes):
@@ -67,31 +70,31 @@ def test_weights_too_large_for_the_dtype_in_files(checkpoint, tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_averages_of_an_optimizer(checkpoint, dtype):
     """Inside `use_params` the weights are those that it says, also the mixture's; outside they are their own."""
-    shim = BloomShim(checkpoint, dtype=dtype, mix_layers=True)
-    model, optimizer = bloom_transformer_model(shim, window=64, context=8), Adam(0.1, use_averages=True)
+    shim = BloomShim(WeightSettings(checkpoint, dtype=dtype), learning=LearningSettings(mix_layers=True))
+    model, optimizer = bloom_transformer_model(shim, WINDOWS), Adam(0.1, use_averages=True)
     for _ in range(3):
         output, backprop = model.begin_update(DOCS)
         backprop(output)
         model.finish_update(optimizer)
-    own = {name: weight.detach().clone() for name, weight in shim._weights()}
+    own = {name: weight.detach().clone() for name, weight in shim.named_weights()}
     expected = {name: torch.from_numpy(optimizer.averages[shim.id, name]).to(own[name].dtype) for name in own}
     assert any(not torch.equal(own[name], expected[name]) for name in own)
-    before, identity = vectors(shim), shim.identity()
+    before, identity = vectors(shim), shim.digest
     with pytest.raises(KeyError), model.use_params(optimizer.averages):
-        assert all(torch.equal(weight, expected[name]) for name, weight in shim._weights())
-        assert numpy.abs(vectors(shim) - before).max() > 1e-3 and shim.identity() != identity
+        assert all(torch.equal(weight, expected[name]) for name, weight in shim.named_weights())
+        assert numpy.abs(vectors(shim) - before).max() > 1e-3 and shim.digest != identity
         raise KeyError
-    assert all(torch.equal(weight, own[name]) for name, weight in shim._weights())
+    assert all(torch.equal(weight, own[name]) for name, weight in shim.named_weights())
     numpy.testing.assert_array_equal(vectors(shim), before)
-    assert shim.identity() == identity
-    with BloomShim(checkpoint).use_params(optimizer.averages):
+    assert shim.digest == identity
+    with BloomShim(WeightSettings(checkpoint)).use_params(optimizer.averages):
         pass  # nothing is loaded for it
 
 
 def test_bytes(shim, checkpoint):
-    loaded = BloomShim("no-such-checkpoint").from_bytes(shim.to_bytes())
+    loaded = BloomShim(WeightSettings("no-such-checkpoint")).from_bytes(shim.to_bytes())
     numpy.testing.assert_array_equal(vectors(loaded), vectors(shim))
-    assert numpy.abs(vectors(loaded) - vectors(BloomShim(checkpoint))).max() > 1e-3
+    assert numpy.abs(vectors(loaded) - vectors(BloomShim(WeightSettings(checkpoint)))).max() > 1e-3
     assert loaded.to_bytes() == shim.to_bytes()
 
 
@@ -100,7 +103,7 @@ def test_bytes(shim, checkpoint):
 )
 @pytest.mark.parametrize("loaded", [True, False])
 def test_copies_are_equal_and_apart(shim, checkpoint, duplicate, loaded):
-    shim = shim if loaded else BloomShim(checkpoint)
+    shim = shim if loaded else BloomShim(WeightSettings(checkpoint))
     copied = duplicate(shim)
     assert copied.loaded == loaded
     expected = vectors(shim)
@@ -113,15 +116,18 @@ def test_copies_are_equal_and_apart(shim, checkpoint, duplicate, loaded):
 
 @pytest.mark.parametrize("storage_dtype", ["float16", "bfloat16"])
 def test_half_the_size_on_disk_and_in_bytes(checkpoint, tmp_path, storage_dtype):
-    whole, half = BloomShim(checkpoint), BloomShim(checkpoint, storage_dtype=storage_dtype)
+    whole, half = (
+        BloomShim(WeightSettings(checkpoint)),
+        BloomShim(WeightSettings(checkpoint, storage_dtype=storage_dtype)),
+    )
     whole.to_disk(tmp_path / "whole")
     half.to_disk(tmp_path / "half")
     sizes = [(tmp_path / name / "model.safetensors").stat().st_size for name in ("whole", "half")]
     assert abs(sizes[1] / sizes[0] - 0.5) < 0.02
     weights = load_file(tmp_path / "half" / "model.safetensors")
     assert {w.dtype for w in weights.values()} == {getattr(torch, storage_dtype)}
-    from_disk = BloomShim(checkpoint).from_disk(tmp_path / "half")
-    from_bytes = BloomShim(checkpoint).from_bytes(half.to_bytes())
+    from_disk = BloomShim(WeightSettings(checkpoint)).from_disk(tmp_path / "half")
+    from_bytes = BloomShim(WeightSettings(checkpoint)).from_bytes(half.to_bytes())
     assert from_disk.module.dtype == from_bytes.module.dtype == torch.float32
     numpy.testing.assert_array_equal(vectors(from_disk), vectors(from_bytes))
     difference = numpy.abs(vectors(from_disk) - vectors(whole)).max()
@@ -130,26 +136,26 @@ def test_half_the_size_on_disk_and_in_bytes(checkpoint, tmp_path, storage_dtype)
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_compute_in_half_precision(checkpoint, dtype):
-    half = BloomShim(checkpoint, dtype=dtype)
+    half = BloomShim(WeightSettings(checkpoint, dtype=dtype))
     assert half.module.dtype == getattr(torch, dtype)
     found = vectors(half)
     assert found.dtype == numpy.float32
-    expected = vectors(BloomShim(checkpoint))
+    expected = vectors(BloomShim(WeightSettings(checkpoint)))
     assert 0 < numpy.abs(found - expected).mean() < 0.1 * numpy.abs(expected).mean()
 
 
 def test_auto_is_the_checkpoints_dtype(checkpoint, tmp_path):
-    BloomShim(checkpoint, storage_dtype="bfloat16").to_disk(tmp_path / "half")
-    assert BloomShim(str(tmp_path / "half"), dtype="auto").module.dtype == torch.bfloat16
-    assert BloomShim(checkpoint, dtype="auto").module.dtype == torch.float32
+    BloomShim(WeightSettings(checkpoint, storage_dtype="bfloat16")).to_disk(tmp_path / "half")
+    assert BloomShim(WeightSettings(str(tmp_path / "half"), dtype="auto")).module.dtype == torch.bfloat16
+    assert BloomShim(WeightSettings(checkpoint, dtype="auto")).module.dtype == torch.float32
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float31", "", "torch.float32"])
 def test_unknown_dtypes_are_refused(checkpoint, dtype):
     with pytest.raises(InputError, match="Expected dtype"):
-        BloomShim(checkpoint, dtype=dtype)
+        BloomShim(WeightSettings(checkpoint, dtype=dtype))
     with pytest.raises(InputError, match="Expected dtype"):
-        BloomShim(checkpoint, storage_dtype=dtype)
+        BloomShim(WeightSettings(checkpoint, storage_dtype=dtype))
 
 
 def step(model, optimizer):
@@ -163,7 +169,7 @@ def step(model, optimizer):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_training_in_any_dtype(checkpoint, dtype):
-    model = bloom_transformer_model(BloomShim(checkpoint, dtype=dtype), window=64, context=8)
+    model = bloom_transformer_model(BloomShim(WeightSettings(checkpoint, dtype=dtype)), WINDOWS)
     model.initialize()
     optimizer = Adam(0.01)
     found = [step(model, optimizer) for _ in range(15)]
@@ -173,7 +179,7 @@ def test_training_in_any_dtype(checkpoint, dtype):
 
 def test_small_changes_are_not_lost_in_bfloat16(checkpoint):
     """A change of a thousandth rounds to nothing in bfloat16 at 1.0; fifty of them do not."""
-    model = bloom_transformer_model(BloomShim(checkpoint, dtype="bfloat16"), window=64, context=8)
+    model = bloom_transformer_model(BloomShim(WeightSettings(checkpoint, dtype="bfloat16")), WINDOWS)
     model.initialize()
     weight = bloom_shim(model).module.ln_f.weight
     with torch.no_grad():
@@ -191,7 +197,7 @@ def test_training_never_writes_into_the_checkpoint(checkpoint, tmp_path):
     path = tmp_path / "checkpoint"
     shutil.copytree(checkpoint, path)
     before = (path / "model.safetensors").read_bytes()
-    model = bloom_transformer_model(BloomShim(str(path)), window=64, context=8)
+    model = bloom_transformer_model(BloomShim(WeightSettings(str(path))), WINDOWS)
     model.initialize()
     start = vectors(bloom_shim(model))
     optimizer = Adam(0.01)
@@ -202,7 +208,7 @@ def test_training_never_writes_into_the_checkpoint(checkpoint, tmp_path):
 
 
 def test_finishing_an_update_before_the_weights_are_loaded(checkpoint):
-    shim = BloomShim(checkpoint)
+    shim = BloomShim(WeightSettings(checkpoint))
     shim.finish_update(Adam(0.01))
     assert not shim.loaded
 
@@ -232,11 +238,11 @@ def test_damaged_weights_are_named(shim, checkpoint, tmp_path, kind):
     damage(tmp_path / "model", DAMAGES[kind])
     name = "surprise" if kind == "unexpected" else "ln_f.bias"
     with pytest.raises(CheckpointError, match=f"{kind}: {name}"):
-        BloomShim(checkpoint).from_disk(tmp_path / "model")
+        BloomShim(WeightSettings(checkpoint)).from_disk(tmp_path / "model")
     parts = srsly.msgpack_loads(shim.to_bytes())
     parts["weights"] = (tmp_path / "model" / "model.safetensors").read_bytes()
     with pytest.raises(CheckpointError, match=f"{kind}: {name}"):
-        BloomShim(checkpoint).from_bytes(srsly.msgpack_dumps(parts))
+        BloomShim(WeightSettings(checkpoint)).from_bytes(srsly.msgpack_dumps(parts))
 
 
 @pytest.mark.parametrize("size", [0, 7, 200, -10])
@@ -245,13 +251,13 @@ def test_cut_off_files_and_bytes_are_refused(shim, checkpoint, tmp_path, size):
     file = tmp_path / "model" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:size])
     with pytest.raises(CheckpointError):
-        BloomShim(checkpoint).from_disk(tmp_path / "model")
+        BloomShim(WeightSettings(checkpoint)).from_disk(tmp_path / "model")
     with pytest.raises(CheckpointError):
-        BloomShim(checkpoint).from_bytes(shim.to_bytes()[:size])
+        BloomShim(WeightSettings(checkpoint)).from_bytes(shim.to_bytes()[:size])
     parts = srsly.msgpack_loads(shim.to_bytes())
     parts["weights"] = parts["weights"][:size]
     with pytest.raises(CheckpointError):
-        BloomShim(checkpoint).from_bytes(srsly.msgpack_dumps(parts))
+        BloomShim(WeightSettings(checkpoint)).from_bytes(srsly.msgpack_dumps(parts))
 
 
 @pytest.mark.parametrize(
@@ -259,7 +265,7 @@ def test_cut_off_files_and_bytes_are_refused(shim, checkpoint, tmp_path, size):
 )
 def test_foreign_bytes_are_refused(checkpoint, foreign):
     """Other objects, and a pickle (of None) among them."""
-    shim = BloomShim(checkpoint)
+    shim = BloomShim(WeightSettings(checkpoint))
     with pytest.raises(CheckpointError):
         shim.from_bytes(foreign)
     assert not shim.loaded
@@ -271,7 +277,7 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(shim, checkpoint, tmp_path
     small = shim.module.config.replace(vocab_size=300)
     BloomModel(small).save_pretrained(tmp_path / "model")
     with pytest.raises(CheckpointError, match="pieces and a model of 300"):
-        BloomShim(checkpoint).from_disk(tmp_path / "model")
+        BloomShim(WeightSettings(checkpoint)).from_disk(tmp_path / "model")
 
 
 def test_a_relative_path_is_never_a_name_on_the_hub(checkpoint, tmp_path, monkeypatch):
@@ -281,7 +287,7 @@ def test_a_relative_path_is_never_a_name_on_the_hub(checkpoint, tmp_path, monkey
     monkeypatch.setattr(sources, "_fetch", fetch)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="No directory"):
-        BloomShim(checkpoint).from_disk("component/model")
+        BloomShim(WeightSettings(checkpoint)).from_disk("component/model")
 
 
 def test_the_width_of_a_hub_name_is_not_worth_a_network_call(monkeypatch):
@@ -290,22 +296,22 @@ def test_the_width_of_a_hub_name_is_not_worth_a_network_call(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket, "create_connection", connect)
-    assert BloomShim("nobody/has-this-checkpoint").hidden_size() is None
+    assert BloomShim(WeightSettings("nobody/has-this-checkpoint")).hidden_size() is None
 
 
 def test_a_directory_that_is_no_checkpoint_does_not_stop_loading(tmp_path):
     """A saved pipeline has its own weights; what lies under the name of its checkpoint does not matter."""
-    assert BloomShim(str(tmp_path)).hidden_size() is None
+    assert BloomShim(WeightSettings(str(tmp_path))).hidden_size() is None
 
 
 def test_a_fork_computes_with_one_thread(monkeypatch, checkpoint):
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        BloomShim(checkpoint).load()
+        BloomShim(WeightSettings(checkpoint)).load()
         assert torch.get_num_threads() == 2
-        monkeypatch.setattr(shim_module, "_process", os.getpid() + 1)
-        BloomShim(checkpoint).load()
+        monkeypatch.setattr(forks, "_process", os.getpid() + 1)
+        BloomShim(WeightSettings(checkpoint)).load()
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
