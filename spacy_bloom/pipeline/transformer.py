@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.vocab import Vocab
 from spacy_transformers.annotation_setters import null_annotation_setter
-from spacy_transformers.data_classes import FullTransformerBatch, TransformerData
+from spacy_transformers.data_classes import FullTransformerBatch
 from spacy_transformers.layers import TransformerListener
 from spacy_transformers.pipeline_component import Transformer, install_extensions
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
@@ -111,7 +111,7 @@ class BloomTransformer(Transformer):
             raise ConfigError(f"Expected max_batch_items (pieces) of at least 1, got {max_batch_items}.")
         self.cfg["keep_activations"] = keep_activations
         self._readers = Readers(nlp)
-        self._gradient: SharedGradient | None = None
+        self._gradient = SharedGradient(model)
 
     @property
     def is_trainable(self) -> bool:
@@ -155,7 +155,7 @@ class BloomTransformer(Transformer):
         return self._run(docs, is_train=False)
 
     def _run(self, docs: list[Doc], *, is_train: bool) -> FullTransformerBatch:
-        self.model.attrs["max_batch_pieces"] = self.cfg["max_batch_items"]
+        self.model.attrs["max_batch_items"] = self.cfg["max_batch_items"]
         return self.model(docs, is_train)[0]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
@@ -193,9 +193,10 @@ class BloomTransformer(Transformer):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "BloomTransformer.update")
-        self._send_rest()
+        self._gradient.close()
         docs = [eg.predicted for eg in examples]
-        if not self.listeners or not any(len(doc) for doc in docs):
+        listeners = self._readers.learning(self)
+        if not listeners or not any(len(doc) for doc in docs):
             return losses
         if not bloom_shim(self.model).learns:
             self.set_annotations(docs, self._run(docs, is_train=True))
@@ -203,17 +204,11 @@ class BloomTransformer(Transformer):
                 self.finish_update(sgd)  # a schedule of layers counts this step too
             return losses
         set_dropout_rate(self.model, drop)
-        output, backprop = self.model.begin_update(docs)
-        gradient = SharedGradient(output, backprop, len(self.listeners))
-        self._gradient = gradient
 
-        def learn(gradients: list[TransformerData]) -> list[Doc]:
-            losses[self.name] += gradient.add(gradients)
-            return []  # Docs have no gradient; layers that join models add lists
+        def add_loss(loss: float) -> None:
+            losses[self.name] += loss
 
-        batch_id = TransformerListener.get_batch_id(docs)
-        for listener in self.listeners:
-            listener.receive(batch_id, output.doc_data, learn)
+        self._gradient.share(docs, listeners, add_loss)
         if sgd is not None:
             self.finish_update(sgd)
         return losses
@@ -223,20 +218,7 @@ class BloomTransformer(Transformer):
 
         sgd (Optimizer): What changes them.
         """
-        gradient = self._gradient
-        if gradient is not None and not gradient.sent and not gradient.started:
-            gradient.then = lambda: self.model.finish_update(sgd)
-        else:
-            self._send_rest()
-            self.model.finish_update(sgd)
-
-    def _send_rest(self) -> None:
-        """Send what is left of a batch in which not all listeners have learnt."""
-        if self._gradient is not None and not self._gradient.sent:
-            self._gradient.send()
-            for listener in self.listeners:
-                listener.receive(None, None, None)
-        self._gradient = None
+        self._gradient.finish(lambda: self.model.finish_update(sgd))
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BloomTransformer":
         """RETURNS (BloomTransformer): The component, with the model that `to_bytes` has written."""
@@ -250,7 +232,6 @@ class BloomTransformer(Transformer):
         path (str | Path): Directory.
         exclude (Iterable[str]): Of "vocab", "model".
         """
-        self._send_rest()  # of a last batch in which not all listeners have learnt
         serialize = {
             "vocab": lambda p: self.vocab.to_disk(p),
             "model": lambda p: bloom_shim(self.model).to_disk(p),

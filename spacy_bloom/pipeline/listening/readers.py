@@ -32,6 +32,13 @@ class Readers:
         """Forget a listener."""
         self._connected.discard(listener)
 
+    def learning(self, transformer: Transformer) -> list[TransformerListener]:
+        """RETURNS (list[TransformerListener]): The connected listeners that can learn: those of enabled components."""
+        expected = self.expected(transformer)
+        if expected is None:
+            return transformer.listeners
+        return [listener for listener in transformer.listeners if any(listener is one for one in expected)]
+
     def expected(self, transformer: Transformer) -> list[TransformerListener] | None:
         """The listeners of enabled components after the transformer; all connected ones without a pipeline.
 

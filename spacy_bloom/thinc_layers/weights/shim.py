@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device, torch2xp, xp2torch
@@ -144,8 +144,19 @@ class CheckpointShim(PyTorchShim):
         return SavedModel(self.module, self.tokenizer)
 
 
+class Pending(Protocol):
+    """A step of training that is not over."""
+
+    def settle(self) -> None:
+        """Bring the weights up to date: somebody is about to see them."""
+
+    def close(self) -> None:
+        """As `settle`, for good."""
+
+
 class BloomShim(CheckpointShim):
-    """Holds an encoder that can learn.
+    """Holds an encoder that can learn. Nobody sees its weights in the middle of a step: what is pending is settled
+    first.
 
     weights (WeightSettings): Which weights, in which dtypes.
     attention (AttentionSettings): In which direction pieces attend.
@@ -168,6 +179,16 @@ class BloomShim(CheckpointShim):
         self._n_steps = 0
         self._step = OptimizerStep()
         self._digest = WeightsDigest()
+        self.pending: Pending | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What is copied and pickled."""
+        self._close_pending()
+        return self.__dict__
+
+    def _close_pending(self) -> None:
+        if self.pending is not None:
+            self.pending.close()
 
     @property
     def learns(self) -> bool:
@@ -177,6 +198,8 @@ class BloomShim(CheckpointShim):
     @property
     def encoder(self) -> BloomEncoder:
         """RETURNS (BloomEncoder): The encoder, loaded now if it was not."""
+        if self.pending is not None:
+            self.pending.settle()
         self.load()
         return self._model
 
@@ -272,7 +295,13 @@ class BloomShim(CheckpointShim):
             if own:
                 self._digest.forget()
 
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the weights, if they are loaded."""
+        self._close_pending()
+        super().to_device(device_type, device_id)
+
     def _build(self, saved: SavedModel, where: str) -> BloomEncoder:
+        self._close_pending()
         n_layer, device = saved.module.config.n_layer, saved.module.device
         layers = self.attention.layers_of(n_layer)
         self.learning.schedule.check(n_layer)

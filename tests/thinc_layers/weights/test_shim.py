@@ -1,5 +1,4 @@
 import copy
-import os
 import pickle
 import shutil
 import socket
@@ -19,7 +18,7 @@ from spacy_bloom.errors import CheckpointError, InputError
 from spacy_bloom.finetuning.learning import LearningSettings
 from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim, bloom_transformer_model
-from spacy_bloom.thinc_layers.weights import forks, saved_model
+from spacy_bloom.thinc_layers.weights import saved_model
 from spacy_bloom.thinc_layers.weights.settings import WeightSettings
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
@@ -302,16 +301,3 @@ def test_the_width_of_a_hub_name_is_not_worth_a_network_call(monkeypatch):
 def test_a_directory_that_is_no_checkpoint_does_not_stop_loading(tmp_path):
     """A saved pipeline has its own weights; what lies under the name of its checkpoint does not matter."""
     assert BloomShim(WeightSettings(str(tmp_path))).hidden_size() is None
-
-
-def test_a_fork_computes_with_one_thread(monkeypatch, checkpoint):
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        BloomShim(WeightSettings(checkpoint)).load()
-        assert torch.get_num_threads() == 2
-        monkeypatch.setattr(forks, "_process", os.getpid() + 1)
-        BloomShim(WeightSettings(checkpoint)).load()
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
