@@ -15,7 +15,7 @@ from ...checkpoint.sources import BUNDLED_PIPELINES
 from ...errors import InputError
 from ...pretrained import BloomTokenizerFast as PretrainedTokenizer
 from ...thinc_layers.pieces.windows import WindowSettings
-from ...thinc_layers.weights.shim import BloomShim
+from ...thinc_layers.weights.shim import CheckpointShim
 from ...tokenizer import BloomTokenizerFast
 from ..inputs import find_language, load_pipeline, read_named_texts
 from .counts import PieceCounter
@@ -102,8 +102,8 @@ def find_cutter(
     return Cutter(source, nlp, tokenizer, WindowSettings(window, context, found.both_sides))
 
 
-def find_bloom(nlp: Language) -> tuple[BloomShim, WindowSettings | None]:
-    """RETURNS (tuple[BloomShim, WindowSettings | None]): A pipeline's first BLOOM, and the windows of its component, if
+def find_bloom(nlp: Language) -> tuple[CheckpointShim, WindowSettings | None]:
+    """RETURNS (tuple[CheckpointShim, WindowSettings | None]): A pipeline's first BLOOM, and the windows of its component, if
         it has any.
     RAISES (InputError): The pipeline has no BLOOM.
     """
@@ -111,7 +111,7 @@ def find_bloom(nlp: Language) -> tuple[BloomShim, WindowSettings | None]:
         model = getattr(pipe, "model", None)
         nodes = list(model.walk()) if isinstance(model, Model) else []
         for shim in chain.from_iterable(node.shims for node in nodes):
-            if isinstance(shim, BloomShim):
+            if isinstance(shim, CheckpointShim):
                 return shim, next((n.attrs["windows"] for n in nodes if "windows" in n.attrs), None)
     got = ", ".join(nlp.component_names) or "no components"
     raise InputError(f"Expected a pipeline with a BLOOM component, got {got}.")

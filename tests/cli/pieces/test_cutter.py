@@ -48,7 +48,7 @@ def test_the_bloom_of_other_components(checkpoint):
         config={"model": {"name": checkpoint, "window": 30, "context": 10, "attention": "bidirectional"}},
     )
     shim, windows = find_bloom(nlp)
-    assert shim.name == checkpoint
+    assert shim.weights.name == checkpoint
     # an answerer's windows have their context before them, whatever it attends to
     assert windows == WindowSettings(30, 10, both_sides=False)
     nlp = spacy.blank("xx")
