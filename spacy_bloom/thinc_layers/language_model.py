@@ -1,8 +1,7 @@
 """BLOOM with its language-modelling head, under the components that generate and score."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import numpy
 import torch
@@ -21,23 +20,6 @@ class LanguageModelShim(CheckpointShim):
     """Holds a BloomForCausalLM and its tokenizer, or the name to load them from. See `CheckpointShim`."""
 
     model_class = BloomForCausalLM
-
-    def to_disk(self, path: str | Path) -> None:
-        """Write a checkpoint in the Hugging Face layout: with a tied head, the same files that a transformer on the
-        same weights writes, so that both are one in memory when they are read again.
-
-        path (str | Path): Directory, made if it does not exist.
-        """
-        own: Any = self.module
-        model = own
-        if own.config.tie_word_embeddings:
-            with torch.device("meta"):
-                model = BloomModel(own.config)
-            model.load_state_dict(own.get_submodule("transformer").state_dict(), assign=True)
-        model.save_pretrained(path, dtype=self.weights.torch_storage_dtype)
-        if model is not own:
-            own.save_generation_config(path)
-        self.tokenizer.save_pretrained(path)
 
 
 @registry.architectures("spacy-bloom.LanguageModel.v1")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ...pretrained import BloomModel
+from ...bloom.model import BloomModel
 from .layer_mix import LayerMix
 
 

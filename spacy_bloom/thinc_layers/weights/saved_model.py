@@ -10,16 +10,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from ...checkpoint.files import has_adapter
+from ...bloom.model import BloomModel
+from ...checkpoint.files import has_adapter, warn_of_adapter
 from ...checkpoint.load import TensorSource, load_model
 from ...checkpoint.names import TIED_HEAD
+from ...checkpoint.pretrained import save_checkpoint
 from ...checkpoint.writing import to_store
 from ...config import BloomConfig
 from ...errors import CheckpointError
 from ...files import write_file
 from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weights
+from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
-from ...pretrained import BloomModel, warn_of_adapter
 from ...tokenizer import BloomTokenizerFast
 from .adapter_files import (
     adapter_config,
@@ -108,7 +110,14 @@ class SavedModel:
         path (Path): Directory, made if it does not exist.
         dtype (torch.dtype | None): Dtype of the weights in the files; None is the module's.
         """
-        self._plain().save_pretrained(path, dtype=dtype)
+        config, weights = self.module.config, self._plain_weights()
+        kind, dtype = type(self.module).__name__, dtype or self.module.dtype
+        if isinstance(self.module, BloomForCausalLM) and config.tie_word_embeddings:
+            # The files of a transformer on the same weights: read again, both are one in memory.
+            kind, weights = BloomModel.__name__, self.module.transformer.state_dict()
+        save_checkpoint(path, config, weights, kind, dtype=dtype)
+        if isinstance(self.module, BloomForCausalLM):
+            self.module.save_generation_config(path)
         self.tokenizer.save_pretrained(path)
         if self._adapters is not None:
             write_adapter(self.module, self._adapters, path)
@@ -145,7 +154,7 @@ class SavedModel:
 
     def _weights(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
-        weights = self._plain().state_dict()
+        weights = self._plain_weights()
         return {name: to_store(name, value, dtype) for name, value in weights.items() if name not in tied}
 
     def _check_size(self, dtype: torch.dtype) -> None:
@@ -162,14 +171,10 @@ class SavedModel:
         """RETURNS (LoraSettings | None): What adapters are written by themselves."""
         return self.lora if self.lora is not None and not self.lora.merge and has_lora(self.module) else None
 
-    def _plain(self) -> Any:
-        """RETURNS (Any): What is written as a checkpoint: the module, without adapters or with them merged."""
+    def _plain_weights(self) -> dict[str, torch.Tensor]:
+        """RETURNS (dict[str, Tensor]): The weights of the checkpoint, without adapters or with them merged."""
         if self.lora is None or not has_lora(self.module):
-            return self.module
-        weights = {name: weight.detach() for name, weight in base_weights(self.module).items()}
+            return self.module.state_dict()
         if self.lora.merge:
-            weights = merged_weights(self.module, self.lora)
-        with torch.device("meta"):
-            model = BloomModel(self.module.config)
-        model.load_state_dict(weights, assign=True)
-        return model
+            return merged_weights(self.module, self.lora)
+        return {name: weight.detach() for name, weight in base_weights(self.module).items()}

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 
 from ...checkpoint.files import CONFIG_FILE
+from ...checkpoint.load import to_dtype
 from ...checkpoint.sources import find_checkpoint
 from ...config import BloomConfig
 from ...errors import CheckpointError, ConfigError
-from ...pretrained import to_dtype
 
 ATTENTIONS = ("causal", "bidirectional")
 

@@ -11,12 +11,12 @@ import torch
 from thinc.api import Optimizer, PyTorchShim, Shim, get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
+from ...bloom.model import BloomModel
 from ...checkpoint.sources import find_checkpoint
 from ...errors import BloomWarning, CheckpointError, ConfigError
 from ...finetuning.learning import LearningSettings, let_learn
 from ...finetuning.lora import LoraSettings
 from ...finetuning.optimizer_step import OptimizerStep
-from ...pretrained import BloomModel
 from ...tokenizer import BloomTokenizerFast
 from .digest import WeightsDigest
 from .encoder import BloomEncoder
