@@ -146,9 +146,8 @@ def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None
         "corpora.dev.limit": 10,
     }
     if system != comparison.baseline:
-        options["training.max_steps"] = steps(
-            config, options["paths.train"], args.epochs
-        )  # the learning rate reaches 0 there
+        total = steps(config, options["paths.train"], args.epochs)
+        options["training.max_steps"] = options["training.optimizer.learn_rate.total_steps"] = total
         options.update(SYSTEMS[system].settings)
         options["paths.checkpoint"] = checkpoint(SYSTEMS[system].checkpoint, args)
     train_once(config, args.work / system, options)

@@ -84,7 +84,8 @@ def train(args: argparse.Namespace, changes: Mapping[str, Any]) -> None:
         "paths.dev": args.corpus / "dev.spacy",
         "paths.checkpoint": args.checkpoint,
         "training.max_epochs": args.epochs,
-        "training.max_steps": total,  # the learning rate reaches 0 there
+        "training.max_steps": total,
+        "training.optimizer.learn_rate.total_steps": total,
         "training.eval_frequency": max(total // 5, 1),
     }
     train_once(CONFIG, args.work / "pipeline", options | changes, f"--gpu-id={args.gpu}")

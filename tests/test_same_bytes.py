@@ -72,6 +72,7 @@ def test_pipelines(checkpoint, corpus, tmp_path, config, changes):
         "paths.dev": corpus,
         "paths.checkpoint": checkpoint,
         "training.max_steps": 6,
+        "training.optimizer.learn_rate.total_steps": 6,
         "training.eval_frequency": 3,
         "training.batcher.size": 20,
         "training.optimizer.learn_rate.warmup_steps": 1,

@@ -24,11 +24,11 @@ bloom_cli = typer.Typer(
 
 
 def add(name: str, command: Callable[..., None], **options: Any) -> None:
-    """Add a command that ends with a message where it cannot use what it is given."""
+    """Add a command that ends with a message when its input cannot be used."""
     bloom_cli.command(name, **options)(ending_with_message(command))
 
 
-# Unknown options are overrides of the config, as in `spacy train`.
+# Unknown options override the config, as in `spacy train`.
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
 add("demo", demo_cli)

@@ -1,4 +1,4 @@
-"""`python -m spacy bloom convert`: any checkpoint to safetensors, in another dtype, shard size or depth."""
+"""`python -m spacy bloom convert`: a checkpoint as safetensors, in another dtype, shard size or depth."""
 
 from pathlib import Path
 from typing import Optional
@@ -15,29 +15,22 @@ from ..pretrained import to_dtype
 
 
 def convert_cli(
-    # fmt: off
     source: str = Arg(..., help="Directory in the Hugging Face layout, Hub name or bundled name"),
     output_path: Path = Arg(..., help="Directory for the converted checkpoint"),
-    dtype: str = Opt("auto", "--dtype", "-d", help="float32, bfloat16 or float16; auto keeps the files' own"),
-    max_shard_size: str = Opt(
-        MAX_SHARD_SIZE,
-        "--max-shard-size",
-        "-s",
-        help="Size of a file, as 500MB, 2GB or 2GiB; also about the memory that is needed",
-    ),
-    num_layers: Optional[int] = Opt(None, "--num-layers", "-n", help="Keep the first blocks only, so many"),
+    dtype: str = Opt("auto", "--dtype", "-d", help="float32, bfloat16 or float16; auto keeps that of the files"),
+    max_shard_size: str = Opt(MAX_SHARD_SIZE, "--max-shard-size", "-s", help="Maximum file size, such as 500MB, 2GB or 2GiB; roughly the memory needed, too"),
+    num_layers: Optional[int] = Opt(None, "--num-layers", "-n", help="Number of blocks to keep, from the first"),
     revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
-    force: bool = Opt(False, "--force", "-F", help="Replace the checkpoint in the output directory"),
-    # fmt: on
-) -> None:
+    force: bool = Opt(False, "--force", "-F", help="Overwrite the checkpoint in the output directory"),
+) -> None:  # fmt: skip
     """
-    Convert a checkpoint to safetensors, weight by weight, in memory of about
-    one shard. Reads safetensors, shards and weights-only .bin files; keeps
-    the head, the config and the tokenizer's files. The result is loaded by
-    spacy_bloom and by Hugging Face.
+    Convert a checkpoint to safetensors, weight by weight, in the memory of
+    about one shard. Reads safetensors, shards and weights-only .bin files;
+    keeps the head, the config and the tokenizer's files. spacy_bloom and
+    Hugging Face load the result.
 
-    The files take their names when all of them are written: an interruption
-    leaves an older checkpoint in the output directory as it was.
+    Files get their names when all of them are written: an interruption leaves
+    an older checkpoint in the output directory as it was.
     """
     max_bytes = parse_size(max_shard_size)
     to = to_dtype(dtype)

@@ -42,48 +42,15 @@ TABLES = (
 
 
 def debug_pieces_cli(
-    # fmt: off
-    source: str = Arg(
-        "tiny-bloom",
-        help="Checkpoint (bundled name, directory, Hub name) or trained pipeline (directory, package, bundled name)",
-    ),
+    source: str = Arg("tiny-bloom", help="Checkpoint (bundled name, directory, Hub name) or trained pipeline (directory, package, bundled name)"),
     texts: Optional[List[str]] = Arg(None, help="Texts to show piece by piece"),
-    corpus: Optional[Path] = Opt(
-        None,
-        "--corpus",
-        "-c",
-        help='Corpus to count: .txt (one text per line), .jsonl (with "text"), .spacy, or a folder of these; grouped by file, or by doc.user_data["lang"]',
-    ),
-    lang: Optional[str] = Opt(
-        None,
-        "--lang",
-        "-l",
-        help="Language of the texts, with a checkpoint, for spaCy's tokens: a code, several separated by commas, or xx for any mixture [default: xx]",
-    ),
-    window: Optional[int] = Opt(
-        None,
-        "--window",
-        "-w",
-        help=f"Maximum number of pieces that the model sees at once [default: the pipeline's, or {DEFAULT_WINDOWS.window}]",
-    ),
-    context: Optional[int] = Opt(
-        None,
-        "--context",
-        "-x",
-        help=f"Pieces that a window shares with the one before it [default: the pipeline's, or {DEFAULT_WINDOWS.context}]",
-    ),
-    html: Optional[Path] = Opt(
-        None,
-        "--html",
-        "-H",
-        help="Write a page with the texts, or with the first ones of the corpus",
-        dir_okay=False,
-    ),
-    json_path: Optional[Path] = Opt(
-        None, "--json", "-j", help="Write JSON; - for stdout, which then gets nothing else", allow_dash=True
-    ),
-    # fmt: on
-) -> None:
+    corpus: Optional[Path] = Opt(None, "--corpus", "-c", help='Corpus to count: .txt (one text per line), .jsonl (with "text"), .spacy, or a folder of these; grouped by file, or by doc.user_data["lang"]'),
+    lang: Optional[str] = Opt(None, "--lang", "-l", help="Language of the texts, with a checkpoint, for spaCy's tokens: a code, several separated by commas, or xx for any mixture [default: xx]"),
+    window: Optional[int] = Opt(None, "--window", "-w", help=f"Maximum number of pieces that the model sees at once [default: the pipeline's, or {DEFAULT_WINDOWS.window}]"),
+    context: Optional[int] = Opt(None, "--context", "-x", help=f"Pieces that a window shares with the one before it [default: the pipeline's, or {DEFAULT_WINDOWS.context}]"),
+    html: Optional[Path] = Opt(None, "--html", "-H", help="Write a page with the texts, or with the first ones of the corpus", dir_okay=False),
+    json_path: Optional[Path] = Opt(None, "--json", "-j", help="Write JSON; - for stdout, which then gets nothing else", allow_dash=True),
+) -> None:  # fmt: skip
     """
     Show how texts are cut into pieces: the pieces of each spaCy token, tokens
     that share a piece or have none of their own, characters that are cut into

@@ -113,31 +113,13 @@ class Texts(NamedTuple):
 
 
 def demo_cli(
-    # fmt: off
-    texts: Optional[List[str]] = Arg(
-        None, help="Your own texts, in any language; by default those of the demo"
-    ),
-    question: Optional[str] = Opt(
-        None, "--question", "-q", help="Question to ask about each of your own texts"
-    ),
+    texts: Optional[List[str]] = Arg(None, help="Your own texts, in any language; by default those of the demo"),
+    question: Optional[str] = Opt(None, "--question", "-q", help="Question to ask about each of your own texts"),
     output: Path = Opt(Path("demo.html"), "--output", "-o", help="Where to write the page", dir_okay=False),
-    pipeline: str = Opt(
-        "xx_bloom_tiny_demo",
-        "--pipeline",
-        "-p",
-        help="Pipeline for entities and categories: a bundled name, a directory or a package",
-    ),
-    answerer: str = Opt(
-        "xx_bloom_tiny_qa", "--answerer", "-a", help="Pipeline that answers questions: likewise"
-    ),
-    model: str = Opt(
-        "tiny-bloom",
-        "--model",
-        "-m",
-        help="Language model for continuations and surprisal: a bundled name, a directory or a Hub name",
-    ),
-    # fmt: on
-) -> None:
+    pipeline: str = Opt("xx_bloom_tiny_demo", "--pipeline", "-p", help="Pipeline for entities and categories: a bundled name, a directory or a package"),
+    answerer: str = Opt("xx_bloom_tiny_qa", "--answerer", "-a", help="Pipeline that answers questions: likewise"),
+    model: str = Opt("tiny-bloom", "--model", "-m", help="Language model for continuations and surprisal: a bundled name, a directory or a Hub name"),
+) -> None:  # fmt: skip
     """
     Show entities, categories, answers, continuations and surprisal with the
     bundled models, in the terminal and on a page. Runs offline on the CPU.

@@ -1,4 +1,4 @@
-"""`python -m spacy bloom info`: what a checkpoint is, what it needs, and whether it fits here."""
+"""`python -m spacy bloom info`: a checkpoint's geometry, files and memory, and whether it fits this machine."""
 
 import json
 import os
@@ -31,21 +31,16 @@ Align = Literal["l", "r", "c"]
 
 
 def info_cli(
-    # fmt: off
-    name: Optional[str] = Arg(
-        None,
-        help="Directory in the Hugging Face layout, Hub name, bundled name or published size (bloom-560m, ...); all published sizes if left out",
-    ),
+    name: Optional[str] = Arg(None, help="Directory in the Hugging Face layout, Hub name, bundled name or published size (bloom-560m, ...); all published sizes by default"),
     revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
-    as_json: bool = Opt(False, "--json", "-j", help="Print JSON, sizes in bytes"),
-    # fmt: on
-) -> None:
+    as_json: bool = Opt(False, "--json", "-j", help="Print JSON, with sizes in bytes"),
+) -> None:  # fmt: skip
     """
-    Show what a checkpoint is and needs: geometry, parameters, head, tokenizer,
-    files, memory of its weights in each dtype, memory of the keys and values
-    of 1,000 pieces, and what fits into this machine's memory. Reads config,
+    Describe a checkpoint: geometry, parameters, head, tokenizer, files, memory
+    of its weights in each dtype, memory of the keys and values of 1,000
+    pieces, and what fits into this machine's memory. Reads the config, the
     tokenizer and the headers of files, never the weights; a Hub name is
-    fetched without them. The published sizes are known without a network.
+    fetched without them. The published sizes need no network.
     """
     described = describe_sizes() if name is None else [describe(name, revision)]
     memory = memory_here()
@@ -69,12 +64,12 @@ def describe(name: str, revision: Optional[str] = None) -> Description:
     """name (str): Bundled name, directory, published size or Hub name.
     revision (str | None): Branch, tag or commit on the Hub.
     RETURNS (Description): What is known without reading weights.
-    RAISES (BloomError): No such checkpoint, or a damaged one.
+    RAISES (BloomError): There is no such checkpoint, or it is damaged.
     """
     config = published_config(name)
     if config is None or Path(name).is_dir():
         return describe_directory(name, find_checkpoint(name, revision=revision, weights=False))
-    # What has been fetched says more than the table. Names without an owner are never asked for on the Hub.
+    # Fetched files say more than the table. Names without an owner are never looked up on the Hub.
     if "/" in name:
         try:
             path = find_checkpoint(name, revision=revision, local_files_only=True, weights=False)
@@ -140,20 +135,20 @@ def show(description: Description, memory: dict[str, int]) -> None:
 
 
 def to_json(description: Description, memory: dict[str, int]) -> dict:
-    """RETURNS (dict): The description in JSON, and where its weights and the cache of 1,000 pieces fit."""
+    """RETURNS (dict): The description as JSON, and where its weights and the cache of 1,000 pieces fit."""
     d = description
     fits = {dtype: {place: d.memory(dtype) <= n for place, n in memory.items()} for dtype in d.weights}
     return {**asdict(d), "cached_pieces": CACHED_PIECES, "memory_here": memory, "fits_here": fits}
 
 
 def memory_here() -> dict[str, int]:
-    """RETURNS (dict[str, int]): Bytes that are free on the CPU, as far as this is known, and that each GPU has."""
+    """RETURNS (dict[str, int]): Free bytes of the CPU's memory, if known, and the bytes of each GPU."""
     memory = {}
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
         memory["CPU"] = min([kilobytes["MemAvailable"] * 1024, *_cgroup_memory()])
-    except (OSError, KeyError, ValueError):  # no Linux: all there is
+    except (OSError, KeyError, ValueError):  # not Linux: take all memory
         if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
             memory["CPU"] = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     for i in range(torch.cuda.device_count()):
@@ -162,7 +157,7 @@ def memory_here() -> dict[str, int]:
 
 
 def _cgroup_memory() -> list[int]:
-    """RETURNS (list[int]): Bytes that a container's limit leaves; nothing where there is no limit."""
+    """RETURNS (list[int]): Bytes left under a container's limit; empty without one."""
     try:
         limit = int((CGROUP / "memory.max").read_text(encoding="ascii"))
         used = int((CGROUP / "memory.current").read_text(encoding="ascii"))

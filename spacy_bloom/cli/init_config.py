@@ -1,4 +1,4 @@
-"""`python -m spacy bloom init-config`: a training config that is complete as it stands."""
+"""`python -m spacy bloom init-config`: a complete training config."""
 
 import shlex
 from enum import StrEnum
@@ -28,47 +28,26 @@ class Optimizations(StrEnum):
 
 
 def init_config_cli(
-    # fmt: off
-    output_path: Path = Arg(
-        ..., help="File for the config, or - for stdout (nothing else is printed then)", allow_dash=True
-    ),
-    tasks: List[str] = Opt(
-        ...,
-        "--task",
-        "-t",
-        help="What to learn: again for each task, or several with commas; the list is below",
-    ),
-    lang: str = Opt(
-        "xx", "--lang", "-l", help="spaCy's code of a language, several with commas, or xx for any mixture"
-    ),
-    checkpoint: str = Opt(
-        "tiny-bloom",
-        "--checkpoint",
-        "-c",
-        help="Bundled name, directory in the Hugging Face layout, Hub name, or published size (bloom-560m, ...)",
-    ),
+    output_path: Path = Arg(..., help="File for the config, or - for stdout, which then gets nothing else", allow_dash=True),
+    tasks: List[str] = Opt(..., "--task", "-t", help="Task to learn; repeat the option, or separate several with commas; see the list below"),
+    lang: str = Opt("xx", "--lang", "-l", help="spaCy's language code, several separated by commas, or xx for any mixture"),
+    checkpoint: str = Opt("tiny-bloom", "--checkpoint", "-c", help="Bundled name, directory in the Hugging Face layout, Hub name, or published size (bloom-560m, ...)"),
     gpu: bool = Opt(False, "--gpu", "-G", help="Train on a GPU"),
-    optimize: Optimizations = Opt(
-        Optimizations.efficiency,
-        "--optimize",
-        "-o",
-        help="accuracy trains twice as long, with more context in every window, and rounds no weight",
-    ),
-    force: bool = Opt(False, "--force", "-F", help="Replace the output file"),
-    # fmt: on
-) -> None:
+    optimize: Optimizations = Opt(Optimizations.efficiency, "--optimize", "-o", help="accuracy: train twice as long, with more context in each window and without rounding weights"),
+    force: bool = Opt(False, "--force", "-F", help="Overwrite the output file"),
+) -> None:  # fmt: skip
     """
-    Write a config for `spacy train`: for one task, or for several on one
-    shared BLOOM. Settings follow from the tasks, the language, the size of
-    the checkpoint and the hardware. A checkpoint is known by its config: no
-    weights are read or fetched.
+    Write a config for `spacy train`, for one task or for several on one
+    shared BLOOM. Settings depend on the tasks, the language, the size of the
+    checkpoint and the hardware. Only the checkpoint's config is read: no
+    weights are loaded or fetched.
     """
     is_stdout = str(output_path) == "-"
     names = choose_tasks(tasks)
     name, described = find_described(checkpoint)
     check_file(output_path)
     if not is_stdout and output_path.exists() and not force:
-        raise CheckpointError(f"{output_path} exists already: --force replaces it.")
+        raise CheckpointError(f"{output_path} already exists. Use --force to overwrite it.")
     config = make_config(
         names,
         lang=lang,
@@ -82,7 +61,7 @@ def init_config_cli(
         return
     _show_settings(config, names, described, gpu, optimize)
     if output_path.exists():
-        msg.warn(f"Replacing {output_path}")
+        msg.warn(f"Overwriting {output_path}")
     config.to_disk(output_path, interpolate=False)
     msg.good("Saved config", output_path)
     msg.text("You can now add your data and train your pipeline:")
@@ -92,8 +71,8 @@ def init_config_cli(
 
 def find_described(checkpoint: str) -> Tuple[str, Description]:
     """checkpoint (str): Bundled name, directory, published size or Hub name.
-    RETURNS (tuple[str, Description]): The name under which it is loaded, and what its config says.
-    RAISES (BloomError): No such checkpoint, or one that cannot be trained.
+    RETURNS (tuple[str, Description]): The name that loads it, and its description.
+    RAISES (BloomError): There is no such checkpoint, or it cannot be trained.
     """
     if checkpoint in GEOMETRIES and not Path(checkpoint).is_dir():
         checkpoint = f"{OWNER}/{checkpoint}"
@@ -115,7 +94,7 @@ def _show_settings(
     dtypes = {c["model"]["dtype"] for c in config["components"].values() if "dtype" in c.get("model", {})}
     settings = {
         "Tasks": ", ".join(names),
-        "Learnt from": ", ".join(TASKS[name].writes for name in names),
+        "Learns from": ", ".join(TASKS[name].writes for name in names),
         "Pipeline": ", ".join(nlp["pipeline"]),
         "Language": f"{nlp['lang']} ({nlp['tokenizer']['@tokenizers']})",
         "Checkpoint": f"{config['paths']['checkpoint']} ({described.parameters:,} parameters)",
@@ -130,7 +109,7 @@ def _show_settings(
     for label, value in settings.items():
         msg.text(f"- {label}: {value}")
     if not all(TASKS[name].shared for name in names) and len(names) > 1:
-        msg.text("- qa reads questions and texts together: it has a BLOOM of its own, beside the shared one")
+        msg.text("- qa reads questions and texts together, so it has its own BLOOM beside the shared one")
     if "bfloat16" in dtypes:
         msg.text(
             "- On a CPU, compute in float32: spacy.load(..., config={'components.NAME.model.dtype': 'float32'})"

@@ -29,14 +29,12 @@ INTERRUPTED = 130  # exit code, as shells report an interruption
 
 
 def train_lm_cli(
-    # fmt: off
     ctx: Context,  # only to read the overrides
     config_path: Path = Arg(..., help="Path to config file", exists=True, dir_okay=False, allow_dash=True),
     output_path: Path = Arg(..., help="Directory for checkpoints, state and history"),
     resume: bool = Opt(False, "--resume", "-R", help="Continue from the state in the output directory"),
     use_gpu: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
-    # fmt: on
-) -> None:
+) -> None:  # fmt: skip
     """
     Train a BLOOM causal language model on text files: UTF-8, one sentence or
     paragraph per line, one file per language. With paths.init_checkpoint in

@@ -1,4 +1,4 @@
-"""`python -m spacy bloom trim-vocab`: a checkpoint with no other pieces than those that a corpus uses."""
+"""`python -m spacy bloom trim-vocab`: a checkpoint with only the pieces that a corpus uses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,43 +21,27 @@ from .inputs import read_texts
 
 
 def trim_vocab_cli(
-    # fmt: off
     checkpoint: str = Arg(..., help="Directory in the Hugging Face layout, Hub name or bundled name"),
-    corpus: Path = Arg(
-        ..., help='Texts: .txt (one on each line), .jsonl (with "text"), .spacy, or a folder of these'
-    ),
+    corpus: Path = Arg(..., help='Texts: .txt (one per line), .jsonl (with "text"), .spacy, or a folder of these'),
     output_path: Path = Arg(..., help="Directory for the trimmed checkpoint"),
-    min_count: int = Opt(
-        1,
-        "--min-count",
-        "-m",
-        min=1,
-        help="Keep pieces that occur at least so often; with more than 1 some texts get other pieces",
-    ),
-    keep: Optional[List[Path]] = Opt(
-        None, "--keep", "-k", help="Further texts, such as prompts and labels: all of their pieces are kept"
-    ),
-    check_texts: int = Opt(
-        CHECK_TEXTS, "--check-texts", "-c", min=0, help="Texts whose hidden states and logits are compared"
-    ),
-    seed: int = Opt(0, "--seed", "-S", min=0, help="Decides which texts these are"),
-    dtype: str = Opt("auto", "--dtype", "-d", help="float32, bfloat16 or float16; auto keeps the files' own"),
-    max_shard_size: str = Opt(
-        MAX_SHARD_SIZE, "--max-shard-size", "-s", help="Size of a file, as 500MB, 2GB or 2GiB"
-    ),
+    min_count: int = Opt(1, "--min-count", "-m", min=1, help="Minimum number of times that a piece must occur; above 1, some texts get other pieces"),
+    keep: Optional[List[Path]] = Opt(None, "--keep", "-k", help="More texts, such as prompts and labels: all their pieces are kept"),
+    check_texts: int = Opt(CHECK_TEXTS, "--check-texts", "-c", min=0, help="Number of texts whose hidden states and logits are compared"),
+    seed: int = Opt(0, "--seed", "-S", min=0, help="Seed for choosing these texts"),
+    dtype: str = Opt("auto", "--dtype", "-d", help="float32, bfloat16 or float16; auto keeps that of the files"),
+    max_shard_size: str = Opt(MAX_SHARD_SIZE, "--max-shard-size", "-s", help="Maximum file size, such as 500MB, 2GB or 2GiB"),
     revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
-    force: bool = Opt(False, "--force", "-F", help="Replace the checkpoint in the output directory"),
-    # fmt: on
-) -> None:
+    force: bool = Opt(False, "--force", "-F", help="Overwrite the checkpoint in the output directory"),
+) -> None:  # fmt: skip
     """
-    Keep the pieces that a corpus uses, what they are merged from, all bytes
-    and all control tokens, with their rows of the embedding and of an LM head
-    that is not tied to it. All other weights stay as they are. Any text can
-    still be encoded; pieces that are gone are spelled by smaller ones.
+    Keep the pieces that a corpus uses, the pieces they are merged from, all
+    bytes and all control tokens, with their rows of the embedding and of an
+    untied LM head. All other weights are unchanged. Any text can still be
+    encoded: smaller pieces spell those that are gone.
 
-    Before the output appears it is proven that every text of the corpus is
-    encoded to the same pieces and decoded to the same text, and that hidden
-    states and logits are the same for some of the texts.
+    Before the output appears, every text of the corpus is shown to be encoded
+    to the same pieces and decoded to the same text, and hidden states and
+    logits of some texts are compared.
     """
     max_bytes, to = parse_size(max_shard_size), to_dtype(dtype)
     check_output(output_path, 0, force)  # again with the size, when the texts have been read
@@ -78,9 +62,9 @@ def trim_vocab_cli(
 
 @dataclass
 class Texts:
-    """Texts of files, read anew each time, with a bar that counts them (if there is a terminal).
+    """Texts of files, read anew in each pass, with a progress bar in a terminal.
 
-    what (str): Stands before the bar.
+    what (str): The bar's label.
     paths (Sequence[Path]): As for `read_texts`.
     """
 
@@ -95,7 +79,7 @@ class Texts:
 def show(
     before: Description, after: Description, encodings: EncodingProof, outputs: Optional[OutputProof]
 ) -> None:
-    """Print what became smaller, and the proof."""
+    """Print the sizes before and after, and the proof."""
     e = encodings
     disk = (sum(before.files.values()), sum(after.files.values()))
     rows = [
@@ -109,8 +93,8 @@ def show(
     print(table(rows, header=("", "BEFORE", "AFTER", "CHANGE"), divider=True, aligns=("l", "r", "r", "r")))
     if e.n_changed:
         msg.warn(
-            f"{e.n_changed:,} of {e.n_texts:,} texts have other pieces than before (--min-count); all are decoded "
-            "to the same text"
+            f"{e.n_changed:,} of {e.n_texts:,} texts have other pieces than before (--min-count); all of them "
+            "are decoded to the same text"
         )
     else:
         msg.good(f"All {e.n_texts:,} texts have the same pieces and are decoded to the same text")

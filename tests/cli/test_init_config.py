@@ -44,9 +44,9 @@ def test_writes_a_config_and_says_what_comes_next(run, tmp_path):
     result = run(path, "--task", "ner", "--task", "textcat", "--lang", "ar,en")
     assert result.exit_code == 0, result.output
     said = words(result)
-    assert "- Tasks: ner, textcat" in said and "- Learnt from: doc.ents, doc.cats" in said
+    assert "- Tasks: ner, textcat" in said and "- Learns from: doc.ents, doc.cats" in said
     assert "- Checkpoint: tiny-bloom (5,029,248 parameters)" in said and "- Hardware: CPU" in said
-    assert "learning rate 0.001" in said and "Replacing" not in said
+    assert "learning rate 0.001" in said and "Overwriting" not in said
     assert f"spacy train {path} --output training --paths.train" in said and "--gpu-id" not in said
     config = util.load_config(path)
     assert config["nlp"]["lang"] == "xx" and config["components"]["bloom_token_classifier"]
@@ -59,7 +59,7 @@ def test_replaces_a_file_only_if_asked_to(run, tmp_path):
     assert result.exit_code == 1 and "--force" in words(result)
     assert path.read_text(encoding="utf8") == "mine"
     result = run(path, "-t", "ner", "--force")
-    assert result.exit_code == 0 and "Replacing" in words(result)
+    assert result.exit_code == 0 and "Overwriting" in words(result)
     assert "bloom_token_classifier" in path.read_text(encoding="utf8")
 
 
@@ -85,7 +85,7 @@ def test_a_published_size_is_known_without_its_files(run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        (["-t", "nerr"], "Expected tasks of ner, .* got 'nerr'"),
+        (["-t", "nerr"], "Expected one or more of the tasks ner, .* got 'nerr'"),
         (["-t", "tag,tagger"], "'tag' and 'tagger' both write token.tag"),
         (["-t", "ner", "-l", "qq"], "knows no language 'qq'"),
         (["-t", "ner", "-c", "./nothing"], "No directory './nothing'"),
@@ -135,6 +135,7 @@ def test_the_config_trains(run, corpus, checkpoint, tmp_path):
         "paths.train": str(corpus),
         "paths.dev": str(corpus),
         "training.max_steps": 4,
+        "training.optimizer.learn_rate.total_steps": 4,
         "training.eval_frequency": 4,
         "training.batcher.size": 60,
         "training.optimizer.learn_rate.warmup_steps": 1,

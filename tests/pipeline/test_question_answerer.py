@@ -720,6 +720,7 @@ def test_the_shipped_config(trained, checkpoint, tmp_path):
         "paths.dev": tmp_path / "corpus.spacy",
         "paths.checkpoint": checkpoint,
         "training.max_steps": 30,
+        "training.optimizer.learn_rate.total_steps": 30,
         "training.eval_frequency": 15,
         "training.optimizer.learn_rate.warmup_steps": 1,
         "training.optimizer.learn_rate.initial_rate": 0.005,

@@ -665,6 +665,7 @@ def test_the_shipped_config(checkpoint, tmp_path):
         "paths.dev": tmp_path / "dev.spacy",
         "paths.checkpoint": checkpoint,
         "training.max_steps": 30,
+        "training.optimizer.learn_rate.total_steps": 30,
         "training.eval_frequency": 15,
         "training.batcher.size": 200,
         "training.optimizer.learn_rate.initial_rate": 0.005,

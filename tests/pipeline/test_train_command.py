@@ -70,6 +70,7 @@ def test_the_shipped_config(train):
     out = train(
         **{
             "training.max_steps": 40,
+            "training.optimizer.learn_rate.total_steps": 40,
             "training.eval_frequency": 20,
             "training.batcher.size": 300,
             "training.optimizer.learn_rate.initial_rate": 0.005,
@@ -91,6 +92,7 @@ def test_a_frozen_transformer(train, checkpoint):
     out = train(
         **{
             "training.max_steps": 20,
+            "training.optimizer.learn_rate.total_steps": 20,
             "training.eval_frequency": 10,
             "training.frozen_components": '["bloom_transformer"]',
             "training.annotating_components": '["bloom_transformer"]',

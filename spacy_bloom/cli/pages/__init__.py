@@ -1,1 +1,1 @@
-"""Pages of HTML that commands write."""
+"""HTML pages that commands write."""

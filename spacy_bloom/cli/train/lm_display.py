@@ -1,4 +1,4 @@
-"""What `train-lm` shows while it trains."""
+"""The progress that `train-lm` shows."""
 
 import time
 from typing import Any, Literal
@@ -15,10 +15,10 @@ INERTIA = 0.9  # of the running mean of the speed
 
 
 class LMDisplay:
-    """A progress bar over the budget (if there is a terminal), and a row for every evaluation."""
+    """A progress bar over the budget, in a terminal, and a row for every evaluation."""
 
     def __init__(self, fraction: float) -> None:
-        """fraction (float): Part of the budget that is spent, 0 to 1."""
+        """fraction (float): Part of the budget that is already spent, from 0 to 1."""
         print(row(HEADER, widths=WIDTHS, aligns=ALIGNS))
         self.bar = tqdm(total=1.0, initial=fraction, bar_format=BAR, disable=None, leave=False)
         self.bpb = ""
@@ -32,7 +32,7 @@ class LMDisplay:
         self.bar.close()
 
     def show(self, report: StepReport) -> None:
-        """report (StepReport): Of the step that was just done."""
+        """report (StepReport): The report of the latest step."""
         loss = "" if report.loss is None else f"{report.loss:.3f}"
         self._measure(report)
         if report.evaluation is not None:
@@ -47,6 +47,6 @@ class LMDisplay:
     def _measure(self, report: StepReport) -> None:
         now = time.monotonic()
         speed = (report.n_pieces - self.n_pieces) / max(now - self.time, 1e-9)
-        if report.evaluation is None and self.n_pieces:  # else the time is not that of training alone
+        if report.evaluation is None and self.n_pieces:  # otherwise the time includes evaluation
             self.speed = INERTIA * self.speed + (1 - INERTIA) * speed if self.speed else speed
         self.time, self.n_pieces = now, report.n_pieces

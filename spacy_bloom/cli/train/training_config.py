@@ -1,6 +1,4 @@
-"""A training config for tasks, a language, a checkpoint and hardware, put together from the parts of
-`training_tasks`.
-"""
+"""A training config for tasks, a language, a checkpoint and hardware, assembled from the parts of `training_tasks`."""
 
 from copy import deepcopy
 from typing import Any, Dict, Iterable, List, Sequence
@@ -12,31 +10,31 @@ from ...errors import ConfigError
 from ..inputs import find_language
 from .training_tasks import COMMON, TASKS, TRANSFORMER, TRANSFORMER_CONFIG, Task
 
-# Of bloom-560m, the smallest size that was published. From here on, weights are changed less and a batch is read in
-# parts, whose activations are not in memory together; from bloom-7b1 on, activations are computed twice instead.
+# Hidden sizes. From LARGE on (bloom-560m, the smallest published size), the learning rate is lower and a batch is read
+# in parts, to hold fewer activations in memory; from LARGEST on (bloom-7b1), activations are recomputed as well.
 LARGE, LARGEST = 1024, 4096
 PARTS_OF_A_BATCH = 4
 LEARN_RATE, LEARN_RATE_LARGE = 0.001, 0.00005
-# A GPU is idle on batches that keep a core busy.
+# Factors: a GPU needs larger batches than a CPU to be busy.
 GPU_WORDS, GPU_PIECES = 2, 4
 
 
 def choose_tasks(names: Sequence[str]) -> List[str]:
-    """names (Sequence[str]): Names of tasks; one may hold several with commas.
-    RETURNS (list[str]): Each once, in the order of their components in a pipeline.
-    RAISES (ConfigError): An unknown task, or two that write the same annotation.
+    """names (Sequence[str]): Names of tasks; each may hold several, separated by commas.
+    RETURNS (list[str]): Each task once, in the order of their components in a pipeline.
+    RAISES (ConfigError): A task is unknown, or two tasks write the same annotation.
     """
     wanted = {part.strip() for name in names for part in name.split(",")}
     unknown = sorted(wanted - TASKS.keys())
     if unknown or not wanted:
         got = ", ".join(map(repr, unknown)) or "none"
-        raise ConfigError(f"Expected tasks of {', '.join(TASKS)}; got {got}.")
+        raise ConfigError(f"Expected one or more of the tasks {', '.join(TASKS)}; got {got}.")
     chosen: Dict[str, str] = {}  # by what they write
     for name in (name for name in TASKS if name in wanted):
         other = chosen.setdefault(TASKS[name].writes, name)
         if other != name:
             raise ConfigError(
-                f"{other!r} and {name!r} both write {TASKS[name].writes}: the second would write over the first. "
+                f"{other!r} and {name!r} both write {TASKS[name].writes}: the second would overwrite the first. "
                 "Choose one of them."
             )
     return list(chosen.values())
@@ -51,16 +49,16 @@ def make_config(
     gpu: bool = False,
     accuracy: bool = False,
 ) -> Config:
-    """Put a config together and fill in all defaults; no weights are read and no network is asked.
+    """Assemble a config and fill in all defaults, without reading weights or using the network.
 
     names (Sequence[str]): The tasks, as `choose_tasks` returns them.
     lang (str): As for `find_language`.
     checkpoint (str): Bundled name, directory or Hub name.
-    hidden_size (int): The checkpoint's: large ones are trained with other settings.
-    gpu (bool): Whether it is trained on a GPU.
-    accuracy (bool): Train twice as long, with more context in every window, and without rounding any weight.
-        Otherwise weights are stored in 16 bits, and a large checkpoint computes in bfloat16 on a GPU.
-    RETURNS (Config): Complete and valid.
+    hidden_size (int): The checkpoint's hidden size; large ones are trained with other settings.
+    gpu (bool): Whether to train on a GPU.
+    accuracy (bool): Train twice as long, with more context in each window and without rounding weights. Otherwise
+        weights are stored in 16 bits, and a large checkpoint computes in bfloat16 on a GPU.
+    RETURNS (Config): A complete, valid config.
     RAISES (ConfigError): spaCy does not know the language.
     """
     tasks = [TASKS[name] for name in names]
@@ -91,7 +89,7 @@ def _components(tasks: Sequence[Task]) -> Dict[str, Any]:
 
 
 def _fit(component: Dict[str, Any], hidden_size: int, gpu: bool, accuracy: bool) -> None:
-    """Set what depends on hardware, size and purpose in a component that runs BLOOM."""
+    """Adapt a component that runs BLOOM to hardware, size and purpose."""
     model = component["model"]
     if gpu:
         component["max_batch_items"] *= GPU_PIECES
@@ -112,13 +110,17 @@ def _set_training(
     training["max_steps"] = max(task.max_steps for task in tasks) * (2 if accuracy else 1)
     training["batcher"]["size"] = min(task.batch_words for task in tasks) * (GPU_WORDS if gpu else 1)
     is_large = hidden_size >= LARGE
-    training["optimizer"]["learn_rate"]["initial_rate"] = LEARN_RATE_LARGE if is_large else LEARN_RATE
+    training["optimizer"]["learn_rate"].update(
+        initial_rate=LEARN_RATE_LARGE if is_large else LEARN_RATE,
+        # A number: spaCy resolves the optimizer's section alone, where no reference to another can be followed.
+        total_steps=training["max_steps"],
+    )
     training["accumulate_gradient"] = PARTS_OF_A_BATCH if is_large else 1
 
 
 def _score_weights(tasks: Sequence[Task], defaults: Iterable[str]) -> Dict[str, Any]:
-    """defaults (Iterable[str]): The scores of all that the components can write.
-    RETURNS (dict[str, Any]): The same weight for each task, none for what its component could write besides.
+    """defaults (Iterable[str]): The scores of everything that the components can write.
+    RETURNS (dict[str, Any]): The same weight for each task, None for scores that no task asks for.
     """
     weights: Dict[str, Any] = dict.fromkeys(defaults)
     for task in tasks:

@@ -1,5 +1,5 @@
-"""The parts that `init-config` puts together: what each task adds to a config, and what all have in common. Options
-that are not here have the defaults of their components and of spaCy.
+"""The parts of the configs that `init-config` writes: what each task adds, and what all share. Other options have the
+defaults of their components and of spaCy.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ LISTENER = {
     "grad_factor": 1.0,
     "pooling": {"@layers": "reduce_mean.v1"},
 }
-# BLOOM has not seen what follows a token; a window over the neighbours gives that back.
+# BLOOM does not see what follows a token; a window over the neighbours does.
 ENCODE = {
     "@architectures": "spacy.MaxoutWindowEncoder.v2",
     "width": 128,
@@ -19,7 +19,7 @@ ENCODE = {
     "depth": 2,
 }
 TRANSFORMER = "bloom_transformer"
-# [components.bloom_transformer]. storage_dtype: half the size on disk.
+# storage_dtype: half the size on disk.
 TRANSFORMER_CONFIG = {
     "factory": TRANSFORMER,
     "max_batch_items": 1024,
@@ -67,23 +67,22 @@ console_output = true
 [training.optimizer.learn_rate]
 @schedules = "warmup_linear.v1"
 warmup_steps = 100
-total_steps = ${training.max_steps}
 """
 
 
 @dataclass(frozen=True)
 class Task:
-    """Something to learn.
+    """A task that a pipeline can learn.
 
-    about (str): What it is, in a few words.
-    name (str): Of its component in the pipeline.
-    writes (str): The annotation that it learns and writes; two components of a pipeline do not write the same.
+    about (str): A short description.
+    name (str): Name of its component in the pipeline.
+    writes (str): The annotation that it learns and writes; no two components of a pipeline write the same.
     component (Mapping[str, Any]): Its section of [components].
-    scores (Mapping[str, float | None]): Weights in [training.score_weights], 1 in all.
-    shared (bool): Whether it listens to the pipeline's transformer; otherwise it has a BLOOM of its own.
+    scores (Mapping[str, float | None]): Weights in [training.score_weights], which add up to 1.
+    shared (bool): Whether it listens to the pipeline's transformer; otherwise it has its own BLOOM.
     batch_docs (int): Docs that nlp.pipe buffers.
-    batch_words (int): Words of a batch in training.
-    max_steps (int): Steps of training.
+    batch_words (int): Words in a training batch.
+    max_steps (int): Training steps.
     """
 
     about: str
@@ -212,7 +211,7 @@ TASKS = {
         {"cats_score": 1.0},
     ),
     "qa": Task(
-        "answers to questions, on a BLOOM of its own",
+        "answers to questions, on its own BLOOM",
         "bloom_question_answerer",
         'doc.spans["answers"]',
         QUESTION_ANSWERER,

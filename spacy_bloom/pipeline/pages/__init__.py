@@ -1,1 +1,1 @@
-"""Pages of HTML that show what components wrote."""
+"""HTML pages that show what components wrote."""

@@ -127,7 +127,7 @@ def test_choice_of_tasks():
     with pytest.raises(ConfigError, match="'nerr', 'x'"):
         choose_tasks(["ner", "x,nerr"])
     for nothing in ([], [""], [","]):
-        with pytest.raises(ConfigError, match="Expected tasks of ner, spans"):
+        with pytest.raises(ConfigError, match="Expected one or more of the tasks ner, spans"):
             choose_tasks(nothing)
 
 
