@@ -78,7 +78,7 @@ def test_a_published_size_is_known_without_its_files(run, tmp_path):
     assert result.exit_code == 0, said
     assert "bigscience/bloom-560m (559,214,592 parameters)" in said and "learning rate 0.00005" in said
     assert "computing in bfloat16" in said and "On a CPU" in said and "--gpu-id 0" in said
-    assert "it has a BLOOM of its own" in said
+    assert "it has its own BLOOM" in said
     assert util.load_config(path)["paths"]["checkpoint"] == "bigscience/bloom-560m"
 
 
