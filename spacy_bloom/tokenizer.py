@@ -1,4 +1,4 @@
-"""BLOOM's byte-level BPE tokenizer: Hugging Face's call signature on the `tokenizers` library alone."""
+"""BLOOM's byte-level BPE tokenizer with Hugging Face's call signature, on the `tokenizers` library."""
 
 import os
 import threading
@@ -6,10 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy
-import torch
 from tokenizers import AddedToken, Encoding, Tokenizer
 
+from .batch_encoding import BatchEncoding, check_texts, pad, padded_length, to_array
 from .checkpoint.sources import find_checkpoint
 from .errors import ConfigError, InputError
 from .files import read_json, replacing_together, to_json, write_text
@@ -29,38 +28,24 @@ DEFAULTS = {
 }
 
 
-class BatchEncoding(dict):
-    """What encoding returns: `input_ids`, `attention_mask` and what was asked for, also as attributes."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(f"The encoding has no {name!r}, only {sorted(self)}.") from None
-
-    def to(self, device: str | torch.device) -> "BatchEncoding":
-        """RETURNS (BatchEncoding): The same encoding with its tensors on another device."""
-        return BatchEncoding({k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in self.items()})
-
-
 class BloomTokenizerFast:
-    """Cuts text into pieces (subwords) and back, with character offsets.
+    """Encodes text to pieces (subwords) with character offsets, and decodes them.
 
     tokenizer_object (Tokenizer): The `tokenizers` object with vocabulary and merges.
     unk_token, bos_token, eos_token, pad_token (str): The control tokens.
     padding_side (str): "left" (as BLOOM's checkpoints have it) or "right".
-    add_prefix_space (bool): Whether a text is encoded as if a space came before it.
-    split_special_tokens (bool): Whether control tokens found in text are encoded as ordinary text. False is
-        Hugging Face's behaviour; text that comes from users should always be encoded with True.
+    add_prefix_space (bool): Whether to encode a text as if it began with a space.
+    split_special_tokens (bool): Whether to encode control tokens in texts as ordinary text. False is the behaviour of
+        Hugging Face; texts from users should be encoded with True.
     **config: Other fields of `tokenizer_config.json`, kept and written back.
-    RAISES (ConfigError): An option is not what it should be.
-    SOURCE: transformers' BloomTokenizerFast; the ids and offsets are the same.
+    RAISES (ConfigError): An option is ill-typed or unknown.
+    SOURCE: transformers' BloomTokenizerFast, with the same ids and offsets.
     """
 
     def __init__(self, tokenizer_object: Tokenizer, **config: Any) -> None:
         self.backend_tokenizer = tokenizer_object
         self.init_kwargs = {**DEFAULTS, **config}
-        # A tokenizer.json may carry the settings of the call before it was saved.
+        # A tokenizer.json may have the settings of the last call before it was saved.
         tokenizer_object.no_padding()
         tokenizer_object.no_truncation()
         self.padding_side = self.init_kwargs["padding_side"]
@@ -131,7 +116,7 @@ class BloomTokenizerFast:
 
     @property
     def vocab_size(self) -> int:
-        """RETURNS (int): Number of pieces without those that were added later."""
+        """RETURNS (int): Number of pieces without added ones."""
         return self.backend_tokenizer.get_vocab_size(with_added_tokens=False)
 
     def get_vocab(self) -> dict[str, int]:
@@ -156,9 +141,9 @@ class BloomTokenizerFast:
         return self(text, **options)["input_ids"]
 
     def encode_plain(self, texts: Sequence[str]) -> list[Encoding]:
-        """Encode texts as data: what looks like a control token is ordinary text, and none is added.
+        """Encode texts as data, in this thread: control tokens in them are ordinary text, and none are added.
 
-        RETURNS (list[Encoding]): Of each, with ids and offsets; in this thread.
+        RETURNS (list[Encoding]): Ids and offsets of each text.
         """
         return self.encode_batch(texts, split_special_tokens=True, add_special_tokens=False, parallel=False)
 
@@ -174,8 +159,8 @@ class BloomTokenizerFast:
         """Encode texts without padding or truncation.
 
         texts (Sequence[str] | Sequence[Sequence[str]]): Texts, or their words with is_split_into_words.
-        parallel (bool): Use all cores. A process that is going to fork should not: the library warns then,
-            and its children can wait for threads that they do not have.
+        parallel (bool): Whether to use all cores. A process that will fork should not: it is warned, and its children
+            may wait for threads that they do not have.
         RETURNS (list[Encoding]): One `tokenizers.Encoding` per text: ids, tokens, character offsets.
         RAISES (InputError): Words without add_prefix_space, or input that is not text.
         """
@@ -185,9 +170,9 @@ class BloomTokenizerFast:
                 "add_prefix_space=True, so the words would lose their spaces. Load it with "
                 "add_prefix_space=True or pass the whole text."
             )
-        texts = _checked(texts, is_split_into_words)
+        texts = check_texts(texts, is_split_into_words)
         as_text = self.split_special_tokens if split_special_tokens is None else split_special_tokens
-        with self._lock:  # the setting belongs to the shared backend, not to the call
+        with self._lock:  # a setting of the shared backend, not of the call
             if self.backend_tokenizer.encode_special_tokens != as_text:
                 self.backend_tokenizer.encode_special_tokens = as_text
             options = {"is_pretokenized": is_split_into_words, "add_special_tokens": add_special_tokens}
@@ -245,16 +230,16 @@ class BloomTokenizerFast:
             columns["attention_mask"] = [[1] * len(row) for row in ids]
         if return_offsets_mapping:
             columns["offset_mapping"] = [e.offsets[:keep] for e in encodings]
-        length = _padded_length(padding, max_length, [len(row) for row in ids], pad_to_multiple_of)
+        length = padded_length(padding, max_length, [len(row) for row in ids], pad_to_multiple_of)
         if length is not None:
             side = padding_side or self.padding_side
             check("padding_side", side, SIDE)
             fill = {"input_ids": self.pad_token_id, "attention_mask": 0, "offset_mapping": (0, 0)}
             columns = {
-                name: [_pad(row, length, fill[name], side) for row in rows] for name, rows in columns.items()
+                name: [pad(row, length, fill[name], side) for row in rows] for name, rows in columns.items()
             }
         if return_tensors is not None:
-            return BatchEncoding({name: _to_array(rows, return_tensors) for name, rows in columns.items()})
+            return BatchEncoding({name: to_array(rows, return_tensors) for name, rows in columns.items()})
         return BatchEncoding({name: rows[0] if single else rows for name, rows in columns.items()})
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> str:
@@ -359,72 +344,6 @@ def _set_prefix_space(backend: Tokenizer) -> None:
             state = part.__getstate__().replace(b'"add_prefix_space":false', b'"add_prefix_space":true')
             part.__setstate__(state)
             setattr(backend, name, part)
-
-
-def _checked(texts: Any, is_split_into_words: bool) -> list:
-    """RETURNS (list): The texts, or lists of words. RAISES (InputError): Anything else."""
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
-        expected = "sequences of words" if is_split_into_words else "texts"
-        raise InputError(
-            f"Expected a sequence of {expected}, got {type(texts).__name__}: {str(texts)[:40]!r}."
-        )
-    if is_split_into_words:
-        return [_checked(words, False) for words in texts]
-    texts = list(texts)
-    for text in texts:
-        if not isinstance(text, str):
-            raise InputError(f"Expected text (str), got {type(text).__name__}: {str(text)[:40]!r}.")
-        _check_unicode(text)
-    return texts
-
-
-def _check_unicode(text: str) -> None:
-    """Half a surrogate pair, as damaged JSON or file names leave behind, has no bytes to encode."""
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"Expected text of whole Unicode characters, got a lone surrogate at {error.start}: "
-            f"{text[max(0, error.start - 10) : error.start + 10]!r}. Replace it, for example by U+FFFD."
-        ) from None
-
-
-def _padded_length(
-    padding: bool | str, max_length: int | None, lengths: list[int], multiple: int | None
-) -> int | None:
-    """The length that rows are padded to, or None for no padding."""
-    if padding is False or padding == "do_not_pad":
-        return None
-    if padding == "max_length":
-        if max_length is None:
-            raise InputError("Got padding='max_length' without max_length. Say how long rows should be.")
-        length = max(max_length, *lengths) if lengths else max_length
-    elif padding is True or padding == "longest":
-        length = max(lengths, default=0)
-    else:
-        raise InputError(f"Expected padding to be True, False, 'longest' or 'max_length', got {padding!r}.")
-    if multiple is not None and multiple < 1:
-        raise InputError(f"Expected pad_to_multiple_of to be 1 or more, got {multiple}.")
-    return -(-length // multiple) * multiple if multiple else length
-
-
-def _pad(row: list, length: int, value: Any, side: str) -> list:
-    padding = [value] * (length - len(row))
-    return padding + row if side == "left" else row + padding
-
-
-def _to_array(rows: list, kind: str) -> Any:
-    if len({len(row) for row in rows}) > 1:
-        raise InputError(
-            f"Rows of {min(map(len, rows))} to {max(map(len, rows))} pieces make no rectangular tensor. "
-            "Pass padding=True."
-        )
-    array = numpy.array(rows, dtype=numpy.int64) if rows else numpy.zeros((0, 0), dtype=numpy.int64)
-    if kind == "np":
-        return array
-    if kind == "pt":
-        return torch.from_numpy(array)
-    raise InputError(f"Expected return_tensors to be 'pt', 'np' or None, got {kind!r}.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

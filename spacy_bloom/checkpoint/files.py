@@ -16,7 +16,7 @@ from torch import Tensor
 from ..errors import BloomWarning, CheckpointError
 
 CONFIG_FILE = "config.json"
-# What a trained pipeline has beside its weights, in peft's files.
+# Adapters of a trained pipeline, in peft's files.
 ADAPTER_FOLDER, ADAPTER_CONFIG = "adapter", "adapter_config.json"
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
@@ -46,11 +46,11 @@ def warn_of_adapter(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Weight:
-    """Where a weight is, and what it is, before any of it is read.
+    """A weight that has not been read yet.
 
     path (Path): The file that holds it.
     shape (tuple[int, ...]): Its shape.
-    dtype (str): "float32" and the like; for other dtypes than those of weights, the file's own word.
+    dtype (str): Torch's name, for example "float32"; the file's own name for dtypes that weights do not have.
     """
 
     path: Path
@@ -59,17 +59,17 @@ class Weight:
 
     @property
     def numel(self) -> int:
-        """RETURNS (int): How many numbers it holds."""
+        """RETURNS (int): Number of elements."""
         return math.prod(self.shape)
 
 
 class WeightFiles:
-    """The weights of a checkpoint directory, mapped into memory and read only when asked for.
+    """The weights of a checkpoint directory, mapped into memory and read when they are used.
 
     path (Path): Directory with `model.safetensors`, `pytorch_model.bin`, or shards of one and an index.
-    wanted (Callable | None): Whether a weight is wanted, given its name; None wants all. Others are as if they
-        were not there, and shards that hold nothing else are not opened.
-    files (Sequence[Path] | None): The files to open; None finds them by their names.
+    wanted (Callable | None): Given a weight's name, whether to include it; None includes all. Shards without wanted
+        weights are not opened.
+    files (Sequence[Path] | None): The files to open; None finds them by name.
     RAISES (CheckpointError): No weights, a damaged file, or an index that names a file outside the directory.
     """
 
@@ -89,7 +89,7 @@ class WeightFiles:
             found = {name: weight for name, weight in found.items() if wanted is None or wanted(name)}
             again = sorted(set(found) & set(self.weights))
             if again:
-                raise CheckpointError(f"{file} holds weights that another shard holds too: {again[:5]}.")
+                raise CheckpointError(f"{file} repeats weights of another shard: {again[:5]}.")
             self.weights.update(found)
 
     def __getitem__(self, name: str) -> Tensor:
@@ -153,14 +153,14 @@ def _in_header(file: Path, part: Any) -> Weight:
 
 
 def _first_line(error: Exception) -> str:
-    """RETURNS (str): What an error of a library says, in one line; its name if it says nothing."""
+    """RETURNS (str): First line of an error's message; its type if there is no message."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _is_plain(value: object) -> bool:
-    """Whether a value of a `.bin` is a tensor with all of its numbers in the file.
+    """Whether a value of a `.bin` is a tensor whose elements are all in the file.
 
-    A few bytes can claim to be a tensor of any size: repeated by strides of 0, sparse, or without data.
+    A few bytes can claim to be a tensor of any size: by strides of 0, as a sparse tensor, or without data.
     """
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
@@ -168,13 +168,13 @@ def _is_plain(value: object) -> bool:
 
 
 def has_weights(path: Path) -> bool:
-    """RETURNS (bool): Whether a directory holds a file or an index of weights, readable or not."""
+    """RETURNS (bool): Whether a directory has weights or an index of weights, readable or not."""
     return any((path / name).is_file() for name in (SAFETENSORS, SAFETENSORS_INDEX, BIN, BIN_INDEX))
 
 
 def weight_files(path: Path, *, wanted: Callable[[str], bool] | None = None) -> list[Path]:
-    """RETURNS (list[Path]): The files that hold a checkpoint's weights, or those of an index that hold wanted ones.
-    RAISES (CheckpointError): There are none, or an index names others than plain files that are there.
+    """RETURNS (list[Path]): The files of a checkpoint's weights; of an index, those with wanted weights.
+    RAISES (CheckpointError): There are none, or an index names files that are missing or outside the directory.
     """
     for index, suffix in ((SAFETENSORS_INDEX, ".safetensors"), (BIN_INDEX, ".bin")):
         single = path / (SAFETENSORS if suffix == ".safetensors" else BIN)
@@ -188,7 +188,7 @@ def weight_files(path: Path, *, wanted: Callable[[str], bool] | None = None) -> 
 
 
 def _indexed_files(index: Path, suffix: str, wanted: Callable[[str], bool] | None) -> list[Path]:
-    """The shards that an index names. File names in it are input: plain names in the same directory only."""
+    """RETURNS (list[Path]): The shards in an index. Its file names are input: only plain names are followed."""
     try:
         weight_map = json.loads(index.read_text(encoding="utf8"))["weight_map"]
         names = sorted({file for name, file in weight_map.items() if wanted is None or wanted(name)})
@@ -201,5 +201,7 @@ def _indexed_files(index: Path, suffix: str, wanted: Callable[[str], bool] | Non
             )
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
-        raise CheckpointError(f"{index} names files that are not there: {missing[:5]}.")
+        raise CheckpointError(
+            f"{index} names files that are not there: {missing[:5]}. Copy or download the whole checkpoint."
+        )
     return [index.parent / name for name in names]

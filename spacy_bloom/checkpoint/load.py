@@ -163,17 +163,17 @@ def _check_model_head(model: nn.Module, source: WeightSource, names: Mapping[str
 
 
 def check_tied_head(source: WeightSource, head: str, embedding: str) -> None:
-    """A head tied to the embedding must be equal to it where files hold both: one would be lost.
+    """Check that a head tied to the embedding equals it, if the files have both: one of them is not loaded.
 
     source (WeightSource): The weights.
-    head, embedding (str): Their names there.
-    RAISES (CheckpointError): They are not equal.
+    head, embedding (str): Their names in the source.
+    RAISES (CheckpointError): They differ.
     """
     one, other = source[head], source[embedding]
     if one.shape != other.shape or not torch.equal(one.to(other.dtype), other):
         raise CheckpointError(
-            f"The config says that {head} is {embedding}, but {source} holds other numbers for it. Pass "
-            "tie_word_embeddings=False, or set it in config.json, to use both."
+            f"The config ties {head} to {embedding}, but they differ in {source}. Pass tie_word_embeddings=False, or "
+            "set it in config.json, to use both."
         )
 
 
@@ -184,13 +184,13 @@ def check_weights(
     *,
     new_head: bool,
 ) -> set[str]:
-    """Compare what files hold with what a config describes.
+    """Compare the weights in files with those that a config describes.
 
-    expected, found (Mapping[str, tuple[int, ...]]): Shapes by name, in one spelling.
-    where (str): Where the weights are from, for the error.
+    expected, found (Mapping[str, tuple[int, ...]]): Shapes by the names in the model.
+    where (str): Source of the weights, for the error message.
     new_head (bool): Whether a head may be missing.
-    RETURNS (set[str]): Weights of a head that the files do not hold.
-    RAISES (CheckpointError): One error that lists all missing, unexpected and misshapen weights.
+    RETURNS (set[str]): The head's weights that are missing.
+    RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
     """
     missing = [name for name in expected if name not in found]
     missing_head = {name for name in missing if is_head(name)} if new_head else set()
@@ -203,19 +203,19 @@ def check_weights(
     if problems:
         rest = [f"and {len(problems) - MAX_SHOWN} more"] if len(problems) > MAX_SHOWN else []
         raise CheckpointError(
-            f"The weights in {where} are not those its config describes ({len(problems)} problems):\n  "
+            f"The weights in {where} do not match its config ({len(problems)} problems):\n  "
             + "\n  ".join([problem[:200] for problem in problems[:MAX_SHOWN]] + rest)
         )
     return missing_head
 
 
 def match_decoder(config: BloomConfig, source: WeightSource) -> dict[str, str]:
-    """Compare a checkpoint with its config where there is no model to load it into.
+    """Compare a checkpoint with its config, without building a model.
 
-    config (BloomConfig): What the weights should be.
+    config (BloomConfig): The geometry.
     source (WeightSource): The weights.
-    RETURNS (dict[str, str]): The source's name of each weight, heads included, by the name without prefix.
-    RAISES (CheckpointError): One error that lists all missing, unexpected and misshapen weights.
+    RETURNS (dict[str, str]): Names in the source, including heads, by the name without prefix.
+    RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
     """
     expected, shapes = decoder_shapes(config), source.shapes
     names = match_names(shapes, expected)
@@ -225,18 +225,18 @@ def match_decoder(config: BloomConfig, source: WeightSource) -> dict[str, str]:
 
 
 def first_blocks(config: BloomConfig, num_layers: int | None) -> tuple[BloomConfig, Callable[[str], bool]]:
-    """Keep the first blocks of a model and leave the weights of the others unread.
+    """Keep the first blocks of a model, without reading the others.
 
-    config (BloomConfig): Of the whole model.
-    num_layers (int | None): How many blocks to keep; None keeps all.
-    RETURNS (tuple[BloomConfig, Callable]): The config of what is kept, and whether a weight belongs to it,
-        given its name.
-    RAISES (InputError): The model does not have so many.
+    config (BloomConfig): The whole model's config.
+    num_layers (int | None): Number of blocks to keep; None keeps all.
+    RETURNS (tuple[BloomConfig, Callable]): The new config, and a function that says whether a weight is kept, given
+        its name.
+    RAISES (InputError): The model has fewer blocks.
     """
     if num_layers is None:
         return config, lambda name: True
     check("num_layers", num_layers, integer(1, config.n_layer), error=InputError)
-    # Beyond what the config says there is nothing to leave out: such weights stay errors.
+    # Only these: blocks beyond the config stay errors.
     left_out = range(num_layers, config.n_layer)
     return config.replace(n_layer=num_layers), lambda name: block_of(name) not in left_out
 

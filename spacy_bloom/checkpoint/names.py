@@ -1,7 +1,7 @@
-"""The one place that knows how weights are called in BLOOM checkpoints.
+"""Names of weights in BLOOM checkpoints.
 
-Our modules have the checkpoints' own names, so that the table is almost empty: what differs between files is
-whether the decoder's weights carry a `transformer.` prefix, and which head they come with.
+Modules have the names of the checkpoints. Files differ only in the decoder's prefix `transformer.`, which some lack,
+and in the head.
 """
 
 import re
@@ -12,8 +12,8 @@ from ..errors import CheckpointError
 
 PREFIX = "transformer."
 TIED_HEAD = "lm_head.weight"
-# The heads of BLOOM's classes. A file may hold one that the model at hand does not have: it is left unread.
-# A model may have one that the file does not hold: it starts from random weights, with a warning.
+# The heads of BLOOM's classes. A file's head that the model lacks is not read. A model's head that the file lacks
+# starts from random weights, with a warning.
 HEAD_CLASSES = {
     "lm_head": "BloomForCausalLM",
     "classifier": "BloomForTokenClassification",
@@ -26,10 +26,10 @@ BLOCK = re.compile(r"(?:transformer\.)?h\.(\d{1,9})\..+")
 
 
 def decoder_shapes(config: BloomConfig) -> dict[str, tuple[int, ...]]:
-    """The decoder's weights without a model around them.
+    """Names and shapes of the decoder's weights, without building a model.
 
     config (BloomConfig): The geometry.
-    RETURNS (dict[str, tuple[int, ...]]): Shapes by name (without the prefix), in the order of use.
+    RETURNS (dict[str, tuple[int, ...]]): Shapes by name without prefix, in the order of use.
     """
     size = config.hidden_size
     block = {
@@ -57,28 +57,28 @@ def _linear(name: str, rows: int, columns: int) -> dict[str, tuple[int, ...]]:
 
 
 def block_of(name: str) -> int | None:
-    """RETURNS (int | None): Number of the block that a weight belongs to; None for all other weights."""
+    """RETURNS (int | None): Index of a weight's block; None for weights outside the blocks."""
     found = BLOCK.fullmatch(name)
     return None if found is None else int(found.group(1))
 
 
 def is_head(name: str) -> bool:
-    """RETURNS (bool): Whether a weight belongs to a head, not to the decoder."""
+    """RETURNS (bool): Whether a weight belongs to a head."""
     return name.startswith(HEADS)
 
 
 def head_class(names: Iterable[str]) -> str:
-    """RETURNS (str): The class whose head is among weights; BloomModel's if there is none."""
+    """RETURNS (str): Name of the class to which a head among the weights belongs; "BloomModel" without a head."""
     heads = {name.split(".")[0] for name in names if is_head(name)}
     return next((cls for head, cls in HEAD_CLASSES.items() if head in heads), "BloomModel")
 
 
 def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, str]:
-    """Pair the weights of a file with those of a model, with or without the prefix on either side.
+    """Match the names in a file with those in a model; either may have the prefix.
 
-    RETURNS (dict[str, str]): The file's name of each weight, by the model's name. Weights of the file that
-        are the model's under no spelling are left under the name that the model would have for them.
-    RAISES (CheckpointError): The file holds a weight under both spellings.
+    RETURNS (dict[str, str]): Names in the file by names in the model. Weights that the model lacks are included, under
+        the name they would have there.
+    RAISES (CheckpointError): The file has a weight both with and without the prefix.
     """
     in_model = set(in_model)
     prefixed = any(name.startswith(PREFIX) for name in in_model)
@@ -87,6 +87,8 @@ def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, st
         bare = name.removeprefix(PREFIX)
         own = PREFIX + bare if prefixed and not is_head(bare) else bare
         if own in pairs:
-            raise CheckpointError(f"Got two weights for one: {pairs[own]} and {name}. Remove one of them.")
+            raise CheckpointError(
+                f"Got the same weight twice, as {pairs[own]} and {name}. Remove one of them."
+            )
         pairs[own] = name
     return pairs

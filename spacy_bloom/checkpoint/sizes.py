@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write and read them."""
+"""Sizes in bytes as text."""
 
 import re
 
@@ -10,10 +10,10 @@ SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?) ?(?:([KkMGT])([Ii]?))?B")
 
 
 def parse_size(size: int | str) -> int:
-    """size (int | str): Bytes, or text such as "500MB", "2GB" (powers of 1,000), "2GiB" (powers of 1,024).
+    """size (int | str): Bytes, or text such as "500MB" and "2GB" (powers of 1,000) or "2GiB" (powers of 1,024).
     RETURNS (int): Bytes, 1 or more.
-    RAISES (InputError): It is neither.
-    SOURCE: What Hugging Face takes as `max_shard_size`; bits ("2Gb") are refused, not divided by 8.
+    RAISES (InputError): Any other value.
+    SOURCE: Hugging Face's `max_shard_size`, but bits ("2Gb") are refused instead of divided by 8.
     """
     n_bytes = 0
     found = SIZE.fullmatch(size) if isinstance(size, str) else None
@@ -25,13 +25,13 @@ def parse_size(size: int | str) -> int:
         n_bytes = size
     if n_bytes < 1:
         raise InputError(
-            f"Expected a size of 1 byte or more, as 500_000_000, '500MB' or '2GiB', got {size!r}."
+            f"Expected a size of 1 byte or more, such as 500_000_000, '500MB' or '2GiB', got {size!r}."
         )
     return n_bytes
 
 
 def format_size(n_bytes: int) -> str:
-    """RETURNS (str): A size in powers of 1,000 with three digits: "1.12 GB"."""
+    """RETURNS (str): A size in powers of 1,000 with three significant digits, for example "1.12 GB"."""
     size, unit = float(n_bytes), "B"
     for prefix in PREFIXES:
         if size < 999.5:

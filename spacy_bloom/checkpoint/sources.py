@@ -1,4 +1,4 @@
-"""From a checkpoint's name to a directory: bundled, on this machine, or on the Hugging Face Hub."""
+"""Finding the directory of a checkpoint: bundled, local, or from the Hugging Face Hub."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX
 BUNDLED = Path(__file__).parent.parent / "assets"
 BUNDLED_NAMES = ("tiny-bloom",)
 BUNDLED_PIPELINES = ("xx_bloom_tiny_demo", "xx_bloom_tiny_qa")
-# Nothing else is ever fetched: no code, no other formats.
+# Nothing else is ever downloaded: no code, no other formats.
 SMALL_FILES = [
     CONFIG_FILE,
     "generation_config.json",
@@ -28,16 +28,16 @@ def find_checkpoint(
     local_files_only: bool = False,
     weights: bool = True,
 ) -> Path:
-    """The directory of a checkpoint, fetched from the Hub and cached if neither bundled nor a directory.
+    """Find a checkpoint. What is neither bundled nor a directory is downloaded from the Hub and cached.
 
-    name (str | PathLike): "tiny-bloom", a directory in the Hugging Face layout, or a Hub name (owner/model).
+    name (str | PathLike): A bundled name ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
     revision (str | None): Branch, tag or commit on the Hub.
-    local_files_only (bool): Use what is cached and make no network call. HF_HUB_OFFLINE=1 does the same.
-    weights (bool): Whether the weights are needed; a tokenizer or a config alone is fetched without them.
+    local_files_only (bool): Use the cache and make no network call, like HF_HUB_OFFLINE=1.
+    weights (bool): Whether to download the weights too.
     RETURNS (Path): The directory.
-    RAISES (CheckpointError): No such checkpoint, with what was tried.
+    RAISES (CheckpointError): No such checkpoint; the error lists where it was looked for.
     """
-    # Bundled names first: they mean the same weights in every working directory ("./tiny-bloom" is a folder).
+    # Bundled names come first, to mean the same in every working directory ("./tiny-bloom" is a folder).
     if str(name) in BUNDLED_NAMES:
         return BUNDLED / str(name)
     path = Path(name)
@@ -56,7 +56,7 @@ def bundled_path(name: str) -> Path | None:
 
 
 def _fetch(name: str, revision: str | None, local_files_only: bool, weights: bool) -> Path:
-    # Imported here, so that pipelines on local checkpoints never load a network client.
+    # Imported here, so that pipelines with local checkpoints load no network client.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 

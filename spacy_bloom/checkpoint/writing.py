@@ -1,4 +1,4 @@
-"""Writing weights as safetensors, so that a directory never holds half of a checkpoint or two mixed ones."""
+"""Writing weights as safetensors: a directory never has half a checkpoint, or a mixture of two."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from ..files import replacing_together, to_json, write_text
 from .files import SAFETENSORS, SAFETENSORS_INDEX
 from .sizes import parse_size
 
-# Shards bound what is held twice when weights are converted while they are written.
+# Weights that are converted are held twice, one shard at a time.
 MAX_SHARD_SIZE = "2GB"
 
 
@@ -27,14 +27,14 @@ def save_weights(
 ) -> None:
     """Write weights as one safetensors file, or as shards with an index.
 
-    All files are complete before any takes its name: a process killed while it writes leaves the old
-    checkpoint. If shards replace shards of the same names, the old index goes first: a process killed among
-    the renames leaves no checkpoint rather than a mixed one. Equal weights make equal bytes.
+    All files are complete before any takes its name: a process killed while writing leaves the old checkpoint. If new
+    shards replace old ones, the old index is removed first: a process killed between the renames leaves no checkpoint
+    rather than a mixed one. Equal weights give equal bytes.
 
-    weights (Mapping[str, Tensor]): By name. Floating point ones are converted if a dtype is given.
-    path (Path): Directory, made if it does not exist.
+    weights (Mapping[str, Tensor]): Weights by name. Those in floating point are converted if a dtype is given.
+    path (Path): Directory, created if it does not exist.
     dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
-    max_shard_size (int | str): Bytes, or text such as "2GB". A weight larger than this has a shard of its own.
+    max_shard_size (int | str): Bytes, or text such as "2GB". A larger weight gets a shard of its own.
     RAISES (CheckpointError): A weight is too large for the dtype.
     """
     max_bytes = parse_size(max_shard_size)
@@ -50,9 +50,9 @@ def save_weights(
 
 
 def describe(config: BloomConfig, architectures: Sequence[str], dtype: torch.dtype) -> BloomConfig:
-    """RETURNS (BloomConfig): The config of a checkpoint that holds these classes' weights in this dtype."""
+    """RETURNS (BloomConfig): The config with the classes and the dtype of a checkpoint's weights."""
     name = str(dtype).removeprefix("torch.")
-    newer = {"dtype": name} if "dtype" in config.extra else {}  # how transformers 5 spells it; both are read
+    newer = {"dtype": name} if "dtype" in config.extra else {}  # the spelling of transformers 5
     extra = {**config.extra, **newer, "architectures": list(architectures), "torch_dtype": name}
     return config.replace(extra=extra)
 
@@ -63,13 +63,13 @@ def write_shards(
     create: Callable[[str], Path],
     max_bytes: int,
 ) -> list[str]:
-    """Write one safetensors file, or shards and then their index, with one shard in memory at a time.
+    """Write one safetensors file, or shards and their index, with one shard in memory at a time.
 
-    sizes (Mapping[str, int]): Bytes of each weight in the files, in the order of the files.
-    read (Callable): Given names of one shard, returns its weights as they are stored.
+    sizes (Mapping[str, int]): Bytes of each weight, in the order in which they are written.
+    read (Callable): Given the names of one shard's weights, returns them as they are stored.
     create (Callable): Given a file's name, returns the path to write to (see `replacing_together`).
-    max_bytes (int): Of a shard with more than one weight.
-    RETURNS (list[str]): Names of the files.
+    max_bytes (int): Size of a shard with more than one weight.
+    RETURNS (list[str]): File names.
     """
     shards = _shards(sizes, max_bytes)
     names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
@@ -86,22 +86,22 @@ def write_shards(
 
 
 def remove_index(shards: Sequence[Path]) -> None:
-    """Remove an index whose shards are about to be replaced: without it there is no checkpoint, with it a mixed one.
+    """Remove an index whose shards are about to be replaced.
 
-    shards (Sequence[Path]): The files that are about to take their names; the last is the new index or the only file.
+    shards (Sequence[Path]): The files about to take their names; the last is the new index, or the only file.
     """
     if any(shard.exists() for shard in shards[:-1]):
         (shards[0].parent / SAFETENSORS_INDEX).unlink(missing_ok=True)
 
 
 def remove_old_weights(path: Path, written: Sequence[str]) -> None:
-    """Remove weights of a checkpoint that was here before: reading would prefer or mix them.
+    """Remove the weights of an earlier checkpoint, which reading would prefer or mix in.
 
     path (Path): The directory.
-    written (Sequence[str]): Names of the files that stay.
+    written (Sequence[str]): Names of the files to keep.
     """
     names = r"(model|pytorch_model)([-_]\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?"
-    pattern = re.compile(rf"{names}|\.{names}\.partial")  # partial ones are left by a process that was killed
+    pattern = re.compile(rf"{names}|\.{names}\.partial")  # partial files are left by a killed process
     for file in path.iterdir():
         if pattern.fullmatch(file.name) and file.name not in written:
             file.unlink()
@@ -124,7 +124,7 @@ def _stored_dtype(value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
 
 
 def to_store(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """RETURNS (Tensor): A weight as it is written, on the CPU.
+    """RETURNS (Tensor): A weight in the dtype in which it is written, on the CPU.
     RAISES (CheckpointError): It is too large for the dtype.
     """
     stored = _stored_dtype(value, dtype)
@@ -133,9 +133,9 @@ def to_store(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
 
 
 def check_range(name: str, value: Tensor, dtype: torch.dtype) -> None:
-    """RAISES (CheckpointError): A weight holds a number that would be infinite in this dtype."""
+    """RAISES (CheckpointError): A weight has a value that would become infinite in this dtype."""
     if value.numel() and value.is_floating_point() and torch.finfo(dtype).max < torch.finfo(value.dtype).max:
-        largest = max(abs(end.item()) for end in value.aminmax())  # what is infinite or NaN stays as it is
+        largest = max(abs(end.item()) for end in value.aminmax())  # NaN and infinity stay as they are
         if torch.finfo(dtype).max < largest < float("inf"):
             raise CheckpointError(
                 f"The weight {name} holds {largest:.3g}, too large for {str(dtype).removeprefix('torch.')}. "

@@ -1,4 +1,4 @@
-"""From any checkpoint that can be read to safetensors, shard by shard, without a model."""
+"""Copying a checkpoint to safetensors in another dtype or with fewer blocks, one shard in memory at a time."""
 
 import re
 import shutil
@@ -27,24 +27,24 @@ from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
 from ..files import partial_path, replacing, replacing_together, write_text
 
-# The config is written anew; what the tokenizer and generation need is copied as it is.
+# The config is written anew; the files of tokenizer and generation are copied.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
-# What a trained pipeline keeps beside its weights: adapters, and the mixture of layers.
+# What a trained pipeline has beside its weights: adapters, and the mixture of layers.
 BESIDE = (ADAPTER_FOLDER, "layer_mix.safetensors")
-# What a process leaves that was killed while it wrote.
+# Left by a process that was killed while writing.
 PARTIAL = re.compile(r"\..+\.partial")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a conversion will read and write, known before any weight is read.
+    """What a conversion reads and writes; made without reading any weight.
 
     source (Path): Directory of the checkpoint.
-    config (BloomConfig): Of the result.
-    dtype (torch.dtype): Of the result.
-    sizes (Mapping[str, int]): Bytes of each weight in the result, under the names that the source has.
-    n_bytes (int): Of the same weights in the source.
-    rows (Mapping[str, Tensor]): Of weights that are not kept whole, the rows to keep in their new order. Each of
+    config (BloomConfig): Config of the result.
+    dtype (torch.dtype): Dtype of the result.
+    sizes (Mapping[str, int]): Bytes of each weight in the result, by its name in the source.
+    n_bytes (int): Bytes of the same weights in the source.
+    rows (Mapping[str, Tensor]): For weights of which a part is kept, the rows to keep, in their new order. Each of
         shape (kept,).
     contents (Mapping[str, str]): Small files that are written anew instead of copied.
     """
@@ -64,12 +64,12 @@ class Plan:
 
 
 def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layers: int | None = None) -> Plan:
-    """Check a checkpoint's names, shapes and dtypes against its config.
+    """Check the names, shapes and dtypes of a checkpoint against its config.
 
     source (Path): Directory in the Hugging Face layout.
-    dtype (torch.dtype | None): Of the result; None keeps the files'.
-    num_layers (int | None): How many of the first blocks to keep; None keeps all.
-    RETURNS (Plan): What to read and write.
+    dtype (torch.dtype | None): Dtype of the result; None keeps the files'.
+    num_layers (int | None): Number of the first blocks to keep; None keeps all.
+    RETURNS (Plan): The plan for `convert_checkpoint`.
     RAISES (BloomError): The checkpoint is damaged, or the options do not fit it.
     """
     _expect_nothing_beside(
@@ -99,7 +99,7 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
 
 
 def _expect_nothing_beside(path: Path, advice: str) -> None:
-    """RAISES (InputError): There is what belongs to just these weights, and would be lost or be put on others."""
+    """RAISES (InputError): The directory has files that fit its weights only: they would be lost or misapplied."""
     for name in BESIDE:
         if (path / name).exists():
             raise InputError(f"Expected a checkpoint alone in {path}, got {name} beside it: {advice}.")
@@ -114,21 +114,20 @@ def convert_checkpoint(
     progress: Callable[[int], object] = lambda n_bytes: None,
     check: Callable[[Mapping[str, Path]], object] = lambda written: None,
 ) -> list[Path]:
-    """Write the result of a plan. The memory it takes is that of the largest shard.
+    """Convert a checkpoint, with as much memory as the largest shard takes.
 
-    A process killed while it writes leaves what was in the output. When all files are written, the old
-    config goes first and the new one takes its name last: a process killed between the two leaves no
-    checkpoint rather than a mixed one.
+    A process killed while writing leaves the output as it was. When all files are complete, the old config is removed
+    first and the new one takes its name last: a process killed in between leaves no checkpoint rather than a mixed one.
 
     plan (Plan): What to convert.
-    output (Path): Directory, made if it does not exist; may be the source's own, with force.
-    max_shard_size (int | str): Bytes, or text such as "2GB". A weight larger than this has a shard of its own.
-    force (bool): Replace a checkpoint that is in the output; other files stay.
-    progress (Callable): Called with the bytes of each weight when it is converted.
-    check (Callable): Called when all files are written and none has its name, with their paths by name: if it
-        raises, the output stays as it was.
+    output (Path): Directory, created if it does not exist; with force, the source itself is possible.
+    max_shard_size (int | str): Bytes, or text such as "2GB". A larger weight gets a shard of its own.
+    force (bool): Replace a checkpoint in the output; other files stay.
+    progress (Callable): Called with the bytes of each weight after it is converted.
+    check (Callable): Called with the paths of all files by name, when they are complete and none has its name yet; if
+        it raises, the output stays as it was.
     RETURNS (list[Path]): The files of the result.
-    RAISES (InputError): The output is not empty, or the disk has too little room.
+    RAISES (InputError): The output is not empty, or the disk is too full.
     """
     _expect_nothing_beside(output, "it is of the weights that are there; choose another directory")
     max_bytes = parse_size(max_shard_size)
@@ -161,7 +160,7 @@ def convert_checkpoint(
 
 @contextmanager
 def _directory(path: Path) -> Iterator[None]:
-    """Make a directory, which goes again if nothing could be written to it."""
+    """Create a directory, and remove it again if nothing was written to it."""
     is_new = not path.exists()
     path.mkdir(parents=True, exist_ok=True)
     try:
@@ -174,7 +173,7 @@ def _directory(path: Path) -> Iterator[None]:
 
 
 def _write_small_files(plan: Plan, create: Callable[[str], Path]) -> list[str]:
-    """RETURNS (list[str]): Names of the files."""
+    """RETURNS (list[str]): File names."""
     written = [name for name in COPIED if (plan.source / name).is_file()]
     for name in written:
         if name in plan.contents:
@@ -195,9 +194,9 @@ def _check_readable(dtypes: Mapping[str, str]) -> None:
 
 
 def check_output(output: Path, n_bytes: int, force: bool) -> None:
-    """output (Path): Directory that a checkpoint of so many bytes is to be written to.
-    force (bool): Whether what is there may be replaced.
-    RAISES (InputError): The output is not empty, or the disk has too little room.
+    """output (Path): Directory for a checkpoint of n_bytes.
+    force (bool): Whether a checkpoint there may be replaced.
+    RAISES (InputError): The output is not empty, or the disk is too full.
     """
     if output.exists() and not output.is_dir():
         raise InputError(f"Expected {output} to be a directory or a new name, got a file.")
@@ -214,7 +213,7 @@ def check_output(output: Path, n_bytes: int, force: bool) -> None:
 
 
 def _converted(name: str, value: Tensor, dtype: torch.dtype, rows: Tensor | None) -> Tensor:
-    """RETURNS (Tensor): A copy in memory of its own, of some rows or of all."""
+    """RETURNS (Tensor): A copy of the weight, or of some of its rows."""
     if rows is not None:
         value = value[rows]
     check_range(name, value, dtype)

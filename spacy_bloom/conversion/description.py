@@ -1,4 +1,4 @@
-"""What a checkpoint is and needs, from its config and the headers of its files alone."""
+"""Describing a checkpoint and the memory it needs, from its config and the headers of its files."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -15,29 +15,29 @@ from ..errors import CheckpointError
 from ..published import N_PIECES
 from ..tokenizer import TOKENIZER_FILE, BloomTokenizerFast
 
-# Bytes of a number. With int8, matrices of the blocks have one byte and a float32 scale per row; embeddings,
-# norms and biases, and the keys and values, have two.
+# Bytes per element. In int8, the matrices of the blocks have one byte and a float32 scale per row; all other weights,
+# keys and values have two bytes.
 ITEMSIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 SCALE, REST = 4, 2
-# The cache is given for so many pieces; it grows evenly.
+# The cache grows evenly; its size is given for this many pieces.
 CACHED_PIECES = 1000
 
 
 @dataclass(frozen=True)
 class Description:
-    """What is known about a checkpoint before its weights are read. Sizes in bytes.
+    """Facts about a checkpoint. Sizes are in bytes.
 
     name (str): As the user gave it.
-    path (str | None): Its directory; None for a published size that is not here.
-    architecture (str): Its class: as the config says, or else by the head in the files.
+    path (str | None): Its directory; None for a published size that is not on this machine.
+    architecture (str): Its class, from the config or else from the head in the files.
     hidden_size, n_layer, n_head, vocab_size (int): The geometry.
     n_pieces (int | None): Pieces of the tokenizer; None if there is none.
-    parameters (int): All weights, those of a head included; tied ones count once.
-    parameters_without_embeddings (int): All but the embedding matrix.
-    head (Mapping[str, tuple[int, ...]]): Shapes of a head's own weights, by name.
-    labels (list[str] | None): Of a classifier, in the order of its scores.
-    files (Mapping[str, int]): Sizes by name; the weights' files last.
-    dtypes (Mapping[str, int]): How many weights the files hold in each dtype.
+    parameters (int): Number of parameters, including a head; tied ones count once.
+    parameters_without_embeddings (int): The same without the embedding matrix.
+    head (Mapping[str, tuple[int, ...]]): Shapes of the head's own weights, by name.
+    labels (list[str] | None): A classifier's labels, in the order of its scores.
+    files (Mapping[str, int]): File sizes by name; the weights come last.
+    dtypes (Mapping[str, int]): Number of weights in each dtype.
     weights (Mapping[str, int]): Memory of the weights by dtype.
     cache (Mapping[str, int]): Memory of the keys and values of 1,000 pieces, by the weights' dtype.
     problem (str | None): Why the weights could not be loaded.
@@ -67,9 +67,9 @@ class Description:
 
 
 def describe_directory(name: str, path: Path) -> Description:
-    """name (str): What the user calls it.
+    """name (str): Name for the user.
     path (Path): Directory in the Hugging Face layout; the weights may be missing.
-    RETURNS (Description): What its config and its files' headers say.
+    RETURNS (Description): The description.
     RAISES (BloomError): The config or the tokenizer is damaged.
     """
     config = BloomConfig.from_json_file(path / CONFIG_FILE)
@@ -87,9 +87,9 @@ def describe_directory(name: str, path: Path) -> Description:
 
 
 def describe_published(name: str, config: BloomConfig) -> Description:
-    """name (str): Of the published size.
+    """name (str): Name of the published size.
     config (BloomConfig): Its geometry.
-    RETURNS (Description): What is known without any file.
+    RETURNS (Description): The description, made without any file.
     """
     return _describe(name, None, config, None, N_PIECES, [], None)
 

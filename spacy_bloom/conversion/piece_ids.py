@@ -1,4 +1,4 @@
-"""Where the files of a checkpoint name pieces by their ids."""
+"""Ids of pieces in the JSON files of a checkpoint."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -6,22 +6,22 @@ from typing import Any
 
 from ..settings import is_int
 
-# In config.json, generation_config.json and tokenizer_config.json, beside the fields that end in _token_id.
+# Fields of config.json, generation_config.json and tokenizer_config.json, beside those that end in _token_id.
 CONFIG_FIELDS = ("bad_words_ids", "force_words_ids", "suppress_tokens", "begin_suppress_tokens")
 ENDING = "_token_id"
-# Keys are ids as text in the first; the second is a list of pairs of ids and a number that is none.
+# The first has ids as its keys; the second is a list of pairs of ids and a bias.
 RECORDS, BIASES = "added_tokens_decoder", "sequence_bias"
 ID = re.compile(r"[0-9]{1,9}")
-# In the parts of tokenizer.json that are not the vocabulary: padding and the post-processors.
+# Fields of padding and post-processors in tokenizer.json.
 TOKENIZER_FIELDS = ("pad_id", "ids", "sep", "cls")
 
 
 def with_ids(value: Any, change: Callable[[int], int], *, fields: Collection[str] = CONFIG_FIELDS) -> Any:
-    """A copy of what a JSON file holds in which every id of a piece is changed.
+    """Change every id of a piece in a JSON file.
 
     value (Any): Content of the file, or a part of it.
     change (Callable): Given an id, returns the new one; may raise.
-    fields (Collection[str]): Whose integers are ids, at any depth.
+    fields (Collection[str]): Fields, at any depth, whose integers are ids.
     RETURNS (Any): The copy.
     """
     if isinstance(value, list):
@@ -44,7 +44,7 @@ def with_ids(value: Any, change: Callable[[int], int], *, fields: Collection[str
 
 
 def named_ids(value: Any, *, fields: Collection[str] = CONFIG_FIELDS) -> list[int]:
-    """RETURNS (list[int]): The ids that `with_ids` would change."""
+    """RETURNS (list[int]): The ids that `with_ids` changes."""
     found: list[int] = []
 
     def note(piece: int) -> int:

@@ -1,4 +1,4 @@
-"""Proof that a trimmed checkpoint reads texts as the whole one does: the same pieces, vectors and logits."""
+"""Proving that a trimmed checkpoint gives the same pieces, vectors and logits as the whole one."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,21 +21,21 @@ from .convert import Plan
 
 Ids = NDArray[np.int64]
 
-CHARACTERS_AT_ONCE = 500_000  # encoded in one call, so that memory stays small
-CHECKED_PIECES = 128  # of a text whose outputs are compared: what comes first decides what is computed
-# Rounding may differ where memory is aligned differently, or a matrix has another width. Relative to the largest
-# number; two units in the last place for dtypes that are coarser than that.
+CHUNK = 500_000  # characters that are encoded in one call
+MAX_PIECES = 128  # of a text whose outputs are compared
+# Relative to the largest element; two units in the last place of coarser dtypes. Rounding depends on the alignment of
+# memory and on the width of matrices.
 TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class EncodingProof:
-    """What encoding a corpus with both tokenizers gave. Every text is decoded from its new pieces as from the old.
+    """Result of encoding a corpus with both tokenizers. The new pieces of every text decode to the same text.
 
-    n_texts, n_bytes (int): Of the corpus, bytes in UTF-8.
-    n_pieces (int): Of the corpus with the whole vocabulary.
-    new_n_pieces (int): With the trimmed one.
-    n_changed (int): Texts that have other pieces than before.
+    n_texts, n_bytes (int): Size of the corpus, bytes in UTF-8.
+    n_pieces (int): Pieces of the corpus with the whole vocabulary.
+    new_n_pieces (int): Pieces with the trimmed vocabulary.
+    n_changed (int): Texts whose pieces changed.
     """
 
     n_texts: int
@@ -47,11 +47,11 @@ class EncodingProof:
 
 @dataclass(frozen=True)
 class OutputProof:
-    """How far outputs of both models are apart, on the same pieces.
+    """Differences between the outputs of both models on the same pieces.
 
-    n_texts, n_pieces (int): That were run.
-    hidden_states (float): Largest difference of two numbers of the last hidden states.
-    logits (float | None): Of two logits of the same kept piece; None without an LM head.
+    n_texts, n_pieces (int): Number of texts and pieces compared.
+    hidden_states (float): Largest difference in the last hidden states.
+    logits (float | None): Largest difference in the logits of kept pieces; None without an LM head.
     """
 
     n_texts: int
@@ -61,13 +61,13 @@ class OutputProof:
 
 
 def read_batches(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> Iterator[tuple[bool, list[str]]]:
-    """YIELDS (tuple[bool, list[str]]): True and some of the texts, to be read as data; then False and those of
-        them in which a control token stands, which Hugging Face's tokenizer reads in another way.
-    RAISES (InputError): These are no texts, or they cannot be gone over again.
+    """YIELDS (tuple[bool, list[str]]): True and some of the texts, to be encoded as data; then False and those of them
+        with control tokens, which Hugging Face's tokenizer encodes differently.
+    RAISES (InputError): They are not texts, or can be iterated only once.
     """
     if isinstance(texts, str) or iter(texts) is texts:
         got = "str" if isinstance(texts, str) else "an iterator"
-        raise InputError(f"Expected texts that can be gone over several times, got {got}. Pass a list.")
+        raise InputError(f"Expected texts that can be iterated several times, got {got}. Pass a list.")
     added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
     control = [token.content for token in added if token.special]
     batch: list[str] = []
@@ -77,7 +77,7 @@ def read_batches(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> Iterato
             raise InputError(f"Expected text (str), got {type(text).__name__}: {str(text)[:40]!r}.")
         batch.append(text)
         n_characters += len(text)
-        if n_characters >= CHARACTERS_AT_ONCE:
+        if n_characters >= CHUNK:
             yield from _readings(batch, control)
             batch, n_characters = [], 0
     if batch:
@@ -106,16 +106,16 @@ def compare_encodings(
     exact: bool,
     sample: Collection[int] = (),
 ) -> tuple[EncodingProof, list[Ids]]:
-    """Encode texts with two tokenizers, and decode them.
+    """Encode texts with both tokenizers, and decode them.
 
-    tokenizer, trimmed (BloomTokenizerFast): The whole one, and the one with some of its pieces.
-    kept (ndarray): The old id of each new one. Shape (kept,).
-    texts (Iterable[str]): To be gone over once more.
-    exact (bool): Whether other pieces are an error.
-    sample (Collection[int]): Numbers of texts.
-    RETURNS (tuple[EncodingProof, list[ndarray]]): What was found, and the new pieces of the texts in the sample.
-        Each of shape (pieces,).
-    RAISES (CheckpointError): A text has other pieces (exact), or is decoded to another text.
+    tokenizer, trimmed (BloomTokenizerFast): The whole and the trimmed tokenizer.
+    kept (ndarray): The old id of each new id. Shape (kept,).
+    texts (Iterable[str]): The texts.
+    exact (bool): Whether changed pieces are an error.
+    sample (Collection[int]): Indices of texts.
+    RETURNS (tuple[EncodingProof, list[ndarray]]): The result, and the new pieces of the texts in the sample. Each of
+        shape (pieces,).
+    RAISES (CheckpointError): Pieces changed (exact), or decode to another text.
     """
     wanted, drawn = set(sample), []
     n_texts = n_bytes = n_pieces = new_n_pieces = n_changed = 0
@@ -143,25 +143,25 @@ def _decode(tokenizer: BloomTokenizerFast, rows: Sequence[Ids]) -> list[str]:
 
 def _failure(what: str, text: str) -> str:
     return (
-        f"The proof failed, and nothing was written: with the trimmed vocabulary a text {what}: {text[:80]!r}. Did "
-        "the texts change while they were read? Else this is a defect; please report it with the tokenizer."
+        f"The proof failed and nothing was written: with the trimmed vocabulary, a text {what}: {text[:80]!r}. If "
+        "the texts did not change meanwhile, this is a bug; please report it with the tokenizer."
     )
 
 
 def compare_outputs(
     plan: Plan, kept: Ids, sample: Sequence[Ids], written: Mapping[str, Path]
 ) -> OutputProof | None:
-    """Run the whole model, then the trimmed one, in the dtype of the result. One of them is in memory at a time,
-    and its weights stay mapped where the dtype fits.
+    """Run the whole model, then the trimmed one, in the dtype of the result. One model is in memory at a time, and its
+    weights stay mapped where the dtype fits.
 
     plan (Plan): Source and result.
-    kept (ndarray): The old id of each new one. Shape (kept,).
+    kept (ndarray): The old id of each new id. Shape (kept,).
     sample (Sequence[ndarray]): New pieces of some texts. Each of shape (pieces,).
     written (Mapping[str, Path]): The files of the result by name.
-    RETURNS (OutputProof | None): What was found; None if there are no pieces.
+    RETURNS (OutputProof | None): The result; None if there are no pieces.
     RAISES (CheckpointError): Outputs differ by more than rounding.
     """
-    rows = [torch.from_numpy(ids[:CHECKED_PIECES]) for ids in sample if len(ids)]
+    rows = [torch.from_numpy(ids[:MAX_PIECES]) for ids in sample if len(ids)]
     if not rows:
         return None
     ids, lengths = torch.cat(rows), [len(row) for row in rows]
@@ -200,12 +200,12 @@ def _encode_packed(
 
 
 def _difference(old: Tensor, new: Tensor, what: str) -> float:
-    """RETURNS (float): Of any two numbers. RAISES (CheckpointError): It is more than rounding."""
+    """RETURNS (float): The largest difference. RAISES (CheckpointError): It is more than rounding."""
     found = (old - new).abs().max().item()
     tolerance = max(TOLERANCE, 2 * torch.finfo(old.dtype).eps) * old.abs().max().item()
     if not found <= tolerance:
         raise CheckpointError(
-            f"The proof failed, and nothing was written: {what} of the trimmed checkpoint differ by {found:.3g}, which "
-            f"is more than rounding ({tolerance:.3g})."
+            f"The proof failed and nothing was written: {what} of the trimmed checkpoint differ by {found:.3g}, more "
+            f"than rounding ({tolerance:.3g})."
         )
     return found

@@ -1,4 +1,4 @@
-"""A checkpoint with no other pieces than those that a corpus uses."""
+"""Trimming a checkpoint's vocabulary to the pieces that occur in a corpus."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,20 +23,20 @@ from .piece_ids import named_ids, with_ids
 from .proof import EncodingProof, Ids, OutputProof, compare_encodings, compare_outputs, encode, read_batches
 from .vocabulary import Vocabulary
 
-# Files beside config.json in which ids of pieces may stand.
+# Files beside config.json that may name pieces by id.
 NAMING_FILES = ("generation_config.json", TOKENIZER_CONFIG_FILE)
 CHECK_TEXTS = 32
 
 
 @dataclass(frozen=True)
 class Trimming:
-    """What is kept of a checkpoint, known before any weight is read.
+    """What is kept of a checkpoint; made without reading any weight.
 
     plan (Plan): What to read and write.
-    tokenizer, trimmed (BloomTokenizerFast): Of the source and of the result.
+    tokenizer, trimmed (BloomTokenizerFast): Tokenizers of the source and of the result.
     kept (ndarray): The old id of each piece of the result. Shape (kept,), int64.
-    texts, keep (Iterable[str]): The corpus; further texts whose pieces are all kept.
-    n_texts (int): Of the corpus.
+    texts, keep (Iterable[str]): The corpus; further texts of which all pieces are kept.
+    n_texts (int): Number of texts in the corpus.
     min_count (int): How often a piece must occur in the corpus to be kept.
     """
 
@@ -58,18 +58,18 @@ def plan_trimming(
     min_count: int = 1,
     dtype: torch.dtype | None = None,
 ) -> Trimming:
-    """Find the pieces that a corpus uses, and what a checkpoint without the others is.
+    """Find the pieces that occur in a corpus, and plan a checkpoint without the others.
 
-    Texts are read as data: what looks like a control token is ordinary text. Those with such a token are also
-    read as Hugging Face's tokenizer reads them, so that it finds its pieces too.
+    Control tokens in texts are encoded as ordinary text. Texts with control tokens are also encoded as Hugging Face's
+    tokenizer does by default, and those pieces are kept too.
 
     source (Path): Directory in the Hugging Face layout, with a tokenizer.
-    texts (Iterable[str]): The corpus. It is gone over several times: a list, or what starts anew each time.
-    keep (Iterable[str]): Further texts, likewise, all of whose pieces are kept.
-    min_count (int): Keep pieces that occur at least so often in the corpus. With more than 1 some of its texts are
+    texts (Iterable[str]): The corpus, iterated several times: a list, or an iterable that starts anew each time.
+    keep (Iterable[str]): Further texts of which all pieces are kept, iterated likewise.
+    min_count (int): Keep pieces that occur at least this often in the corpus. With more than 1, some of its texts are
         encoded to other pieces than before.
-    dtype (torch.dtype | None): Of the result; None keeps the files'.
-    RETURNS (Trimming): What to read and write.
+    dtype (torch.dtype | None): Dtype of the result; None keeps the files'.
+    RETURNS (Trimming): The plan for `trim_checkpoint`.
     RAISES (BloomError): The checkpoint is damaged or has another kind of tokenizer, or there are no texts.
     """
     check("min_count", min_count, integer(1), error=InputError)
@@ -79,7 +79,7 @@ def plan_trimming(
     _check_rows(plan.config, vocabulary)
     counts, n_texts = _count(tokenizer, texts)
     if not n_texts:
-        raise InputError("Got no texts. Expected those whose pieces are to be kept.")
+        raise InputError("Got no texts. Expected texts whose pieces are to be kept.")
     used = set(np.flatnonzero(counts >= min_count).tolist())
     used.update(np.flatnonzero(_count(tokenizer, keep)[0]).tolist())
     config = plan.config.to_dict()
@@ -116,16 +116,16 @@ def trim_checkpoint(
     force: bool = False,
     progress: Callable[[int], object] = lambda n_bytes: None,
 ) -> tuple[EncodingProof, OutputProof | None]:
-    """Write the trimmed checkpoint, and prove that it reads the corpus as before. Without the proof nothing is
-    written, or what was in the output stays as it was.
+    """Write the trimmed checkpoint, once it is proven that it reads the corpus as the source does. If the proof fails,
+    the output stays as it was.
 
     trimming (Trimming): What to keep.
     output, max_shard_size, force, progress: As for `convert_checkpoint`.
-    check_texts (int): Texts whose hidden states and logits are compared; 0 compares none.
-    seed (int): Decides which texts these are.
+    check_texts (int): Number of texts whose hidden states and logits are compared; 0 compares none.
+    seed (int): Seed with which these texts are drawn.
     RETURNS (tuple[EncodingProof, OutputProof | None]): What was compared, and the differences found.
     RAISES (CheckpointError): The proof failed.
-    RAISES (InputError): The output is not empty, or the disk has too little room.
+    RAISES (InputError): The output is not empty, or the disk is too full.
     """
     check("check_texts", check_texts, integer(0), error=InputError)
     t = trimming
@@ -146,8 +146,8 @@ def trim_checkpoint(
 
 
 def _count(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> tuple[Ids, int]:
-    """RETURNS (tuple[ndarray, int]): How often each piece occurs, in the way of reading in which it occurs more
-    often, shape (ids,); number of texts.
+    """RETURNS (tuple[ndarray, int]): How often each piece occurs, in the encoding in which it occurs more often, shape
+    (ids,); number of texts.
     """
     counts = np.zeros((2, max(tokenizer.get_vocab().values()) + 1), dtype=np.int64)
     n_texts = 0
@@ -168,7 +168,7 @@ def _check_rows(config: BloomConfig, vocabulary: Vocabulary) -> None:
 
 
 def _with_rows(plan: Plan, kept: Sequence[int], config: dict[str, Any], contents: dict[str, str]) -> Plan:
-    """RETURNS (Plan): As a plan, with some rows of the embedding and of an LM head that is not tied to it."""
+    """RETURNS (Plan): The plan with the kept rows of the embedding, and of an LM head that is not tied to it."""
     sizes = dict(plan.sizes)
     matrices = [name for name in sizes if name.removeprefix(PREFIX) in (EMBEDDING, TIED_HEAD)]
     if len({sizes[name] for name in matrices}) > 1:
@@ -185,11 +185,11 @@ def _with_rows(plan: Plan, kept: Sequence[int], config: dict[str, Any], contents
 
 
 def _load(content: str, tokenizer: BloomTokenizerFast, ids: Mapping[str, int | None]) -> BloomTokenizerFast:
-    """content (str): Of the trimmed tokenizer.json.
-    tokenizer (BloomTokenizerFast): Whose other options it gets.
-    ids (Mapping[str, int | None]): The new id of each piece; None for those that are not kept.
+    """content (str): Content of the trimmed tokenizer.json.
+    tokenizer (BloomTokenizerFast): The whole tokenizer, whose options are kept.
+    ids (Mapping[str, int | None]): The new id of each piece; None for pieces that are not kept.
     RETURNS (BloomTokenizerFast): The trimmed tokenizer.
-    RAISES (CheckpointError): The library gives other ids to its pieces.
+    RAISES (CheckpointError): The library gives its pieces other ids.
     """
     trimmed = BloomTokenizerFast.from_strings(content.encode("utf8"), tokenizer.init_kwargs)
     if trimmed.get_vocab() != {piece: i for piece, i in ids.items() if i is not None}:

@@ -1,4 +1,4 @@
-"""The vocabulary and merges of a byte-level BPE tokenizer, and a smaller copy of them."""
+"""The vocabulary and merges of a byte-level BPE tokenizer, and how to trim them."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,20 +13,19 @@ from ..settings import shown
 from ..tokenizer import BloomTokenizerFast
 from .piece_ids import TOKENIZER_FIELDS, named_ids, with_ids
 
-# The characters that stand for the bytes in a byte-level vocabulary.
+# Characters that stand for bytes in a byte-level vocabulary.
 BYTES = frozenset(pre_tokenizers.ByteLevel.alphabet())
-# The parts of the file, beside model and added tokens, that name pieces by id.
+# Parts of the file, beside model and added tokens, that name pieces by id.
 PARTS = ("padding", "post_processor")
 
 
 class Vocabulary:
-    """The pieces of a tokenizer, what each is merged from, and the file that says so.
+    """The pieces of a tokenizer.json and their merges.
 
     file (Path): A tokenizer.json.
-    tokenizer (BloomTokenizerFast): What was loaded from it: the library has checked that every merge joins
-        pieces of the vocabulary to another.
-    ids (dict[str, int]): Ids of all pieces, in their byte-level spelling, added tokens included.
-    RAISES (CheckpointError): It is no BPE in which every byte has a piece, or pieces share an id.
+    tokenizer (BloomTokenizerFast): Loaded from it; the library has checked that merges join pieces of the vocabulary.
+    ids (dict[str, int]): Ids of all pieces, including added tokens, in their byte-level spelling.
+    RAISES (CheckpointError): It is not a BPE with a piece for every byte, or pieces share an id.
     """
 
     def __init__(self, file: Path, tokenizer: BloomTokenizerFast) -> None:
@@ -37,7 +36,7 @@ class Vocabulary:
         self._check_kind()
         self._pieces = self._by_id()
         added = tokenizer.backend_tokenizer.get_added_tokens_decoder().values()
-        # Without these no text or other part of the file is what it was.
+        # Texts and other parts of the file depend on these.
         self._always = {*BYTES, *(token.content for token in added), self._model.get("unk_token")} & set(
             self.ids
         )
@@ -46,20 +45,20 @@ class Vocabulary:
         self._always |= {self._pieces[i] for i in named}
 
     def check(self, ids: Iterable[int], where: str) -> None:
-        """RAISES (CheckpointError): What names these ids (where) names one that is no piece's."""
+        """RAISES (CheckpointError): An id in a file (where) belongs to no piece."""
         strange = [i for i in ids if i not in self._pieces]
         if strange:
             raise CheckpointError(
-                f"{where} names a piece by the id {shown(strange[0])}, which {self.file} gives to none. Correct "
-                "the id, or remove what names it."
+                f"{where} names a piece by the id {shown(strange[0])}, which no piece in {self.file} has. Correct or "
+                "remove it."
             )
 
     def close(self, used: Iterable[int]) -> list[int]:
-        """The pieces to keep so that texts of some pieces are encoded as they were: those pieces, all that they
-        are merged from, every byte, and every added token (the control tokens are such).
+        """Find what to keep so that texts of some pieces are encoded as before: these pieces, all pieces that they are
+        merged from, every byte, and every added token (control tokens are such).
 
-        The merges that make a piece are the same wherever it stands. With all of its ancestors there, and no merge
-        that was not there before, the next merge in a text is always the one that it was.
+        A piece is made by the same merges wherever it occurs. With all of its ancestors kept and no merge added, the
+        next merge in a text is always the same as before.
 
         used (Iterable[int]): Ids of pieces.
         RETURNS (list[int]): Ids of the pieces to keep, in the order of their new ids.
@@ -73,14 +72,14 @@ class Vocabulary:
             new = set(parts.get(unseen.pop(), ())) - kept
             kept |= new
             unseen.extend(new)
-        # The library numbers added tokens that are not in the vocabulary behind it.
+        # The library numbers added tokens outside the vocabulary after it.
         vocab = self._model["vocab"]
         return [self.ids[piece] for piece in sorted(kept, key=lambda p: (p not in vocab, self.ids[p]))]
 
     def trim(self, kept: Sequence[int]) -> str:
-        """kept (Sequence[int]): As `close` returns it.
-        RETURNS (str): A tokenizer.json with these pieces, whose ids are their places, and with the merges among
-            them, in their order. All else is as it was.
+        """kept (Sequence[int]): As returned by `close`.
+        RETURNS (str): A tokenizer.json with these pieces, numbered in this order, and the merges among them. The rest
+            is unchanged.
         """
         new_ids = {self._pieces[old]: new for new, old in enumerate(kept)}
         vocab = {piece: new for piece, new in new_ids.items() if piece in self._model["vocab"]}
@@ -89,7 +88,7 @@ class Vocabulary:
         added = [
             {**token, "id": new_ids[token["content"]]}
             for token in self._state.get("added_tokens", [])
-            if token["content"]  # the library leaves out empty ones
+            if token["content"]  # the library ignores empty ones
         ]
         parts = with_ids(self._parts(), lambda i: new_ids[self._pieces[i]], fields=TOKENIZER_FIELDS)
         model = {**self._model, "vocab": vocab, "merges": merges}
@@ -137,13 +136,13 @@ class Vocabulary:
 
 
 def _pair(merge: str | list[str]) -> tuple[str, str]:
-    """RETURNS (tuple[str, str]): What a merge joins; older files write both as one string."""
+    """RETURNS (tuple[str, str]): The two pieces of a merge; older files write them as one string."""
     left, right = merge.split(" ") if isinstance(merge, str) else merge
     return left, right
 
 
 def _kinds(part: Any) -> Iterator[str]:
-    """YIELDS (str): The types of a normalizer, pre-tokenizer or decoder and of those in it."""
+    """YIELDS (str): The types of a normalizer, pre-tokenizer or decoder and of its parts."""
     if isinstance(part, dict):
         yield str(part.get("type"))
         for inner in part.values():

@@ -265,9 +265,7 @@ def test_a_proof_that_fails(tmp_path, source, randomize, damage, is_new):
             output
         )
     before = None if is_new else contents(output)
-    with pytest.raises(
-        CheckpointError, match=f"(?s)proof failed, and nothing was written: .*{BREAK[damage]}"
-    ):
+    with pytest.raises(CheckpointError, match=f"(?s)proof failed and nothing was written: .*{BREAK[damage]}"):
         trim_checkpoint(damage(plan_trimming(source, CORPUS)), output, force=True)
     assert not output.exists() if is_new else contents(output) == before
 

@@ -373,7 +373,7 @@ def test_a_tied_head_that_differs(checkpoint):
 def test_one_weight_under_two_names(checkpoint):
     weights = load_file(checkpoint / "model.safetensors")
     save_file({**weights, "ln_f.weight": torch.zeros(24)}, checkpoint / "model.safetensors")
-    refused(checkpoint, match="two weights for one")
+    refused(checkpoint, match="the same weight twice")
 
 
 TOKENIZERS = {
