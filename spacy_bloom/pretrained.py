@@ -7,8 +7,9 @@ from .bloom.heads import (
 )
 from .bloom.model import BloomModel
 from .checkpoint.files import warn_of_adapter
-from .checkpoint.load import to_dtype
+from .checkpoint.load import QUANTIZATIONS, to_dtype
 from .generation.causal_lm import BloomForCausalLM
+from .quantization.quantize import Int8
 from .tokenizer import BloomTokenizerFast
 
 __all__ = [
@@ -21,3 +22,5 @@ __all__ = [
     "to_dtype",
     "warn_of_adapter",
 ]
+
+QUANTIZATIONS["int8"] = Int8()

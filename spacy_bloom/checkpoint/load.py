@@ -3,15 +3,16 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..config import BloomConfig
-from ..errors import BloomWarning, CheckpointError, InputError
-from ..settings import check, integer
-from .names import TIED_HEAD, block_of, decoder_shapes, is_head, match_names
+from ..errors import BloomWarning, CheckpointError, ConfigError, InputError
+from ..settings import check, integer, shown
+from .names import TIED_HEAD, block_of, decoder_shapes, is_fixed, is_head, match_names
+from .quantized import quantization_method
 
 READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -57,6 +58,19 @@ class Place:
     slices: tuple[slice, ...] = ()
 
 
+class Quantization(Protocol):
+    """A way to quantise models, applied to them from outside."""
+
+    def quantize(self, model: Any) -> Any:
+        """Quantise a model's float weights in place."""
+
+    def frame(self, model: Any) -> Any:
+        """Give a model on the meta device the layers that its config describes, in place."""
+
+
+# By the method in a config's entry; rooms above, which know the layers, add theirs.
+QUANTIZATIONS: dict[str, Quantization] = {}
+
 # From a weight's name in the model and its full shape to its place.
 Placement = Callable[[str, tuple[int, ...]], Place]
 
@@ -84,6 +98,15 @@ def to_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     raise InputError(f"Expected dtype to be one of {sorted(DTYPES)} or 'auto', got {dtype!r}.")
 
 
+def find_quantization(method: str) -> Quantization:
+    """RETURNS (Quantization): What a method's name stands for.
+    RAISES (ConfigError): An unknown one.
+    """
+    if method not in QUANTIZATIONS:
+        raise ConfigError(f"Expected quantization by one of {sorted(QUANTIZATIONS)}, got {shown(method)}.")
+    return QUANTIZATIONS[method]
+
+
 def load_model(
     make: Callable[[BloomConfig], ModelT],
     config: BloomConfig,
@@ -102,23 +125,26 @@ def load_model(
     make (Callable): The model's class.
     config (BloomConfig): Its geometry.
     source (WeightSource): The weights; files, or tensors.
-    dtype (torch.dtype | None): Dtype of the weights; None keeps the files'.
+    dtype (torch.dtype | None): Dtype of the weights; None keeps the files'. float32 beside integers.
     device (str | torch.device): Where whole weights go.
     placement (Placement | None): The part of each weight to load, and its device; None loads whole weights.
     new_head (bool): Whether a head that the files lack may start from random weights, with a warning.
     RETURNS (ModelT): The model in evaluation mode.
     RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
     """
-    with torch.device("meta"):
-        model = make(config)
-    full = {name: tuple(value.shape) for name, value in model.named_parameters()}
+    model = _frame(make, config)
+    dtype = (
+        dtype if quantization_method(config) is None else torch.float32
+    )  # what integers are multiplied into
+    frame = dict(model.named_parameters())
+    full = {name: tuple(value.shape) for name, value in frame.items()}
     names = match_names(source.shapes, full)
     found = {name: source.shapes[in_file] for name, in_file in names.items()}
     missing_head = check_weights(full, found, str(source), new_head=new_head)
     _check_model_head(model, source, names)
     places = {name: placement(name, shape) if placement else Place(device) for name, shape in full.items()}
-    state = {n: _read(source, names[n], places[n], dtype) for n in full if n not in missing_head}
-    stored = one_dtype((value.dtype for value in state.values()), str(source))
+    state = {n: _read(source, names[n], frame[n], places[n], dtype) for n in full if n not in missing_head}
+    stored = one_dtype((v.dtype for n, v in state.items() if _has_dtype(n, v)), str(source))
     if missing_head:
         state |= _random_head({name: full[name] for name in missing_head}, places, config, stored)
         warnings.warn(
@@ -130,18 +156,36 @@ def load_model(
     return model.eval()
 
 
-def _read(source: WeightSource, name: str, place: Place, dtype: torch.dtype | None) -> Tensor:
+def _frame(make: Callable[[BloomConfig], ModelT], config: BloomConfig) -> ModelT:
+    """RETURNS (ModelT): The model that a config describes, on the meta device."""
+    with torch.device("meta"):
+        model = make(config)
+        method = quantization_method(config)
+        if method is not None:
+            find_quantization(method).frame(model)
+    return model
+
+
+def _has_dtype(name: str, value: Tensor) -> bool:
+    """RETURNS (bool): Whether a weight is in the dtype that a model is loaded in: not integers and their scales."""
+    return value.is_floating_point() and not is_fixed(name)
+
+
+def _read(source: WeightSource, name: str, frame: Tensor, place: Place, dtype: torch.dtype | None) -> Tensor:
     value = source.part(name, place.slices).contiguous() if place.slices else source[name]
-    if value.dtype not in READABLE:
-        raise CheckpointError(f"Expected the weight {name} in one of {READABLE}, got {value.dtype}.")
-    return value.to(device=place.device, dtype=dtype)
+    readable = READABLE if frame.is_floating_point() else (frame.dtype,)
+    if value.dtype not in readable:
+        raise CheckpointError(f"Expected the weight {name} in one of {readable}, got {value.dtype}.")
+    return value.to(device=place.device, dtype=dtype if _has_dtype(name, value) else value.dtype)
 
 
 def _assign(model: LoadableModel, state: Mapping[str, Tensor]) -> None:
     """Put weights into a model, parts in place of the whole: `load_state_dict` would want the full shapes."""
     for name, value in state.items():
-        module, _, parameter = name.rpartition(".")
-        setattr(model.get_submodule(module), parameter, nn.Parameter(value))
+        owner, _, last = name.rpartition(".")
+        module = model.get_submodule(owner)
+        learns = module.get_parameter(last).requires_grad
+        setattr(module, last, nn.Parameter(value, requires_grad=learns))
     model.tie_weights()
 
 

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 
 from ..config import BloomConfig
 from ..errors import CheckpointError
+from .quantized import SCALE, int8_shapes, quantization_method
 
 PREFIX = "transformer."
 TIED_HEAD = "lm_head.weight"
+# Weights of a tied head: the embedding's, which files hold once.
+TIED = frozenset((TIED_HEAD, f"lm_head.{SCALE}"))
 # The heads of BLOOM's classes. A file's head that the model lacks is not read. A model's head that the file lacks
 # starts from random weights, with a warning.
 HEAD_CLASSES = {
@@ -40,12 +43,13 @@ def decoder_shapes(config: BloomConfig) -> dict[str, tuple[int, ...]]:
         **_linear("mlp.dense_h_to_4h", 4 * size, size),
         **_linear("mlp.dense_4h_to_h", size, 4 * size),
     }
-    return {
+    shapes = {
         EMBEDDING: (config.vocab_size, size),
         **_norm("word_embeddings_layernorm", size),
         **{f"h.{i}.{name}": shape for i in range(config.n_layer) for name, shape in block.items()},
         **_norm("ln_f", size),
     }
+    return int8_shapes(config, shapes) if quantization_method(config) else shapes
 
 
 def _norm(name: str, size: int) -> dict[str, tuple[int, ...]]:
@@ -65,6 +69,11 @@ def block_of(name: str) -> int | None:
 def is_head(name: str) -> bool:
     """RETURNS (bool): Whether a weight belongs to a head."""
     return name.startswith(HEADS)
+
+
+def is_fixed(name: str) -> bool:
+    """RETURNS (bool): Whether a weight has the dtype that it was written in: scales of integers need all of theirs."""
+    return name.endswith(f".{SCALE}")
 
 
 def head_class(names: Iterable[str]) -> str:

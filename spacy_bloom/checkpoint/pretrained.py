@@ -12,8 +12,17 @@ from ..config import ALIASES, BloomConfig
 from ..errors import InputError
 from ..files import replacing_together, write_file
 from .files import CONFIG_FILE, WeightFiles, warn_of_adapter
-from .load import LoadableModel, Placement, TensorSource, first_blocks, load_model, to_dtype
-from .names import TIED_HEAD
+from .load import (
+    LoadableModel,
+    Placement,
+    TensorSource,
+    find_quantization,
+    first_blocks,
+    load_model,
+    to_dtype,
+)
+from .names import TIED
+from .quantized import quantization_method
 from .sources import find_checkpoint
 from .writing import MAX_SHARD_SIZE, describe, save_weights
 
@@ -38,6 +47,7 @@ class PretrainedMixin(LoadableModel):
         local_files_only: bool = False,
         config: BloomConfig | None = None,
         num_layers: int | None = None,
+        quantization: str | None = None,
         **changes: Any,
     ) -> Self:
         """Load a checkpoint. Weights whose dtype fits are mapped into memory. Adapters that a pipeline was trained with
@@ -51,6 +61,8 @@ class PretrainedMixin(LoadableModel):
         local_files_only (bool): Make no network call.
         config (BloomConfig | None): Instead of the checkpoint's `config.json`.
         num_layers (int | None): Load the first blocks only; the weights of the others are not read.
+        quantization (str | None): "int8" quantises float weights; see `quantization.quantize`. A checkpoint that holds
+            integers is loaded as it is.
         **changes: Fields of the config to change, for example `num_labels=5` for a new head.
         RETURNS (Self): The model in evaluation mode.
         RAISES (CheckpointError): No such checkpoint, or weights that are not what the config says.
@@ -62,9 +74,13 @@ class PretrainedMixin(LoadableModel):
         warn_of_adapter(path)
         config = BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config
         config = config.replace(**changes) if changes else config
-        return cls.from_directory(
+        way = None if quantization is None else find_quantization(quantization)
+        # To be quantised, weights are taken as the files have them: a float32 copy of all would be in the way.
+        dtype = dtype if way is None else "auto"
+        model = cls.from_directory(
             path, config, dtype=dtype, device=device, placement=placement, num_layers=num_layers
         )
+        return model if way is None or quantization_method(config) else way.quantize(model)
 
     @classmethod
     def from_directory(
@@ -104,7 +120,7 @@ class PretrainedMixin(LoadableModel):
             shards with an index.
         """
         weights, kind = self.state_dict(), type(self).__name__
-        stored = to_dtype(dtype) or next(iter(weights.values())).dtype
+        stored = to_dtype(dtype) or next(w.dtype for w in weights.values() if w.is_floating_point())
         save_checkpoint(Path(path), self.config, weights, kind, dtype=stored, max_shard_size=max_shard_size)
         with replacing_together(Path(path)) as create:
             self._write_more(Path(path), create)
@@ -132,7 +148,7 @@ def save_checkpoint(
     architecture (str): Name of the model's class.
     dtype, max_shard_size: As for `PretrainedMixin.save_pretrained`.
     """
-    tied = {TIED_HEAD} if config.tie_word_embeddings else set()
+    tied = TIED if config.tie_word_embeddings else ()
     weights = {name: value for name, value in weights.items() if name not in tied}
     save_weights(weights, path, dtype=dtype, max_shard_size=max_shard_size)
     write_file(path / CONFIG_FILE, describe(config, [architecture], dtype).to_json_string())

@@ -12,6 +12,7 @@ from ..config import BloomConfig
 from ..errors import CheckpointError
 from ..files import replacing_together, to_json, write_text
 from .files import SAFETENSORS, SAFETENSORS_INDEX
+from .names import is_fixed
 from .sizes import parse_size
 
 # Weights that are converted are held twice, one shard at a time.
@@ -31,7 +32,8 @@ def save_weights(
     shards replace old ones, the old index is removed first: a process killed between the renames leaves no checkpoint
     rather than a mixed one. Equal weights give equal bytes.
 
-    weights (Mapping[str, Tensor]): Weights by name. Those in floating point are converted if a dtype is given.
+    weights (Mapping[str, Tensor]): Weights by name. Those in floating point, other than scales of
+        integers, are converted if a dtype is given.
     path (Path): Directory, created if it does not exist.
     dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
     max_shard_size (int | str): Bytes, or text such as "2GB". A larger weight gets a shard of its own.
@@ -39,7 +41,9 @@ def save_weights(
     """
     max_bytes = parse_size(max_shard_size)
     path.mkdir(parents=True, exist_ok=True)
-    sizes = {name: value.numel() * _stored_dtype(value, dtype).itemsize for name, value in weights.items()}
+    sizes = {
+        name: value.numel() * _stored_dtype(name, value, dtype).itemsize for name, value in weights.items()
+    }
 
     def read(names: Sequence[str]) -> dict[str, Tensor]:
         return {name: to_store(name, weights[name], dtype) for name in names}
@@ -119,15 +123,17 @@ def _shards(sizes: Mapping[str, int], max_bytes: int) -> list[list[str]]:
     return shards
 
 
-def _stored_dtype(value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
-    return dtype if dtype is not None and value.is_floating_point() else value.dtype
+def _stored_dtype(name: str, value: Tensor, dtype: torch.dtype | None) -> torch.dtype:
+    if dtype is None or is_fixed(name) or not value.is_floating_point():
+        return value.dtype
+    return dtype
 
 
 def to_store(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
     """RETURNS (Tensor): A weight in the dtype in which it is written, on the CPU.
     RAISES (CheckpointError): It is too large for the dtype.
     """
-    stored = _stored_dtype(value, dtype)
+    stored = _stored_dtype(name, value, dtype)
     check_range(name, value.detach(), stored)
     return value.detach().to(device="cpu", dtype=stored).contiguous()
 

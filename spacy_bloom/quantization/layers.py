@@ -107,24 +107,17 @@ class Int8LMHead(Int8Linear, LMHead):
     """The language-modelling head in int8; a tied one holds the embedding's own tensors."""
 
     @classmethod
-    def of(  # type: ignore[override]
-        cls, linear: nn.Linear, float_columns: Tensor, tied: Int8Embedding | None = None
-    ) -> "Int8LMHead":
+    def of(cls, linear: nn.Linear, float_columns: Tensor, tied: Int8Embedding | None = None) -> "Int8LMHead":
         """RETURNS (Int8LMHead): What stands for a head, with the weight of the embedding if there is one."""
         weights = quantize_rows(linear.weight.detach()) if tied is None else (tied.weight, tied.weight_scale)
-        return cls(*weights, None, float_columns=float_columns, float_weight=_kept(linear, float_columns))
-
-    @property
-    def vocab_size(self) -> int:
-        """RETURNS (int): Number of logits."""
-        return self.out_features
+        head = cls(*weights, None, float_columns=float_columns, float_weight=_kept(linear, float_columns))
+        head.vocab_size = head.out_features
+        return head
 
     def tie(self, embedding: nn.Module) -> None:
         """See LMHead."""
-        self.weight, self.weight_scale = (
-            embedding.get_parameter("weight"),
-            embedding.get_parameter("weight_scale"),
-        )
+        for name in ("weight", "weight_scale"):
+            setattr(self, name, embedding.get_parameter(name))
 
     def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
         """See LMHead. Only the rows of the pieces are multiplied."""

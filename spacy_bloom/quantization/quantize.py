@@ -9,16 +9,15 @@ from torch import Tensor, nn
 
 from ..bloom.heads import BloomLanguageModel
 from ..bloom.model import BloomModel, BloomPreTrainedModel
+from ..checkpoint.quantized import FIELD, HEAD, float_columns, int8_layers, quantization_method
 from ..config import BloomConfig
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from .layers import Int8Embedding, Int8Linear, Int8LMHead
 from .outliers import outlier_columns, recording_largest
 
 ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
 
-FIELD = "quantization"  # of config.json
-LAYERS = ("self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
-HEAD = "lm_head"
+METHOD = "int8"
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ def quantize(
     RAISES (InputError): It is quantised already.
     """
     settings = settings or Int8Settings()
-    if is_quantized(model.config):
+    if quantization_method(model.config):
         raise InputError("Expected a model with float weights, got one that is quantised already.")
     columns = _find_outliers(model, settings, input_ids)
     _replace_layers(model, columns)
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.float()
-    entry = {"method": "int8", "float_columns": {name: found for name, found in columns.items() if found}}
+    entry = {"method": METHOD, "float_columns": {name: found for name, found in columns.items() if found}}
     _set_config(model, model.config.replace(extra={**model.config.extra, FIELD: entry}))
     return model.eval()
 
@@ -68,47 +67,23 @@ def quantize(
 def quantized_frame(model: ModelT) -> ModelT:
     """Give a model on the meta device the layers that its config describes, to be filled with a checkpoint's integers.
 
-    RETURNS (ModelT): The same model, as it was if its config says nothing of quantisation.
+    RETURNS (ModelT): The same model.
+    RAISES (ConfigError): The config's columns in float are not those of this model.
     """
-    if is_quantized(model.config):
-        _replace_layers(model, _columns_of(model.config))
+    _replace_layers(model, float_columns(model.config))
     return model
 
 
-def is_quantized(config: BloomConfig) -> bool:
-    """RETURNS (bool): Whether a config describes a quantised model.
-    RAISES (ConfigError): In another way than this package knows.
-    """
-    entry = config.extra.get(FIELD)
-    if entry is None:
-        return False
-    if not isinstance(entry, Mapping) or entry.get("method") != "int8":
-        raise ConfigError(f"Expected {FIELD} in the config with the method 'int8', got {str(entry)[:80]!r}.")
-    return True
+class Int8:
+    """Quantisation by int8, for loading by name."""
 
+    def quantize(self, model: ModelT) -> ModelT:
+        """See `quantize`."""
+        return quantize(model)
 
-def _columns_of(config: BloomConfig) -> dict[str, Sequence[int]]:
-    """RETURNS (dict[str, Sequence[int]]): The columns that stay in float, by layer.
-    RAISES (ConfigError): The config's entry is not what `quantize` writes.
-    """
-    columns = config.extra[FIELD].get("float_columns", {})
-    sizes = dict.fromkeys(_layer_names(config.n_layer), config.hidden_size)
-    sizes.update({name: 4 * config.hidden_size for name in sizes if name.endswith(LAYERS[-1])})
-    if not isinstance(columns, Mapping) or not set(columns) <= set(sizes):
-        raise ConfigError(f"Expected float_columns by layers of this model, got {str(columns)[:80]!r}.")
-    for name, found in columns.items():
-        whole = isinstance(found, list) and all(type(i) is int and 0 <= i < sizes[name] for i in found)
-        if not whole or sorted(set(found)) != found:
-            raise ConfigError(
-                f"Expected the float_columns of {name} as different integers from 0 to {sizes[name] - 1} in order, "
-                f"got {str(found)[:80]!r}."
-            )
-    return dict(columns)
-
-
-def _layer_names(n_layer: int) -> list[str]:
-    """RETURNS (list[str]): Layers with int8 products: of the blocks, by their names in the decoder, and the head."""
-    return [f"h.{i}.{name}" for i in range(n_layer) for name in LAYERS] + [HEAD]
+    def frame(self, model: ModelT) -> ModelT:
+        """See `quantized_frame`."""
+        return quantized_frame(model)
 
 
 def _decoder(model: BloomPreTrainedModel) -> BloomModel:
@@ -117,7 +92,7 @@ def _decoder(model: BloomPreTrainedModel) -> BloomModel:
 
 def _layers(model: BloomPreTrainedModel) -> dict[str, nn.Linear]:
     decoder = _decoder(model)
-    found: dict[str, Any] = {name: decoder.get_submodule(name) for name in _layer_names(len(decoder.h))[:-1]}
+    found: dict[str, Any] = {name: decoder.get_submodule(name) for name in int8_layers(len(decoder.h))[:-1]}
     if isinstance(model, BloomLanguageModel):
         found[HEAD] = model.lm_head
     return found
