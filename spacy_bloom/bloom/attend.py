@@ -1,4 +1,4 @@
-"""Scaled dot-product attention with a float32 bias, fused where torch can, spelt out where it must show."""
+"""Scaled dot-product attention with a float32 bias."""
 
 import math
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Scores of a head up to which they are computed whole: torch's fused kernel works in blocks that pay later.
+# Up to this many scores per head, whole products are faster than torch's fused kernel, which works in blocks.
 MAX_SMALL_SCORES = 128 * 128
 
 

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-# What is allocated beyond what is needed, in pieces and as a part of what is needed: most steps copy nothing old.
+# Extra room that is allocated, in pieces and as a fraction of what is needed, so that most steps copy nothing.
 MIN_ROOM, ROOM = 16, 0.125
 
 
@@ -26,9 +26,7 @@ class _Layer:
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
     def has_room(self, new: int) -> bool:
-        """Whether new pieces can be written in place. Where there are gradients they cannot: autograd may hold
-        what is here, and more.
-        """
+        """RETURNS (bool): Whether new pieces can be written in place. Not with gradients, which may need them."""
         if torch.is_grad_enabled() or self.keys.requires_grad:
             return False
         writable = torch.is_inference_mode_enabled() or not self.keys.is_inference()
@@ -45,11 +43,11 @@ class _Layer:
 class KeyValueCache:
     """Grows by the keys and values of each forward pass, block by block.
 
-    All rows are equally long; what is padding in them is said by the attention mask of each call. Rows can be
-    dropped, reordered and copied, and the last pieces taken back.
+    All rows are equally long; the attention mask of each call says what is padding. Rows can be dropped, reordered and
+    copied, and the last pieces taken back.
 
     n_layer (int): Number of blocks.
-    capacity (int): Pieces to allocate memory for at once; beyond it the cache grows.
+    capacity (int): Pieces to allocate memory for; beyond that the cache grows.
     """
 
     def __init__(self, n_layer: int, *, capacity: int = 0) -> None:
@@ -103,11 +101,11 @@ class KeyValueCache:
         self._layers = [self._selected(layer, rows) for layer in self._layers]
 
     def fork(self, rows: Tensor, *, room: int = 0) -> Self:
-        """A cache of its own with these rows; this one stays as it is. A prompt that was computed once (one row)
-        is continued n times with `fork(torch.zeros(n, dtype=torch.long))`.
+        """Copy rows to a new cache. A prompt that was computed once (one row) is continued n times with
+        `fork(torch.zeros(n, dtype=torch.long))`.
 
         rows (Tensor): Numbers of rows. Shape (new batch,).
-        room (int): Pieces that will follow, where it is known; 0 where it is not.
+        room (int): Pieces that will follow, if known; else 0.
         RETURNS (KeyValueCache): The copy.
         """
         copy = type(self)(len(self), capacity=self.length + room if room else self.capacity)
@@ -145,7 +143,7 @@ class KeyValueCache:
             return _Layer(both[0], both[1], both[0].shape[2])
         length = 0 if held is None else held.length
         grown = self._with_room(keys, keys.shape[0], length + keys.shape[2])
-        # The first pieces too are copied: as they come, they are part of a projection that would stay in memory.
+        # The first pieces are copied too: they are part of a projection that would stay in memory.
         for part in ((keys, values),) if held is None else (held.used(), (keys, values)):
             grown.write(*part)
         return grown

@@ -1,4 +1,4 @@
-"""The linear layers of a block: with GELU before them, and with a residual after them, in as few passes as can be."""
+"""The linear layers of a block, fused with the GELU before or the residual after them."""
 
 from typing import Any, TypeGuard
 

@@ -1,4 +1,4 @@
-"""The language-modelling head: everything that is asked about the next piece is asked here."""
+"""The language-modelling head: logits and likelihoods of the next piece."""
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,8 @@ LOSS_CHUNK = 256
 
 
 class LMHead(nn.Module):
-    """What a head must answer. Another head, quantised or divided by vocabulary for instance, needs `forward` and
-    `vocab_size`, and may answer the rest in better ways.
+    """The interface of a head. A subclass, quantised or divided by vocabulary for example, must define `forward` and
+    `vocab_size`, and may override the rest.
 
     vocab_size (int): Number of logits.
     """
@@ -29,9 +29,9 @@ class LMHead(nn.Module):
         raise NotImplementedError
 
     def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
-        """Logits in float32, of some pieces only if asked for.
+        """Logits in float32, of all pieces or of some.
 
-        hidden (Tensor): Of the places that are asked about. Shape (..., hidden_size).
+        hidden (Tensor): Hidden states of the places to score. Shape (..., hidden_size).
         pieces (Tensor | None): Ids; None for all. Shape (pieces,).
         RETURNS (Tensor): Shape (..., vocab_size or pieces).
         """
@@ -40,7 +40,7 @@ class LMHead(nn.Module):
 
     @torch.no_grad()
     def nll(self, hidden: Tensor, labels: Tensor, *, chunk_size: int | None = None) -> Tensor:
-        """Negative log-likelihood of the piece that follows each place.
+        """Negative log-likelihood of the piece after each place.
 
         hidden (Tensor): Shape (places, hidden_size).
         labels (Tensor): Ids; -100 gives 0. Shape (places,), int64.
@@ -68,7 +68,7 @@ class LMHead(nn.Module):
         return torch.cat(found)
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross entropy to learn from, for a head that can.
+        """Mean cross entropy with gradients, for a head that can be trained.
 
         hidden (Tensor): Shape (places, hidden_size).
         labels (Tensor): As for `nll`; -100 is ignored. Shape (places,), int64.
@@ -77,7 +77,7 @@ class LMHead(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} is for prediction only. Train with the plain head.")
 
     def tie(self, embedding: nn.Module) -> None:
-        """Use the weights of the embedding instead of own ones; a head that cannot keeps its own.
+        """Share the weights of the embedding; a head that cannot keeps its own.
 
         embedding (Module): The model's embedding, of the head's kind: float, quantised, divided.
         """

@@ -1,4 +1,4 @@
-"""Cross entropy of next pieces, in as little memory as can be."""
+"""Cross entropy of next pieces, in little memory."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""Two views of a batch: padded, as Hugging Face has it, and packed, with padding inside attention only.
+"""Two views of a batch: padded, as in Hugging Face, and packed, with padding inside attention only.
 
-All other layers work on one piece at a time and see no difference: they take (batch, length, hidden) and
-(pieces, hidden) alike. A view knows the positions of its pieces and how they attend to each other.
+All other layers work on single pieces and take (batch, length, hidden) and (pieces, hidden) alike. A view knows the
+positions of its pieces and how they attend to each other.
 """
 
 import math
@@ -17,16 +17,16 @@ from .alibi import alibi_bias, causal_alibi, symmetric_alibi
 from .attend import attend, attend_with_weights
 from .cache import KeyValueCache
 
-# Sequences are attended together while at least this part of the padded square is pieces.
+# Sequences are attended together while at least this fraction of the padded square is pieces.
 MIN_FILL = 0.75
-# Longer ones are attended alone, as they stand: padding costs more than a call.
+# Longer ones are attended alone: padding costs more than a call.
 MAX_PADDED = 32
-# Padded rows of attention computed at once; bounds the memory of scores at any batch size.
+# Maximum number of padded rows of attention per call; bounds the memory of scores.
 CHUNK_ROWS = 16384
 
 
 class BatchView(Protocol):
-    """What a block needs to know of its batch."""
+    """What a block needs to know about its batch."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """Attend within the sequences of the batch.
@@ -44,7 +44,7 @@ class PaddedView:
     length (int): Number of new pieces per row, the last of the keys.
     slopes (Tensor): Shape (n_head,).
     cache (KeyValueCache | None): Holds the keys of earlier calls; receives the new ones.
-    output_attentions (bool): Whether to keep the attention weights of each layer in `attentions`.
+    output_attentions (bool): Keep the attention weights of each layer in `attentions`.
     """
 
     def __init__(
@@ -80,9 +80,9 @@ class PaddedView:
 def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> tuple[Tensor, Tensor]:
     """ALiBi, causality and padding in one bias.
 
-    Positions count the pieces of a row, as in Hugging Face, so that left padding does not shift them. Masked
-    scores get float32's lowest number rather than -inf: blind rows, which may attend to nothing (queries on
-    left padding), are uniform and finite instead of NaN.
+    Positions count the pieces of a row, as in Hugging Face, so that left padding does not shift them. Masked scores
+    get the lowest float32 number, not -inf: blind rows, which may attend to nothing (queries on left padding), are
+    uniform and finite instead of NaN.
 
     RETURNS (tuple[Tensor, Tensor]): The bias, float32, and which rows are blind.
         Shapes (batch, n_head, length, keys) and (batch, length).
@@ -99,15 +99,15 @@ def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> tuple[T
 
 @dataclass
 class _Group:
-    """Sequences of similar length that stand one after the other, attended together.
+    """Adjacent sequences of similar length that are attended together.
 
-    sequences (int): How many.
-    length (int): Pieces of the longest.
-    pieces (int): Pieces of all.
-    rows (Tensor | None): Which piece of the group stands at each place of the padded square; padding repeats its
-        sequence's last piece. None if all are as long as the longest. Shape (sequences * length,).
-    real (Tensor | None): The places that are no padding. Shape (pieces,).
-    padding (Tensor | None): Whether a place of the square is padding. Shape (sequences, length).
+    sequences (int): Number of sequences.
+    length (int): Number of pieces in the longest one.
+    pieces (int): Number of pieces in all.
+    rows (Tensor | None): The group's piece at each place of the padded square; padding repeats its sequence's last
+        piece. None if all are equally long. Shape (sequences * length,).
+    real (Tensor | None): The places that are not padding. Shape (pieces,).
+    padding (Tensor | None): Whether each place of the square is padding. Shape (sequences, length).
     """
 
     sequences: int
@@ -129,14 +129,14 @@ class _Group:
         return square if self.real is None else square.index_select(0, self.real)
 
     def causal_bias(self, bias: Tensor) -> Tensor:
-        """bias (Tensor): Of the batch's longest sequence. Shape (n_head, longest, longest).
-        RETURNS (Tensor): Of this group; padding is in every piece's future. Shape (1, n_head, length, length).
+        """bias (Tensor): The bias of the batch's longest sequence. Shape (n_head, longest, longest).
+        RETURNS (Tensor): The bias of this group; padding is in every piece's future. Shape (1, n_head, length, length).
         """
         return bias[None, :, : self.length, : self.length]
 
     def symmetric_bias(self, bias: Tensor) -> Tensor:
-        """bias (Tensor): Of the batch's longest sequence. Shape (n_head, longest, longest).
-        RETURNS (Tensor): Of this group, with its padding masked. Shape (sequences or 1, n_head, length, length).
+        """bias (Tensor): The bias of the batch's longest sequence. Shape (n_head, longest, longest).
+        RETURNS (Tensor): The bias of this group, with padding masked. Shape (sequences or 1, n_head, length, length).
         """
         square = bias[None, :, : self.length, : self.length]
         return square if self.padding is None else square.masked_fill(self.padding[:, None, None], -math.inf)
@@ -145,14 +145,14 @@ class _Group:
 class PackedView:
     """Sequences one after the other without padding.
 
-    Inside, they stand longest first: `arrange` brings a batch into that order before the first layer, `restore`
-    brings the result back after the last, and attention in between takes runs of alike sequences as they stand.
-    Short ones are padded to the longest of their run; padding is on the right there, where a causal mask hides it
-    from every piece, so that one bias serves all sequences and no row needs a mask of its own.
+    Internally, the longest come first: `arrange` sorts a batch before the first layer, `restore` undoes it after the
+    last, and attention in between takes runs of similar sequences. Short ones are padded to the longest of their run,
+    on the right, where a causal mask hides padding from every piece, so that one bias serves all sequences and no row
+    needs its own mask.
 
     lengths (Sequence[int]): Pieces of each sequence, each at least 1.
     slopes (Tensor): Shape (n_head,).
-    causal_layers (int | None): Layers from the first in which a piece attends to what is before it; in the others
+    causal_layers (int | None): Number of first layers in which a piece attends only to what is before it; in the rest
         it attends to both sides. None for all layers.
     RAISES (InputError): A length below 1.
     """
@@ -177,11 +177,11 @@ class PackedView:
         self._places = None if order == sorted(order) else _places(lengths, order, slopes.device)
 
     def arrange(self, packed: Tensor) -> Tensor:
-        """RETURNS (Tensor): The batch with its sequences longest first. Shape (pieces, ...)."""
+        """RETURNS (Tensor): The batch, longest sequences first. Shape (pieces, ...)."""
         return packed if self._places is None else packed.index_select(0, self._places)
 
     def restore(self, arranged: Tensor) -> Tensor:
-        """RETURNS (Tensor): What `arrange` has arranged, as it was. Shape (pieces, ...)."""
+        """RETURNS (Tensor): The batch in its original order. Shape (pieces, ...)."""
         return arranged if self._places is None else arranged.index_select(0, self._places.argsort())
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
@@ -215,8 +215,8 @@ def _group(lengths: Sequence[int]) -> list[list[int]]:
 
 
 def _joins(group: Sequence[int], length: int) -> bool:
-    """Whether a sequence is attended with the ones before it: always if none needs padding, else if all are short
-    (a longer one is worth a call of its own) and enough of the square is pieces.
+    """Whether a sequence is attended with the ones before it: if none needs padding, or if all are short (a longer one
+    is worth its own call) and enough of the square is pieces.
     """
     longest, padded = group[0], group[0] * (len(group) + 1)
     if padded > CHUNK_ROWS:

@@ -27,12 +27,12 @@ def generate_batched(
     max_batch_items: int | None,
     processors: Sequence[LogitsProcessor] = (),
 ) -> list[list[GeneratedPieces]]:
-    """Continue prompts, those of similar length together.
+    """Continue prompts; those of similar length run together.
 
     model (BloomForCausalLM): In evaluation mode.
     tokenizer (BloomTokenizerFast): The model's.
-    prompts (Sequence[Sequence[int]]): Ids of each, any number of them. One without pieces begins with `</s>`,
-        the token between the texts that BLOOM was trained on.
+    prompts (Sequence[Sequence[int]]): Ids of each. An empty prompt becomes `</s>`, the token between the texts that
+        BLOOM was trained on.
     config (GenerationConfig): The options. max_time counts from the start of each batch.
     max_batch_items (int | None): Maximum number of pieces whose keys and values are in memory at once, padding and
         what may be generated included; a longer prompt is continued alone. None for what `affordable_pieces` says.
@@ -63,7 +63,7 @@ def batch_prompts(lengths: Sequence[int], config: GenerationConfig, max_items: i
     """Sort prompts by length and group them under a budget.
 
     lengths (Sequence[int]): Pieces of each prompt.
-    config (GenerationConfig): Says how many sequences are followed for each, and how many pieces are added.
+    config (GenerationConfig): Number of sequences per prompt, and how many pieces may be added.
     max_items (int): Maximum number of pieces in a batch; a longer prompt is a batch of its own.
     YIELDS (list[int]): The numbers of prompts, longest first.
     RAISES (InputError): A prompt is as long as max_length.

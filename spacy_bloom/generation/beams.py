@@ -1,4 +1,4 @@
-"""Beam search: the best sequences instead of the best next pieces."""
+"""Beam search: the best sequences, not the best next pieces."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ from .stopping import Stopping
 class Beam:
     """A finished sequence.
 
-    pieces (list[int]): What was added to the prompt.
-    score (float): Its log-probability, after the processors, divided by its length to the power of length_penalty.
+    pieces (list[int]): The pieces added to the prompt.
+    score (float): Log-probability after the processors, divided by the length to the power of length_penalty.
     finished (str): Why it ends.
     """
 
@@ -35,7 +35,7 @@ class Beam:
 class _Search:
     """The beams of one prompt.
 
-    rows (list[Row]): Sequences that go on, the best first.
+    rows (list[Row]): Unfinished sequences, the best first.
     scores (list[float]): Their log-probabilities.
     finished (list[Beam]): The best finished sequences, the best first.
     """
@@ -50,7 +50,7 @@ class _Search:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A beam with one piece more."""
+    """A beam with one more piece."""
 
     beam: int
     row: Row
@@ -65,12 +65,12 @@ def beam_search(
     chain: Sequence[LogitsProcessor],
     stopping: Stopping,
 ) -> Iterator[tuple[int, list[Beam]]]:
-    """Follow num_beams sequences of every prompt. Each prompt's search ends by itself (Hugging Face goes on with
-    all until the last one ends).
+    """Keep num_beams sequences per prompt. Each prompt's search ends by itself (in Hugging Face, all go on until
+    the last one ends).
 
     YIELDS (tuple[int, list[Beam]]): The number of a prompt and its num_beams best sequences, the best first; fewer
         if no more are legal.
-    RAISES (InputError): Nothing may follow any beam of a prompt.
+    RAISES (InputError): No piece may follow any beam of a prompt.
     SOURCE: transformers' `_beam_search`, in ids.
     """
     return _BeamSearch(model, prompts, config, chain, stopping).run(prompts)
@@ -86,7 +86,7 @@ class _BeamSearch:
         stopping: Stopping,
     ) -> None:
         self.model, self.config, self.chain, self.stopping = model, config, chain, stopping
-        # Enough for num_beams that go on, should all others end by eos.
+        # Enough for num_beams unfinished ones if all others end by eos.
         self.n_candidates = max(2, 1 + len(config.eos_token_ids)) * config.num_beams
         self.running = RunningRows(model)
         samplers = row_samplers(config.seed, len(prompts)) if config.do_sample else [None] * len(prompts)
@@ -110,7 +110,7 @@ class _BeamSearch:
             hidden = self.running.feed([[r.generated[-1]] for s in self.live for r in s.rows])[:, -1]
 
     def _log_probabilities(self, hidden: Tensor) -> Tensor:
-        """RETURNS (Tensor): Of the next piece, as processed. Shape (rows, vocab_size)."""
+        """RETURNS (Tensor): Processed log-probabilities of the next piece. Shape (rows, vocab_size)."""
         scores = F.log_softmax(self.model.lm_head.logits(hidden), dim=-1)
         rows = [row for search in self.live for row in search.rows]
         for processor in self.chain:
@@ -118,15 +118,15 @@ class _BeamSearch:
         return scores
 
     def _advance(self, scores: Tensor) -> list[list[int] | None]:
-        """RETURNS (list[list[int] | None]): Of each search, which rows its new ones continue; None if it ended."""
+        """RETURNS (list[list[int] | None]): The rows that each search continues; None if it ended."""
         sizes = [len(search.rows) for search in self.live]
         parts = zip(self.live, accumulate(sizes, initial=0), scores.split(sizes), strict=False)
         return [self._step(*part) for part in parts]
 
     def _step(self, search: _Search, start: int, scores: Tensor) -> list[int] | None:
         """
-        start (int): The first of the search's rows.
-        scores (Tensor): Of its rows. Shape (rows, vocab_size).
+        start (int): Number of the search's first row.
+        scores (Tensor): Scores of its rows. Shape (rows, vocab_size).
         """
         candidates = self._candidates(search, scores)
         n = len(search.rows[0].generated) + 1
@@ -138,7 +138,7 @@ class _BeamSearch:
         return [start + c.beam for c in going_on] if going_on and self._can_improve(search, n) else None
 
     def _candidates(self, search: _Search, scores: Tensor) -> list[_Candidate]:
-        """RETURNS (list[_Candidate]): The best continuations of all beams, the best first, or those drawn."""
+        """RETURNS (list[_Candidate]): The best continuations of all beams, the best first, or sampled ones."""
         vocab_size = scores.shape[-1]
         total = scores + torch.tensor(search.scores, device=scores.device)[:, None]  # (beams, vocab_size)
         flat = total.flatten()
@@ -152,12 +152,12 @@ class _BeamSearch:
         found = []
         for score, place in zip(best.tolist(), places.tolist(), strict=True):
             if score == -torch.inf:
-                continue  # a beam that nothing may follow; others go on
+                continue  # no piece may follow this beam; others go on
             old = search.rows[place // vocab_size]
             row = Row(old.prompt, [*old.generated, place % vocab_size], old.number)
             found.append(_Candidate(place // vocab_size, row, score, self.stopping.reason(row, search.limit)))
         if (not found and not search.finished) or best.isnan().any():
-            SomePieceLeft()(search.rows, scores)  # names the row, and what may help
+            SomePieceLeft()(search.rows, scores)  # raises an error that names the row
         return found
 
     def _finish(self, search: _Search, candidates: Sequence[_Candidate], n: int) -> None:
@@ -170,7 +170,7 @@ class _BeamSearch:
         del search.finished[self.config.num_beams :]
 
     def _can_improve(self, search: _Search, n: int) -> bool:
-        """Whether a sequence that goes on may get better than a finished one; a guess unless early_stopping is
+        """Whether an unfinished sequence may become better than a finished one: an estimate unless early_stopping is
         "never", as in Hugging Face.
         """
         config = self.config

@@ -26,7 +26,7 @@ _piece_bytes: WeakKeyDictionary[BloomTokenizerFast, PieceBytes] = WeakKeyDiction
 
 
 def piece_bytes(tokenizer: BloomTokenizerFast) -> PieceBytes:
-    """RETURNS (PieceBytes): Of a tokenizer's pieces, made once."""
+    """RETURNS (PieceBytes): The bytes of a tokenizer's pieces, made once."""
     if tokenizer not in _piece_bytes:
         _piece_bytes[tokenizer] = PieceBytes(tokenizer)
     return _piece_bytes[tokenizer]
@@ -37,8 +37,8 @@ class BloomForCausalLM(BloomLanguageModel):
 
     config (BloomConfig): The geometry.
     lm_head (LMHead): The head; another one may take its place.
-    generation_config (GenerationConfig | None): What a checkpoint's `generation_config.json` says; options of a
-        call take precedence.
+    generation_config (GenerationConfig | None): The checkpoint's `generation_config.json`; options of a call take
+        precedence.
     """
 
     generation_config: GenerationConfig | None = None
@@ -71,15 +71,14 @@ class BloomForCausalLM(BloomLanguageModel):
         """Continue the rows of a batch.
 
         input_ids (Tensor): Shape (batch, length).
-        attention_mask (Tensor | None): 1 for pieces, 0 for padding on either side. Without one, ids equal to
-            pad_token_id are padding, unless they end sequences too. Shape (batch, length).
-        generation_config (GenerationConfig | None): Instead of the model's own.
+        attention_mask (Tensor | None): 1 for pieces, 0 for padding on either side. By default, ids equal to
+            pad_token_id are padding, unless they also end sequences. Shape (batch, length).
+        generation_config (GenerationConfig | None): Replaces the model's own.
         logits_processor (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
-        tokenizer (BloomTokenizerFast | None): Only its pieces are generated; needed for stop strings.
+        tokenizer (BloomTokenizerFast | None): Limits generation to its pieces; required for stop strings.
         **options: Fields of GenerationConfig, for example max_new_tokens=50, do_sample=True, top_p=0.9.
-        RETURNS (Tensor): The rows as given, then what was generated, filled up with pad_token_id; only with it
-            where constraints leave fewer sequences than asked for. Shape (batch * num_return_sequences, length +
-            most generated).
+        RETURNS (Tensor): The given rows, followed by what was generated, padded with pad_token_id. A sequence that
+            constraints do not allow is all padding. Shape (batch * num_return_sequences, length + longest).
         RAISES (InputError, ConfigError): Shapes that do not fit, an empty row, options that are unknown.
         """
         config = self._options(generation_config, options)
@@ -105,12 +104,12 @@ class BloomForCausalLM(BloomLanguageModel):
         tokenizer: BloomTokenizerFast | None = None,
         **options: Any,
     ) -> Iterator[GeneratedPieces]:
-        """Continue prompts, piece by piece. Options are checked now, prompts at the first step.
+        """Continue prompts piece by piece. Options are checked immediately, prompts at the first step.
 
         prompts (Sequence[Sequence[int]]): Ids of each, without padding, of any lengths.
-        tokenizer (BloomTokenizerFast | None): Gives each step its text, without control tokens.
+        tokenizer (BloomTokenizerFast | None): Adds to each step its text, without control tokens.
         Others: As for `generate`.
-        YIELDS (GeneratedPieces): What every step adds to every sequence.
+        YIELDS (GeneratedPieces): What each step adds to each sequence.
         """
         config = self._options(generation_config, options)
         steps = self._steps(prompts, config, logits_processor, tokenizer)

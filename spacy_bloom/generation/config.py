@@ -1,4 +1,4 @@
-"""What is generated, and how: Hugging Face's options under their names, checked once, never changed."""
+"""Options of generation under Hugging Face's names, checked once, never changed."""
 
 import json
 import warnings
@@ -10,109 +10,66 @@ from typing import Annotated, Any
 
 from ..errors import BloomWarning, ConfigError, InputError
 from ..files import read_json, to_json
-from ..settings import (
-    FLAG,
-    Check,
-    PieceId,
-    any_of,
-    check_settings,
-    integer,
-    list_of,
-    number,
-    one_of,
-    optional,
-    shown,
+from ..settings import FLAG, PieceId, any_of, check_settings, integer, number, one_of, shown
+from .options import (
+    NOT_FOLLOWED,
+    Count,
+    Factor,
+    IdLists,
+    Ids,
+    Length,
+    Probability,
+    Rows,
+    Seeds,
+    Stops,
+    Temperature,
 )
 
 MAX_NEW_TOKENS = 20  # where neither max_new_tokens nor max_length is given
-MAX_LENGTH = 2**31 - 1
-MAX_SEED = 2**64 - 1
-MAX_ROWS = 2**12  # per prompt; more is a mistake, and is refused before memory is taken
-
-# Scores and lengths stay finite within these limits.
-Length = Annotated[int, integer(1, MAX_LENGTH)]
-Count = Annotated[int, integer(0, MAX_LENGTH)]
-Rows = Annotated[int, integer(1, MAX_ROWS)]
-Probability = Annotated[float, number(0, 1)]
-Factor = Annotated[float, number(1e-6, 1e6)]
-
-PIECE = integer(0, 2**31 - 1)
-SEED = integer(0, MAX_SEED)
-STOP = Check("text that is not empty", lambda x: isinstance(x, str) and x != "")
-TEMPERATURE = number(1e-6, 1e6)
-TEMPERATURE = Check(f"{TEMPERATURE.expected}; for greedy decoding set do_sample=False", TEMPERATURE.accepts)
-
-
-def _one_or_more(check: Check) -> Check:
-    return optional(any_of(check, list_of(check, at_least=1)))
-
-
-# Hugging Face's options that change what is generated and that are not followed here, each with the value that
-# changes nothing; so does null.
-NOT_FOLLOWED = {
-    "num_beam_groups": 1,
-    "diversity_penalty": 0,
-    "epsilon_cutoff": 0,
-    "eta_cutoff": 0,
-    "encoder_repetition_penalty": 1,
-    "encoder_no_repeat_ngram_size": 0,
-    "guidance_scale": 1,
-    "remove_invalid_values": False,
-    "renormalize_logits": False,
-    "token_healing": False,
-    "penalty_alpha": 0,
-    "begin_suppress_tokens": None,
-    "constraints": None,
-    "dola_layers": None,
-    "exponential_decay_length_penalty": None,
-    "force_words_ids": None,
-    "sequence_bias": None,
-    "suppress_tokens": None,
-    "watermarking_config": None,
-}
 
 
 @dataclass(frozen=True, init=False)
 class GenerationConfig:
-    """Options of generation; names and meanings are Hugging Face's, and where they differ it is said here.
+    """Options of generation. Names and meanings are Hugging Face's, except where noted.
 
-    Lengths count pieces, of each row by itself: padding, which Hugging Face counts as prompt, does not count.
-    None stands for the default in every field. Lists are kept as tuples.
+    Lengths count the pieces of each row, without padding, which Hugging Face counts as part of the prompt. None stands
+    for the default in every field. Lists are kept as tuples.
 
-    max_new_tokens (int | None): Most pieces to add; 20 if max_length is not given either. Takes precedence.
-    min_new_tokens (int): Pieces before the end may come. Takes precedence over min_length unless 0.
-    max_length, min_length (int | None, int): The same, counting the prompt.
-    do_sample (bool): Whether pieces are drawn by their probability; else the best is taken. The options from
-        temperature to typical_p change drawing only.
-    num_beams (int): Sequences that are followed at once; 1 for no beam search.
-    early_stopping (bool | str): Beam search ends when there are num_beams finished sequences (True), when a
-        better one is improbable (False), or when none can be better ("never").
-    length_penalty (float): Exponent of the length that divides a beam's score; above 0 for longer ones.
-    num_return_sequences (int): Sequences per prompt; more than one needs do_sample or as many beams.
+    max_new_tokens (int | None): Maximum number of pieces to add; 20 without max_length. Takes precedence.
+    min_new_tokens (int): Minimum number of pieces before the end. Takes precedence over min_length unless 0.
+    max_length, min_length (int | None, int): The same, including the prompt.
+    do_sample (bool): Sample pieces by their probability instead of taking the best one. The options from temperature
+        to typical_p only affect sampling.
+    num_beams (int): Number of beams; 1 for no beam search.
+    early_stopping (bool | str): End beam search when there are num_beams finished sequences (True), when a better one
+        is unlikely (False), or when a better one is impossible ("never").
+    length_penalty (float): Exponent of the length by which a beam's score is divided; above 0 favours longer ones.
+    num_return_sequences (int): Sequences per prompt; more than one requires do_sample or as many beams.
     temperature (float): Divides the scores.
-    top_k (int): Pieces to draw from, the best; 0 for all. Hugging Face's default is 50: a file that is silent
-        about it means 50 there and all pieces here.
-    top_p (float): The best pieces that together have this probability; 1 for all.
-    min_p (float | None): Least probability of a piece, relative to the best one's.
-    typical_p (float): The pieces closest to the expected surprise that together have this probability; 1 for all.
-    repetition_penalty (float): Scores of pieces that were there before are divided by it, or multiplied if
-        negative; 1 for none.
-    no_repeat_ngram_size (int): Sequences of that many pieces, the prompt's included, come once; 0 for any number.
+    top_k (int): Sample from the k best pieces; 0 for all. If a file does not set it, Hugging Face uses 50, and all
+        pieces are used here.
+    top_p (float): Sample from the best pieces that together have this probability; 1 for all.
+    min_p (float | None): Minimum probability of a piece, relative to that of the best one.
+    typical_p (float): Sample from the pieces closest to the expected surprisal that together have this probability;
+        1 for all.
+    repetition_penalty (float): Divides the scores of pieces that occurred before, or multiplies negative ones; 1 for
+        none.
+    no_repeat_ngram_size (int): Sequences of this many pieces occur once, prompt included; 0 for any number of times.
     bad_words_ids (Sequence[Sequence[int]] | None): Sequences of pieces that must not be generated.
-    forced_bos_token_id (int | None): The first piece to be generated, after a prompt of any length. (Hugging Face
-        forces it after prompts of one piece, as those of its encoder-decoder models, and ignores it otherwise.)
-    forced_eos_token_id (int | Sequence[int] | None): The last piece that the length allows; of several, the best
-        or one drawn evenly.
+    forced_bos_token_id (int | None): The first piece to generate, after a prompt of any length. (Hugging Face forces
+        it after prompts of one piece only, as its encoder-decoder models have.)
+    forced_eos_token_id (int | Sequence[int] | None): The last piece that the length allows; if several are given, the
+        best one, or one sampled uniformly.
     bos_token_id, pad_token_id (int | None), eos_token_id (int | Sequence[int] | None): Ids of control tokens; a
         sequence ends at any of eos_token_id.
     stop_strings (str | Sequence[str] | None): Texts that end a sequence.
-    max_time (float | None): Seconds after which no further piece is begun.
-    seed (int | Sequence[int] | None): What is drawn: for every prompt the same seed, so that its sequences depend
-        on the prompt alone; or one per prompt; or other ones every time, from torch's global generator.
-    prompt_lookup_num_tokens (int | None): Pieces that are drafted at once from the prompt, if any.
-    max_matching_ngram_size (int): Longest sequence of pieces that is looked up for that.
+    max_time (float | None): Seconds after which no further piece is started.
+    seed (int | Sequence[int] | None): Seed for sampling: one for all prompts, so that a sequence depends only on its
+        prompt, or one per prompt. None takes new seeds from torch's global generator every time.
+    prompt_lookup_num_tokens (int | None): Number of pieces to draft at once from the prompt; None for no drafts.
+    max_matching_ngram_size (int): Longest sequence of pieces to look up for a draft.
     extra (Mapping[str, Any]): All other fields of a `generation_config.json`.
-    RAISES (ConfigError): An option is unknown, ill-typed or out of range, or options contradict each other.
+    RAISES (ConfigError): An option is unknown, ill-typed or out of range, or options conflict.
     SOURCE: transformers' GenerationConfig.
     """
 
@@ -125,24 +82,22 @@ class GenerationConfig:
     early_stopping: Annotated[bool | str, any_of(FLAG, one_of("never"))] = False
     length_penalty: Annotated[float, number(-32, 32)] = 1.0
     num_return_sequences: Rows = 1
-    temperature: Annotated[float, TEMPERATURE] = 1.0
+    temperature: Temperature = 1.0
     top_k: Count = 0
     top_p: Probability = 1.0
     min_p: Probability | None = None
     typical_p: Annotated[float, number(1e-6, 1)] = 1.0
     repetition_penalty: Factor = 1.0
     no_repeat_ngram_size: Count = 0
-    bad_words_ids: Annotated[
-        tuple[tuple[int, ...], ...] | None, optional(list_of(list_of(PIECE, at_least=1)))
-    ] = None
+    bad_words_ids: IdLists = None
     forced_bos_token_id: PieceId | None = None
-    forced_eos_token_id: Annotated[int | tuple[int, ...] | None, _one_or_more(PIECE)] = None
+    forced_eos_token_id: Ids = None
     bos_token_id: PieceId | None = None
-    eos_token_id: Annotated[int | tuple[int, ...] | None, _one_or_more(PIECE)] = None
+    eos_token_id: Ids = None
     pad_token_id: PieceId | None = None
-    stop_strings: Annotated[str | tuple[str, ...] | None, _one_or_more(STOP)] = None
+    stop_strings: Stops = None
     max_time: Annotated[float, number(0, 1e9)] | None = None
-    seed: Annotated[int | tuple[int, ...] | None, _one_or_more(SEED)] = None
+    seed: Seeds = None
     prompt_lookup_num_tokens: Length | None = None
     max_matching_ngram_size: Annotated[int, integer(1, 16)] = 2
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -166,23 +121,23 @@ class GenerationConfig:
 
     @property
     def eos_token_ids(self) -> tuple[int, ...]:
-        """RETURNS (tuple[int, ...]): The ids that end a sequence, however they were given."""
+        """RETURNS (tuple[int, ...]): The ids that end a sequence."""
         return _as_tuple(self.eos_token_id)
 
     @property
     def forced_eos_token_ids(self) -> tuple[int, ...]:
-        """RETURNS (tuple[int, ...]): The ids of which one is forced at the end, however they were given."""
+        """RETURNS (tuple[int, ...]): The ids of which one is forced at the end."""
         return _as_tuple(self.forced_eos_token_id)
 
     @property
     def stop_texts(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The texts that end a sequence, however they were given."""
+        """RETURNS (tuple[str, ...]): The texts that end a sequence."""
         return _as_tuple(self.stop_strings)
 
     def max_added(self, prompt_length: int) -> int:
-        """The pieces that may be added to a prompt.
+        """How many pieces may be added to a prompt.
 
-        prompt_length (int): Pieces of the prompt.
+        prompt_length (int): Number of pieces in the prompt.
         RETURNS (int): At least 1.
         RAISES (InputError): The prompt is as long as max_length already, as in Hugging Face.
         """
@@ -196,8 +151,8 @@ class GenerationConfig:
         return self.max_length - prompt_length
 
     def replace(self, **changes: Any) -> "GenerationConfig":
-        """A copy with some options changed; the copy is checked like a new config. A max_length given alone
-        replaces max_new_tokens, which would otherwise take precedence.
+        """A checked copy with some options changed. A max_length alone replaces max_new_tokens, which would otherwise
+        take precedence.
 
         RETURNS (GenerationConfig): The new config.
         RAISES (ConfigError): As the constructor.
@@ -209,8 +164,8 @@ class GenerationConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "GenerationConfig":
-        """The config that the content of a `generation_config.json` describes. Fields that are not options here
-        go to `extra`; those that would change what Hugging Face generates are warned of.
+        """Read the content of a `generation_config.json`. Fields that are not options here go to `extra`, with a
+        warning for those that change what Hugging Face generates.
 
         RETURNS (GenerationConfig): The config.
         RAISES (ConfigError): As the constructor.
@@ -226,7 +181,7 @@ class GenerationConfig:
         ignored = [name for name, neutral in NOT_FOLLOWED.items() if extra.get(name) not in (None, neutral)]
         if ignored:
             warnings.warn(
-                f"A generation config sets {', '.join(ignored)}, which Hugging Face follows and which has no "
+                f"A generation config sets {', '.join(ignored)}, which Hugging Face supports and which has no "
                 "effect here.",
                 BloomWarning,
                 stacklevel=2,
@@ -243,7 +198,7 @@ class GenerationConfig:
     def to_dict(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The fields for a `generation_config.json` that Hugging Face reads as well."""
         own = {name: _thawed(getattr(self, name)) for name in OPTIONS}
-        # To Hugging Face, the least number of pieces 0 is a wish that takes precedence over min_length.
+        # In Hugging Face, min_new_tokens=0 would take precedence over min_length.
         own["min_new_tokens"] = own["min_new_tokens"] or None
         return {**self.extra, **{name: value for name, value in own.items() if value is not None}}
 
@@ -282,7 +237,7 @@ def _as_tuple(value: Any) -> tuple:
 
 
 def _check_together(config: GenerationConfig) -> None:
-    """What is contradictory is refused here, not left to the end of a run."""
+    """Conflicts are refused here, not at the end of a run."""
     if config.num_return_sequences > 1 and config.num_beams == 1 and not config.do_sample:
         raise ConfigError(
             f"Generation config: expected num_return_sequences to be 1, got {config.num_return_sequences}: "

@@ -1,4 +1,4 @@
-"""Rows of pieces from a language model: streaming is the primitive, a finished text is a stream's end."""
+"""Rows of pieces from a language model. Streaming is the primitive; a complete text is the end of a stream."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ class GeneratedPieces:
 
     prompt (int): Number of the prompt.
     sequence (int): Which of the sequences returned for it.
-    pieces (tuple[int, ...]): The new pieces; one, or several where a draft was right, or all of a beam at its end.
+    pieces (tuple[int, ...]): The new pieces: one, several if a draft was right, or all of a beam at its end.
     finished (str | None): Why the sequence ends with them: "eos", "stop_string", "length" or "time". None while it
         goes on.
     score (float | None): Of a beam: its log-probability divided by its length to the power of length_penalty.
-    text (str | None): What the new pieces add to the text, in whole characters, if a tokenizer was given. The
-        texts of all steps, joined, are the sequence's text.
+    text (str | None): The whole characters that the pieces complete, if a tokenizer was given. The texts of all steps
+        joined are the sequence's text.
     """
 
     prompt: int
@@ -55,20 +55,19 @@ def generate_stream(
     processors: Sequence[LogitsProcessor] = (),
     stopping: Stopping | None = None,
 ) -> Iterator[GeneratedPieces]:
-    """Continue prompts, all at once; a prompt's sequences do not depend on the others. Finished ones leave the
-    batch. What the prompts begin with in common is computed once.
+    """Continue prompts together. The sequences of a prompt do not depend on other prompts. Finished sequences leave
+    the batch, and the common prefix of the prompts is computed once.
 
     model (BloomLanguageModel): In evaluation mode.
     prompts (Sequence[Sequence[int]]): Ids of each, at least one.
     config (GenerationConfig): The options.
-    vocabulary (int | None): Pieces that may be generated; None for all rows of the embedding.
+    vocabulary (int | None): Number of pieces that may be generated; None for all rows of the embedding.
     processors (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
-    stopping (Stopping | None): Where sequences end; by default as the config says, which needs a tokenizer's
-        bytes for stop strings.
-    YIELDS (GeneratedPieces): Step by step; of beams, each sequence once it is final, and fewer of them than asked
-        for if the constraints leave fewer.
+    stopping (Stopping | None): Where sequences end; None for the config's options, without stop strings.
+    YIELDS (GeneratedPieces): Every step; for beam search, each sequence once it is final, and fewer than asked for if
+        the constraints leave fewer.
     RAISES (InputError): At the first step: no prompt or an empty one, an id outside the vocabulary, a model in
-        training mode; later: a row that nothing may follow.
+        training mode. Later: a row that no piece may follow.
     """
     rows = [[int(piece) for piece in prompt] for prompt in prompts]
     vocabulary = model.config.vocab_size if vocabulary is None else vocabulary
@@ -84,7 +83,7 @@ def generate_stream(
 
 @dataclass
 class _Sequence:
-    """A row with what belongs to it."""
+    """A row with its sampler and drafts."""
 
     prompt: int
     number: int
@@ -97,8 +96,8 @@ class _Sequence:
 class _Stream:
     """Greedy decoding and sampling.
 
-    Every step feeds each row its last piece and, where there is a draft, the drafted ones after it. The scores
-    after each of them say what would have been chosen: the draft is right as far as it is that.
+    Every step feeds each row its last piece and the drafted pieces, if any. The scores after each of them decide what
+    would have been chosen there: a draft is accepted up to the first difference.
     """
 
     def __init__(
@@ -140,7 +139,7 @@ class _Stream:
             hidden = self.rows.feed([[s.row.generated[-1], *s.draft] for s in self.live])
 
     def _choose(self, hidden: Tensor) -> Iterator[GeneratedPieces]:
-        """Take the pieces that follow, and drop rows that are finished.
+        """Choose the next pieces, and drop finished rows.
 
         hidden (Tensor): After the last piece and each drafted one. Shape (rows, 1 + most drafted, hidden_size).
         """
@@ -161,7 +160,7 @@ class _Stream:
             open_rows = still_open
             if not open_rows:
                 break
-        # What was fed and not chosen is taken back; the last chosen piece is not fed yet.
+        # Take back what was fed and not chosen. The last chosen piece has not been fed yet.
         self.rows.take_back([1 + len(s.draft) - len(new) for s, new in zip(self.live, added, strict=True)])
         for sequence, new, why in zip(self.live, added, finished, strict=True):
             yield GeneratedPieces(sequence.prompt, sequence.number, tuple(new), why)
@@ -191,6 +190,6 @@ class _Stream:
     def _draft(self, sequence: _Sequence, new: list[int]) -> None:
         if sequence.lookup is not None:
             sequence.lookup.add(new)
-            # A draft as long as what may follow at all would be one piece too long.
+            # The last piece that may follow is never fed.
             left = self.limits[sequence.prompt] - len(sequence.row.generated)
             sequence.draft = sequence.lookup.draft(min(self.most_drafted, left - 1))

@@ -1,6 +1,4 @@
-"""The bytes that each piece stands for: which pieces spell a place in a text, and pieces as text in whole
-characters.
-"""
+"""The bytes of each piece: which pieces spell a place in a text, and pieces as text in whole characters."""
 
 import codecs
 from collections.abc import Iterable
@@ -14,7 +12,7 @@ from ..tokenizer import BloomTokenizerFast
 Ints = NDArray[numpy.int64]
 
 ROOT = 0
-END = 256  # stands in an array of bytes where a string ends; no piece goes on over it
+END = 256  # marks the end of a string in an array of bytes; no piece crosses it
 SYMBOLS = 257
 
 
@@ -31,10 +29,10 @@ BYTE_OF = _byte_characters()
 
 
 def spelled_bytes(piece: str) -> bytes:
-    """The bytes of a piece in its byte-level spelling.
+    """The bytes of a piece in byte-level spelling.
 
-    RETURNS (bytes): A piece with a character that stands for no byte, as only added pieces can have it, is
-        text as it reads.
+    RETURNS (bytes): The bytes; the UTF-8 bytes of a piece with a character that stands for no byte, which only added
+        pieces can have.
     SOURCE: the byte-level decoder of `tokenizers`.
     """
     try:
@@ -50,16 +48,16 @@ def to_symbols(strings: Iterable[bytes]) -> Ints:
 
 
 class PieceBytes:
-    """The exact bytes of each piece of a byte-level vocabulary, and the trie of them. Control tokens have no
-    bytes: no text spells them.
+    """The exact bytes of each piece of a byte-level vocabulary, and a trie of them. Control tokens have no bytes: no
+    text spells them.
 
     The trie is one sorted array. Nodes are numbered level by level, in the order of their bytes, and the edge
     from a node under a byte is the number `node * 257 + byte`; so edge i leads to node i + 1, and the root
     is 0.
 
-    tokenizer (BloomTokenizerFast): Where the pieces come from. What is added to it later is not seen.
+    tokenizer (BloomTokenizerFast): Source of the pieces. Pieces added later are not seen.
     control (dict[int, bytes]): The control tokens, with the bytes that decoding writes for them.
-    single_bytes (frozenset[int]): The bytes that are pieces of their own.
+    single_bytes (frozenset[int]): The bytes that are pieces by themselves.
     space (int): The node of a single space.
     """
 
@@ -93,14 +91,14 @@ class PieceBytes:
         return self._data[self._ends[piece] : self._ends[piece + 1]] if piece < len(self) else b""
 
     def match(self, symbols: Ints, positions: Ints, node: int = ROOT) -> tuple[Ints, Ints, Ints]:
-        """Find the pieces that the bytes at some places begin with.
+        """Find the pieces that match the bytes at some positions.
 
-        symbols (Ints): As of `to_symbols`, END last. Shape (symbols,).
-        positions (Ints): Places in it. Shape (positions,).
-        node (int): Where in the trie to begin. With a node below the root, pieces that begin with its bytes
-            are found; what comes after these is in `symbols`. Negative: nothing is found.
-        RETURNS (tuple[Ints, Ints, Ints]): Which of the positions; how many bytes of `symbols` a piece takes
-            there; its node. Shapes (n,).
+        symbols (Ints): As made by `to_symbols`, END last. Shape (symbols,).
+        positions (Ints): Positions in it. Shape (positions,).
+        node (int): Where in the trie to start. From a node below the root, pieces that begin with its bytes are found,
+            and the rest of their bytes is matched. Negative: nothing is found.
+        RETURNS (tuple[Ints, Ints, Ints]): For each match the index of its position, the number of bytes matched, and
+            the piece's node. Shapes (n,).
         """
         which = numpy.arange(len(positions) if node >= ROOT else 0)
         nodes = numpy.full(len(which), node, dtype=numpy.int64)
@@ -116,14 +114,14 @@ class PieceBytes:
         return where, lengths, last
 
     def at(self, nodes: Ints) -> Ints:
-        """RETURNS (Ints): The ids of the pieces that end at any of the nodes, each once. Shape (pieces,)."""
+        """RETURNS (Ints): The distinct ids of the pieces that end at any of the nodes. Shape (pieces,)."""
         nodes = numpy.unique(nodes)
         counts = self._first[nodes + 1] - self._first[nodes]
         before = numpy.cumsum(counts) - counts
         return self._pieces[numpy.arange(counts.sum()) + numpy.repeat(self._first[nodes] - before, counts)]
 
     def _descend(self, nodes: Ints, symbols: Ints) -> Ints:
-        """RETURNS (Ints): The nodes below under one symbol each, -1 where there is none. Shape (nodes,)."""
+        """RETURNS (Ints): The child of each node under its symbol, -1 if there is none. Shape (nodes,)."""
         edges = nodes * SYMBOLS + symbols
         index = numpy.searchsorted(self._edges, edges)
         return numpy.where(self._edges[index] == edges, index + 1, -1)
@@ -145,7 +143,7 @@ class PieceBytes:
             n_nodes += len(levels[-1])
             depth += 1
             live = live[lengths[live] > depth]
-        # The last number is larger than any edge, so that a search never ends behind the array.
+        # The last number is larger than any edge, so that a search never ends beyond the array.
         self._edges = numpy.concatenate([*levels, [numpy.iinfo(numpy.int64).max]])
         order = numpy.argsort(nodes, kind="stable")
         self._pieces = numpy.array(pieces, dtype=numpy.int64)[order]
@@ -153,12 +151,11 @@ class PieceBytes:
 
 
 class TextStream:
-    """Turns pieces into text as they come, in whole characters: the bytes of a character that is not complete
-    wait for the next piece. All that it returns, put together, is `tokenizer.decode` of all pieces; bytes
-    that are no UTF-8 become U+FFFD.
+    """Turns pieces into text one by one, in whole characters: the bytes of an incomplete character wait for the next
+    piece. The parts joined are `tokenizer.decode` of all pieces; bytes that are not UTF-8 become U+FFFD.
 
     pieces (PieceBytes): The bytes of the pieces.
-    skip_special_tokens (bool): Leave control tokens out, as with `tokenizer.decode`.
+    skip_special_tokens (bool): Leave out control tokens, as in `tokenizer.decode`.
     """
 
     def __init__(self, pieces: PieceBytes, *, skip_special_tokens: bool = False) -> None:
@@ -167,11 +164,11 @@ class TextStream:
         self._decoder = codecs.getincrementaldecoder("utf8")(errors="replace")
 
     def add(self, piece: int) -> str:
-        """RETURNS (str): The characters that the piece completes; often one or several, sometimes none."""
+        """RETURNS (str): The characters that the piece completes, possibly none."""
         return self._decoder.decode(self._pieces[piece] or self._control.get(piece, b""))
 
     def finish(self) -> str:
-        """RETURNS (str): U+FFFD if a character was left incomplete. The stream can be used anew then."""
+        """RETURNS (str): U+FFFD if a character is incomplete. The stream can be used again afterwards."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest

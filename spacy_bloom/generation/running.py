@@ -1,4 +1,4 @@
-"""Rows on their way through the model together."""
+"""Rows that run through the model together."""
 
 from collections.abc import Sequence
 
@@ -9,25 +9,25 @@ from ..bloom.cache import KeyValueCache
 from ..bloom.heads import BloomLanguageModel
 from ..errors import InputError
 
-# A prefix that all prompts share is computed once if it is at least as long.
+# A prefix that all prompts share is computed once if it has at least this many pieces.
 MIN_PREFIX = 8
-# Pieces per row that are fed at once: the biases of attention are as wide as this, and as long as the row.
+# Pieces per row that are fed at once: attention biases are this wide, and as long as the row.
 CHUNK_PIECES = 256
-# Memory of keys and values where nobody says how much: this part of the weights' own, or these bytes if that is less.
-PART_OF_WEIGHTS, MIN_BYTES = 0.05, 2**26
-# Padding and what was taken back are cleared away once they are more than half of the longest row.
+# Default memory for keys and values: this fraction of the weights' memory, or this many bytes if that is less.
+WEIGHTS_FRACTION, MIN_BYTES = 0.05, 2**26
+# Padding and pieces taken back are removed once they exceed this fraction of the longest row.
 MAX_WASTE = 0.5
 
 
 class RunningRows:
-    """Keys and values of what each row has so far, and which of them are real.
+    """Keys and values of each row so far, and which of them are real.
 
-    Rows have different lengths: what is padding, and what was fed and taken back, is masked, and positions count
-    what is real. So padding may lie anywhere, also between a common prefix and the rest of the prompts.
+    Padding, and pieces that were fed and taken back, are masked, and positions count real pieces only. So padding may
+    be anywhere, including between a common prefix and the rest of the prompts.
 
     model (BloomLanguageModel): In evaluation mode.
-    capacity (int): Pieces of a row to allocate memory for at once, where it is known.
-    RAISES (InputError): It is in training mode.
+    capacity (int): Pieces per row to allocate memory for, if known.
+    RAISES (InputError): The model is in training mode.
     """
 
     def __init__(self, model: BloomLanguageModel, *, capacity: int = 0) -> None:
@@ -37,14 +37,14 @@ class RunningRows:
         self.mask = torch.ones(0, 0, dtype=torch.long, device=model.device)  # (rows, pieces)
 
     def start(self, prompts: Sequence[Sequence[int]]) -> Tensor:
-        """Feed the prompts of all rows; what they begin with in common is computed once.
+        """Feed the prompts of all rows. Their common prefix is computed once.
 
         RETURNS (Tensor): Hidden states of each prompt's last piece. Shape (rows, hidden_size).
         RAISES (InputError): There is no prompt, an empty one, or an id outside the vocabulary.
         """
         if not prompts or not all(len(prompt) for prompt in prompts):
             raise InputError(
-                "Expected one or more prompts of at least one piece each. To begin with nothing, give the "
+                "Expected one or more prompts of at least one piece each. To generate from nothing, pass the "
                 "tokenizer's bos_token_id."
             )
         expect_ids(prompts, self.model)
@@ -55,15 +55,14 @@ class RunningRows:
         return self._feed([list(prompt[shared:]) for prompt in prompts], pad_left=True)[:, -1]
 
     def feed(self, pieces: Sequence[Sequence[int]]) -> Tensor:
-        """Feed the next pieces of each row, at least one in one of them.
+        """Feed the next pieces of each row, at least one in total.
 
-        RETURNS (Tensor): Hidden states; those of rows with fewer pieces than others end in padding. Shape
-            (rows, most pieces, hidden_size).
+        RETURNS (Tensor): Hidden states; rows with fewer pieces end in padding. Shape (rows, longest, hidden_size).
         """
         return self._feed(pieces, pad_left=False)
 
     def take_back(self, counts: Sequence[int]) -> None:
-        """Forget the last real pieces of each row, as many as counted."""
+        """Forget the last real pieces of each row: so many as each count says."""
         if not any(counts):
             return
         real = self.mask.flip(1).cumsum(dim=1).flip(1)  # number from the end, 1 for the last
@@ -77,15 +76,18 @@ class RunningRows:
     def select(self, rows: Tensor) -> None:
         """Keep these rows, in this order.
 
-        rows (Tensor): Numbers of rows; one may be named more than once. Shape (new rows,).
+        rows (Tensor): Numbers of rows; may repeat. Shape (new rows,).
         """
         self.mask = self.mask.index_select(0, rows.to(self.mask.device))
         self.cache.select(rows)
         self._clear_away()
 
     def fork(self, rows: Tensor, *, room: int = 0) -> "RunningRows":
-        """RETURNS (RunningRows): These rows, to be continued on their own, by `room` pieces where it is known; the
-        ones here stay as they are.
+        """Copy rows, to continue them separately.
+
+        rows (Tensor): Numbers of rows; may repeat. Shape (new rows,).
+        room (int): Pieces that will follow, if known.
+        RETURNS (RunningRows): The copy.
         """
         copy = RunningRows(self.model)
         copy.mask = self.mask.index_select(0, rows.to(self.mask.device))
@@ -94,7 +96,7 @@ class RunningRows:
         return copy
 
     def _clear_away(self) -> None:
-        """Move what is real together, at the right of its row."""
+        """Move the real pieces of each row to its right, without gaps."""
         longest = int(self.mask.sum(dim=1).max())
         if self.mask.shape[1] > (1 + MAX_WASTE) * longest:
             places = self.mask.argsort(dim=1, stable=True)[
@@ -123,22 +125,22 @@ class RunningRows:
 
 
 def affordable_pieces(model: BloomLanguageModel) -> int:
-    """RETURNS (int): Pieces whose keys and values take a twentieth of the memory of the weights, or 64 MB for a model
-    whose weights are small: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
+    """RETURNS (int): Number of pieces whose keys and values take 1/20 of the memory of the weights, or 64 MB if that is
+    more: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
     """
     of_a_piece = 2 * model.config.n_layer * model.config.hidden_size * model.dtype.itemsize
     weights = sum(parameter.nbytes for parameter in model.parameters())
-    return max(int(max(PART_OF_WEIGHTS * weights, MIN_BYTES) / of_a_piece), 1)
+    return max(int(max(WEIGHTS_FRACTION * weights, MIN_BYTES) / of_a_piece), 1)
 
 
 def expect_evaluation(model: BloomLanguageModel) -> None:
-    """RAISES (InputError): The model is in training mode, where dropout would change what it gives."""
+    """RAISES (InputError): The model is in training mode, where dropout would change its output."""
     if model.training:
         raise InputError("Expected the model in evaluation mode: call model.eval() first.")
 
 
 def expect_ids(sequences: Sequence[Sequence[int]], model: BloomLanguageModel) -> None:
-    """Checked here, as on a GPU a wrong id would leave the device unusable.
+    """Checked here, because a wrong id would leave a GPU unusable.
 
     RAISES (InputError): An id outside the vocabulary.
     """
@@ -152,7 +154,7 @@ def expect_ids(sequences: Sequence[Sequence[int]], model: BloomLanguageModel) ->
 
 
 def _shared_prefix(prompts: Sequence[Sequence[int]]) -> int:
-    """RETURNS (int): Pieces that all prompts begin with, each having one more; 0 if it is not worth a call."""
+    """RETURNS (int): Length of the common prefix, shorter than any prompt; 0 if it is not worth a call."""
     if len(prompts) < 2:
         return 0
     first, last = min(map(list, prompts)), max(map(list, prompts))  # in order of ids these two differ first

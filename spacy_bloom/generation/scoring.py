@@ -1,4 +1,4 @@
-"""How probable given texts are: continuations of prompts, and every piece of a text."""
+"""Log-likelihoods of given texts: continuations of prompts, and every piece of a text."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,15 +20,15 @@ def score_continuations(
     *,
     max_batch_items: int | None = None,
 ) -> list[list[list[float]]]:
-    """Log-likelihoods of given continuations. A prompt is computed once, however many continuations it has, and
-    so is what prompts begin with in common.
+    """Log-likelihoods of given continuations. A prompt is computed once for all its continuations, and a common prefix
+    once for all prompts.
 
     model (BloomLanguageModel): In evaluation mode.
     prompts (Sequence[Sequence[int]]): Ids of each, at least one.
-    continuations (Sequence[Sequence[Sequence[int]]]): Of each prompt: the ids of each continuation, at least one.
-    max_batch_items (int | None): Bounds the memory of the prompts' keys and values, and again of the continuations';
-        a longer prompt is computed alone. None for as many as `affordable_pieces` says.
-    RETURNS (list[list[list[float]]]): Of each piece of each continuation its log-probability, in nats.
+    continuations (Sequence[Sequence[Sequence[int]]]): For each prompt, the ids of each continuation, at least one.
+    max_batch_items (int | None): Maximum number of pieces whose keys and values are in memory at once, for prompts and
+        again for continuations; a longer prompt is computed alone. None for what `affordable_pieces` says.
+    RETURNS (list[list[list[float]]]): The log-probability of each piece of each continuation, in nats.
     RAISES (InputError): An empty prompt or continuation, an id outside the vocabulary, or not one list of
         continuations per prompt.
     """
@@ -80,8 +80,8 @@ def _score(
 def _rest(running: RunningRows, of: Sequence[int], texts: Sequence[list[int]]) -> list[list[float]]:
     """
     running (RunningRows): Each row at the end of its prompt.
-    of (Sequence[int]): Which prompt each text continues.
-    texts (Sequence[list[int]]): What each continues with.
+    of (Sequence[int]): The number of each text's prompt.
+    texts (Sequence[list[int]]): The continuations.
     RETURNS (list[list[float]]): Log-probabilities of each text's pieces after its first.
     """
     lengths = [len(text) - 1 for text in texts]  # nothing follows the last
@@ -97,12 +97,12 @@ def _rest(running: RunningRows, of: Sequence[int], texts: Sequence[list[int]]) -
 def surprisal(model: BloomLanguageModel, sequences: Sequence[Sequence[int]]) -> list[list[float]]:
     """Surprisal of every piece, given those before it. Sequences of any lengths run packed.
 
-    The softmax is over all rows of the embedding, as Hugging Face computes it: the rows that published BLOOM has
-    beyond its pieces keep what little probability they have.
+    The softmax is over all rows of the embedding, as in Hugging Face: the unused rows of published BLOOM keep the
+    little probability they have.
 
     model (BloomLanguageModel): In evaluation mode.
-    sequences (Sequence[Sequence[int]]): Ids of each; begin one with `<s>` or `</s>` to have its first word's too.
-    RETURNS (list[list[float]]): In bits. The first piece of a sequence, which follows nothing, has NaN.
+    sequences (Sequence[Sequence[int]]): Ids of each. Prepend `</s>` to score the first word too.
+    RETURNS (list[list[float]]): In bits; NaN for the first piece of a sequence.
     RAISES (InputError): An id outside the vocabulary, or a model in training mode.
     """
     expect_evaluation(model)
@@ -123,11 +123,11 @@ def surprisal(model: BloomLanguageModel, sequences: Sequence[Sequence[int]]) -> 
 def last_states(
     model: BloomLanguageModel, sequences: Sequence[Tensor | Sequence[int]], counts: Sequence[int]
 ) -> Tensor:
-    """Hidden states of the last pieces of each sequence; those before them are only context.
+    """Hidden states of the last pieces of each sequence; earlier pieces are context.
 
     model (BloomLanguageModel): In evaluation mode.
-    sequences (Sequence[Tensor | Sequence[int]]): Ids of each, at least one sequence; they run packed.
-    counts (Sequence[int]): How many of the last pieces of each.
+    sequences (Sequence[Tensor | Sequence[int]]): Ids of each, at least one sequence. They run packed.
+    counts (Sequence[int]): Number of last pieces of each.
     RETURNS (Tensor): One sequence after the other. Shape (sum of counts, hidden_size).
     RAISES (InputError): An id outside the vocabulary, or a model in training mode.
     """

@@ -10,12 +10,12 @@ from .rows import Row
 
 
 class Stopping:
-    """Says whether a row ends with its last piece, and why.
+    """Decides whether a row ends with its last piece, and why.
 
-    config (GenerationConfig): Ends of sequence, lengths, stop strings, seconds.
-    pieces (PieceBytes | None): The bytes of the pieces, which stop strings are looked for in.
+    config (GenerationConfig): The options.
+    pieces (PieceBytes | None): The bytes of the pieces, needed for stop strings.
     clock (Callable[[], float]): Seconds; max_time counts from when this object is made.
-    RAISES (InputError): Stop strings without the bytes of the pieces.
+    RAISES (InputError): There are stop strings, but no bytes of pieces.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Stopping:
         return None
 
     def _has_stop(self, row: Row) -> bool:
-        """Whether a stop string ends in the last piece. What the prompt ends with is no part of it."""
+        """Whether a stop string ends in the last piece. The prompt is not searched."""
         assert self._pieces is not None
         last = len(self._pieces[row.generated[-1]])
         if not last:

@@ -1,6 +1,6 @@
-"""BLOOM as a local model of spacy-llm, whose tasks make the prompts and read the responses.
+"""BLOOM as a local model for spacy-llm, whose tasks write the prompts and parse the responses.
 
-spacy-llm finds `create_spacy_llm_model` by its entry point; nothing here imports it.
+spacy-llm finds `create_spacy_llm_model` by its entry point; nothing here imports spacy-llm.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from .prompting.generator_settings import check_sizes, refuse_options, with_one_
 
 CONTEXT_LENGTH = 2048  # pieces in the sequences that BLOOM was trained on
 
-# Options that do not fit this use: each with what to do instead.
+# Options that make no sense here, each with what to do instead.
 REFUSED = {
     "max_length": "It counts the prompt, whose length depends on the Doc. Set max_new_tokens",
     "num_return_sequences": "A prompt has one response. Leave it out",
@@ -34,30 +34,29 @@ def create_spacy_llm_model(
     context_length: Optional[int] = CONTEXT_LENGTH,
 ) -> Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]:
     """Registered as `spacy-bloom.Bloom.v1` in spacy-llm's `llm_models`. The checkpoint is loaded on first use, and
-    shares its memory with other components on it.
+    shares its memory with other components that use it.
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
     config (Dict[str, Any]): Options of generation, fields of GenerationConfig: max_new_tokens, do_sample,
         stop_strings ... They take precedence over the checkpoint's.
-    dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
-    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
+    dtype (str): Dtype for computation: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
+    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None for the dtype of computation.
     revision (Optional[str]): Branch, tag or commit on the Hub.
-    max_batch_items (Optional[int]): Most pieces of prompts and responses, padding included, that are in memory at
-        once; a longer prompt is computed alone. None for as many as take a twentieth of the memory of the weights, or
-        64 MB if that is more.
-    context_length (Optional[int]): From which length of a prompt on tasks cut a Doc into shards, in the unit that
-        the task counts in: words, unless it is given another one. BLOOM itself has no limit. None for never.
+    max_batch_items (Optional[int]): Maximum number of pieces of prompts and responses in memory at once,
+        including padding; a longer prompt is computed alone. None for as many as take 1/20 of the memory of the
+        weights, or 64 MB if that is more.
+    context_length (Optional[int]): Length of a prompt above which tasks split a Doc into shards, in the task's unit (by
+        default words). BLOOM itself has no limit. None to never split.
     RETURNS (Callable[[Iterable[Iterable[str]]], Iterable[Iterable[str]]]): Prompts of each Doc to their responses.
-    RAISES (ConfigError): A setting is unknown, out of range, or has no meaning here.
+    RAISES (ConfigError): A setting is unknown, out of range, or makes no sense here.
     """
     shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype))
     return PromptExecutor(shim, config, max_batch_items=max_batch_items, context_length=context_length)
 
 
 class PromptExecutor:
-    """Prompts of each Doc to their responses, by the protocol of spacy-llm 0.7.
-
-    Saved with the pipeline, so that the checkpoint is not needed any more.
+    """Maps the prompts of each Doc to responses, following the protocol of spacy-llm 0.7. It is saved with the
+    pipeline, which does not need the checkpoint afterwards.
 
     shim (LanguageModelShim): The language model.
     options (Mapping[str, Any]): Options of generation.
@@ -81,10 +80,10 @@ class PromptExecutor:
 
     # spacy-llm compares these types with those of the task: they must be typing's.
     def __call__(self, prompts: Iterable[Iterable[Any]]) -> Iterable[Iterable[Any]]:
-        """Continue the prompts of a batch of Docs together. What looks like a control token in them is text.
+        """Continue the prompts of a batch of Docs together. Control tokens in them are ordinary text.
 
         prompts (Iterable[Iterable[str]]): The prompts of each Doc.
-        RETURNS (Iterable[Iterable[str]]): What was generated for each, in order, up to the stop string if any.
+        RETURNS (Iterable[Iterable[str]]): The response to each, in order, up to the stop string if any.
         """
         per_doc = [list(own) for own in prompts]
         model: Any = self.shim.module.eval()
@@ -97,21 +96,21 @@ class PromptExecutor:
             config,
             max_batch_items=self.max_batch_items,
         )
-        # A stop string is no part of an answer.
+        # A stop string is not part of a response.
         responses = (sequences[0].text_before(config.stop_texts) for sequences in found)
         return [[next(responses) for _ in own] for own in per_doc]
 
     @property
     def context_length(self) -> Optional[int]:
-        """RETURNS (Optional[int]): The length of a prompt from which on tasks cut Docs into shards."""
+        """RETURNS (Optional[int]): The length of a prompt above which tasks split Docs into shards."""
         return self._context_length
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write a checkpoint directory. exclude (Iterable[str]): Has no effect; there are no parts."""
+        """Write a checkpoint directory. exclude (Iterable[str]): Ignored; there are no parts."""
         self.shim.to_disk(path)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "PromptExecutor":
-        """RETURNS (PromptExecutor): Itself, with the weights mapped from the directory."""
+        """RETURNS (PromptExecutor): The executor, with the weights mapped from the directory."""
         self.shim.from_disk(path)
         return self
 
@@ -120,14 +119,14 @@ class PromptExecutor:
         return self.shim.to_bytes()
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "PromptExecutor":
-        """RETURNS (PromptExecutor): Itself, with what `to_bytes` has written."""
+        """RETURNS (PromptExecutor): The executor, with what `to_bytes` wrote."""
         self.shim.from_bytes(bytes_data)
         return self
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The options; max_new_tokens is always there, as a checkpoint's max_length would
-    make long prompts fail.
+    """RETURNS (dict[str, Any]): The options, always with max_new_tokens: a checkpoint's max_length would make long
+    prompts fail.
     RAISES (ConfigError): See `create_spacy_llm_model`.
     """
     refuse_options(options, REFUSED)

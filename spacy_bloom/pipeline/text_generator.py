@@ -52,9 +52,9 @@ max_seconds = 600.0
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the model.
+    """A prompt to continue.
 
-    unit (Doc | Span): What the prompt is about, and where the response is written.
+    unit (Doc | Span): The subject of the prompt, on which the response is written.
     prompt (tuple[int, ...]): The prompt's pieces, at least one.
     constraint (Constraint | None): What the text must be.
     possible (bool): Whether any text can be that.
@@ -68,12 +68,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What is written.
+    """What the model answered.
 
-    unit (Doc | Span): Where.
-    values (list[Any]): One for each sequence that is legal.
-    illegal (int): Sequences that are not.
-    late (int): Sequences that max_seconds has cut off.
+    unit (Doc | Span): Where to write it.
+    values (list[Any]): What to write: one value for each legal sequence.
+    illegal (int): Number of other sequences.
+    late (int): Number of sequences that max_seconds cut off.
     """
 
     unit: Unit
@@ -91,46 +91,45 @@ class Response:
     },
 )
 class BloomTextGenerator(LanguageModelPipe):
-    """Fills a prompt template from each Doc, lets the model continue it, and writes what it says.
+    """Fills a prompt template from each Doc, lets the model continue it, and writes the result.
 
-    A text does not depend on what else is in the batch: what is drawn is a function of seed and prompt. Equal prompts
-    are answered alike. A prompt without any piece begins with `</s>`, as texts do in BLOOM's training.
+    A text does not depend on the rest of the batch: sampling is a function of seed and prompt, and equal prompts get
+    equal responses. An empty prompt becomes `</s>`, which begins texts in BLOOM's training.
 
-    All settings are in the pipeline's config and nowhere else: they can be overridden when it is loaded.
+    All settings are in the pipeline's config only, and can be overridden when it is loaded.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.LanguageModel.v1`.
     name (str): Name of the component.
     upstream (str | None): Name of a bloom_transformer whose weights are used instead, as training leaves them.
-    prompt (str): A Jinja2 template over `doc` (text, ents, sents, spans, cats, user_data, _), and over `sent` or
-        `span` (text, label_, start_char, end_char, ents, sent, _) with these values of per.
-    per (str): What is prompted for: "doc", every "sent" of doc.sents, or every "span" of doc.spans[spans_key].
-    spans_key (str | None): Where the spans are; None for doc.ents.
-    attr (str): Extension that texts and parsed objects are written to, of Doc or of Span as per says; None where
-        nothing has been written. Texts are without prompt, control tokens and stop string; several
-        sequences are a list.
-    special_tokens (bool): Whether control tokens in the template's own text are control tokens. What Docs hold is
-        ordinary text always.
-    max_new_tokens (int): Most pieces of a text.
+    prompt (str): A Jinja2 template with the variable `doc` (text, ents, sents, spans, cats, user_data, _), and `sent`
+        or `span` (text, label_, start_char, end_char, ents, sent, _) for these values of per.
+    per (str): The unit of a prompt: "doc", every "sent" of doc.sents, or every "span" of doc.spans[spans_key].
+    spans_key (str | None): Key of the spans; None for doc.ents.
+    attr (str): Extension of Doc (or Span, depending on per) for texts and parsed objects; None where nothing was
+        written. Texts exclude prompt, control tokens and stop string; several sequences are a list.
+    special_tokens (bool): Read control tokens in the template's own text as control tokens. Text from Docs is always
+        ordinary text.
+    max_new_tokens (int): Maximum number of pieces in a text.
     generation (Mapping[str, Any] | None): More options of GenerationConfig, such as do_sample, temperature, num_beams,
-        num_return_sequences, stop_strings, prompt_lookup_num_tokens. A checkpoint's own are not used.
-    seed (int | None): What is drawn with do_sample; None for other texts every time.
-    constraint (Mapping[str, Any] | None): What the text must be, by its type:
+        num_return_sequences, stop_strings, prompt_lookup_num_tokens. A checkpoint's own options are not used.
+    seed (int | None): Seed for do_sample; None for different texts every time.
+    constraint (Mapping[str, Any] | None): Restricts the text, by type:
         "choice": one of `labels`; written to doc.cats, 1 for the chosen one and 0 for the others.
-        "spans": a verbatim span of the text of Doc, sentence or span, on token boundaries, with `label`; written to
-            doc.ents, or with `target` "spans" to doc.spans[`spans_key`]; `occurrences` "all" or "first".
-        "json": JSON as a `schema` says, with free `whitespace` or as json.dumps writes it; written to attr, parsed.
-        "regex": a text that a `pattern` matches; written to attr. The last two need llguidance.
-        All have `leading_space`, whether a space comes before the text: None for where the prompt ends without one.
-        What is not complete is not written, and counted in a BloomWarning.
-    max_batch_items (int | None): Pieces whose keys and values are in memory at once, padding and what is generated
-        included; a longer prompt is continued alone. None for as many as take a twentieth of the memory of the
-        weights, or 64 MB if that is more.
-    max_prompt_pieces (int): Most pieces of a prompt, and of a text that spans are taken from; more are an error for
-        that Doc.
-    max_seconds (float | None): Seconds after which no further piece of a batch is begun. What is cut off by it
-        depends on the machine, and is counted in a BloomWarning.
-    RAISES (ConfigError): A setting is not what it should be.
+        "spans": a verbatim span of the unit's text, at token boundaries, with `label`; written to doc.ents, or with
+            `target` "spans" to doc.spans[`spans_key`]; `occurrences` "all" or "first".
+        "json": JSON that matches a `schema`, with free `whitespace` or as json.dumps writes it; parsed, written to attr.
+        "regex": a text that matches a `pattern`; written to attr. The last two require llguidance.
+        All have `leading_space`, whether a space comes before the text: by default if the prompt does not end in one.
+        Incomplete texts are not written; a BloomWarning counts them.
+    max_batch_items (int | None): Maximum number of pieces whose keys and values are in memory at once, including
+        padding and generated pieces; a longer prompt is continued alone. None for as many as take 1/20 of the memory
+        of the weights, or 64 MB if that is more.
+    max_prompt_pieces (int): Maximum number of pieces in a prompt, and in a text from which spans are taken; more are an
+        error for that Doc.
+    max_seconds (float | None): Seconds after which no further piece of a batch is started. A BloomWarning counts the
+        texts that are cut off.
+    RAISES (ConfigError): A setting is invalid.
     """
 
     def __init__(
@@ -174,17 +173,17 @@ class BloomTextGenerator(LanguageModelPipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
         for batch in minibatch(stream, batch_size):
-            # A Doc without a usable prompt is left out here: a batch that fails later is generated again, Doc by Doc.
+            # Docs without a usable prompt are left out here: a batch that fails later is generated again, Doc by Doc.
             asked = list(self._ask(batch))
             predict = partial(self._respond, [requests for _, requests in asked])
             yield from annotate(self, [doc for doc, _ in asked], predict)
 
     def predict(self, docs: Iterable[Doc]) -> list[list[Response]]:
-        """RETURNS (list[list[Response]]): What is written on each Doc; nothing is written yet."""
+        """RETURNS (list[list[Response]]): The responses for each Doc. Nothing is written yet."""
         return self._respond([self._requests(doc) for doc in docs])
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Sequence[Response]]) -> None:
-        """Write what was predicted; warn of what cannot be written."""
+        """Write the responses; warn about those that cannot be written."""
         for doc in docs:
             self.annotation.prepare(doc)
         responses = [response for own in predictions for response in own]
@@ -237,7 +236,7 @@ class BloomTextGenerator(LanguageModelPipe):
             return Request(unit, prompt, possible=False)
 
     def _check_source(self, text: str) -> None:
-        """A constraint on a text costs memory and time by its length, in the prompt or not."""
+        """Limit the text of a constraint, which costs memory and time even if it is not in the prompt."""
         limit = self.max_prompt_pieces
         if (
             len(text) > limit * MAX_CHARACTERS_PER_PIECE
@@ -249,7 +248,7 @@ class BloomTextGenerator(LanguageModelPipe):
             )
 
     def _respond(self, asked: Sequence[Sequence[Request]]) -> list[list[Response]]:
-        """RETURNS (list[list[Response]]): To the requests of each Doc, which are answered together."""
+        """RETURNS (list[list[Response]]): The responses for each Doc; all requests run together."""
         found = iter(self._generate([request for own in asked for request in own if request.possible]))
         return [
             [self._read(request, next(found) if request.possible else []) for request in own] for own in asked
@@ -286,23 +285,22 @@ class BloomTextGenerator(LanguageModelPipe):
         wanted = len(responses) * self.options.num_return_sequences
         if illegal:
             warnings.warn(
-                f"{self.name!r}: {illegal} of {wanted} generated texts are not what the constraint asks for, cut off "
-                "by a limit for example, and are not written. Raise max_new_tokens, or allow shorter texts.",
+                f"{self.name!r}: {illegal} of {wanted} generated texts do not meet the constraint, for example because "
+                "they were cut off, and are not written. Raise max_new_tokens, or allow shorter texts.",
                 BloomWarning,
                 stacklevel=2,
             )
         if late:
             warnings.warn(
-                f"{self.name!r}: {late} of {wanted} generated texts were cut off by max_seconds. Raise it, or set a "
-                "lower max_batch_items, as it counts for a batch.",
+                f"{self.name!r}: {late} of {wanted} generated texts were cut off by max_seconds. Raise it, or lower "
+                "max_batch_items: the limit applies to a batch.",
                 BloomWarning,
                 stacklevel=2,
             )
 
 
 def _seed_of(seed: int | tuple[int, ...], prompt: Sequence[int]) -> int:
-    """A stream of random numbers for each prompt, that depends on nothing else: with one for all, Docs would draw
-    alike.
+    """A seed for each prompt, which depends on nothing else. With one for all, Docs would draw the same numbers.
 
     RETURNS (int): From 0 to 2**64 - 1.
     """

@@ -1,4 +1,4 @@
-"""Section [training] of a training config, and the learning rate that it makes."""
+"""Section [training] of a training config, and its learning rate schedule."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -17,25 +17,25 @@ CHOICES = {
 class TrainingConfig:
     """Section [training] of a training config. A limit or an interval of 0 means none.
 
-    max_steps (int), max_minutes (float): The budget; training ends when the first of them is spent. The
-        minutes are those of the loop, evaluation included, and go on counting after a resumption.
+    max_steps (int), max_minutes (float): The budget; training ends when either is spent. Minutes include
+        evaluation, and go on counting when a run is resumed.
     learning_rate (float): Peak of the schedule.
-    learning_rate_floor (float): The part of the peak that is left at the end of the cosine.
+    learning_rate_floor (float): Fraction of the peak at the end of the cosine.
     warmup_steps (int): Steps in which the learning rate rises linearly.
-    optimizer (str): "adamw", or "muon", which learns more from each step of a first training: see `Muon`.
-    weight_decay (float): Of matrices; biases and layer norms have none.
-    grad_clip (float): Largest norm of the gradient.
+    optimizer (str): "adamw", or "muon", which learns more per step when training from scratch: see `Muon`.
+    weight_decay (float): Applied to matrices, not to biases and layer norms.
+    grad_clip (float): Maximum norm of the gradient.
     accumulate_gradient (int): Batches per step.
     gradient_checkpointing (bool): Recompute activations in the backward pass, to save memory.
     eval_steps (int), eval_minutes (float): How often the held-back lines are evaluated.
     save_steps (int), save_minutes (float): How often the state is saved.
     save_dtype (str): "float32", "float16" or "bfloat16", for the checkpoints; the state is always exact.
-    seed (int): Of tokenizer, first weights, order of the data, masks and dropout.
+    seed (int): Seed for the tokenizer, initial weights, order of the data, masks and dropout.
     objective (str): "causal", or "mntp": masked next-piece prediction with attention to both sides, which prepares a
         checkpoint for bidirectional attention. See `Masking`.
-    mask_rate (float): Part of the pieces that "mntp" masks.
-    bidirectional_layers (int): The last layers, in which "mntp" attends to both sides; 0 for all. Where all do, nothing
-        tells left from right.
+    mask_rate (float): Fraction of the pieces that "mntp" masks.
+    bidirectional_layers (int): Number of last layers in which "mntp" attends to both sides; 0 for all. If all do, the
+        model cannot tell left from right.
     RAISES (ConfigError): A value is out of range.
     """
 
@@ -83,8 +83,8 @@ class TrainingConfig:
 
 def learning_rate(step: int, fraction: float, config: TrainingConfig) -> float:
     """step (int): Steps done.
-    fraction (float): Part of the budget that is spent, 0 to 1.
-    RETURNS (float): A linear rise over the warm-up, times a cosine from peak to floor over the budget.
+    fraction (float): Fraction of the budget spent, 0 to 1.
+    RETURNS (float): A linear warm-up times a cosine from peak to floor over the budget.
     """
     rise = min((step + 1) / (config.warmup_steps or 1), 1.0)
     cosine = 0.5 * (1 + math.cos(math.pi * fraction))

@@ -1,4 +1,4 @@
-"""Text files as training data of a causal language model: lines, pieces, sequences, batches."""
+"""Text files as training data for a causal language model: lines, pieces, sequences, batches."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +20,12 @@ CHUNK_LINES = 1024  # encoded in one call, so that Python lists of ids stay smal
 class DataConfig:
     """Section [data] of a training config.
 
-    max_length (int): Most pieces of a training sequence.
-    batch_pieces (int): Most pieces of a batch.
+    max_length (int): Maximum number of pieces in a training sequence.
+    batch_pieces (int): Maximum number of pieces in a batch.
     alpha (float): A file's share of an epoch is proportional to bytes ** alpha: 1 takes every sequence once,
         0 gives all files the same share.
-    held_back_every (int): Every how many lines one is held back for evaluation; 0 holds none back.
-    max_eval_lines (int): Most lines of a file that are evaluated, taken evenly from those held back.
+    held_back_every (int): Hold back every n-th line for evaluation; 0 holds none back.
+    max_eval_lines (int): Maximum number of lines per file to evaluate, taken evenly from those held back.
     RAISES (ConfigError): A value is out of range.
     """
 
@@ -50,7 +50,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TextFile:
-    """name (str): How the file is called in reports.
+    """name (str): Name of the file in reports.
     train (list[str]): Lines to learn from.
     held_back (list[str]): Lines to evaluate on.
     """
@@ -62,7 +62,7 @@ class TextFile:
 
 @dataclass(frozen=True)
 class EncodedFile:
-    """name (str): How the file is called in reports.
+    """name (str): Name of the file in reports.
     n_bytes (int): UTF-8 bytes of the training lines.
     pieces (ndarray): `</s>`, then each training line followed by `</s>`. Shape (pieces + 1,), int32.
     bounds (ndarray): Sequence i reads `pieces[bounds[i]:bounds[i + 1]]` and predicts the same shifted by one,
@@ -119,15 +119,17 @@ def stream_lines(path: Path) -> Iterator[str]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """RETURNS (list[str]): `stream_lines` of a file. RAISES (InputError): As there."""
+    """RETURNS (list[str]): All lines that `stream_lines` yields.
+    RAISES (InputError): As for `stream_lines`.
+    """
     return list(stream_lines(path))
 
 
 def read_text_file(path: Path, name: str, config: DataConfig) -> TextFile:
     """path (Path): A UTF-8 file with one sentence or paragraph on each line.
-    name (str): How the file is called in reports.
-    config (DataConfig): Says which lines are held back.
-    RETURNS (TextFile): Every `held_back_every`th line held back, the others to train on.
+    name (str): Name of the file in reports.
+    config (DataConfig): Decides which lines are held back.
+    RETURNS (TextFile): The lines to train on and those held back.
     RAISES (InputError): The file is not UTF-8, or has no text.
     """
     lines, every = read_lines(path), config.held_back_every
@@ -141,8 +143,8 @@ def read_text_file(path: Path, name: str, config: DataConfig) -> TextFile:
 
 def encode_file(file: TextFile, tokenizer: BloomTokenizerFast, config: DataConfig) -> EncodedFile:
     """file (TextFile): The lines.
-    tokenizer (BloomTokenizerFast): Text that looks like a special token stays text.
-    config (DataConfig): Says how long a sequence may be.
+    tokenizer (BloomTokenizerFast): Encodes text that looks like a special token as text.
+    config (DataConfig): Limits the length of a sequence.
     RETURNS (EncodedFile): All pieces; nothing is dropped.
     """
     end = np.array([tokenizer.eos_token_id], dtype=np.int32)
@@ -161,8 +163,8 @@ def sequence_bounds(line_lengths: Iterable[int], max_length: int) -> np.ndarray:
     """Put as many consecutive lines into a sequence as fit; a longer line continues in the next sequence.
 
     line_lengths (Iterable[int]): Pieces of each line.
-    max_length (int): Most pieces of a sequence.
-    RETURNS (ndarray): Where the sequences begin, and the end of the last one. Shape (sequences + 1,), int64.
+    max_length (int): Maximum number of pieces in a sequence.
+    RETURNS (ndarray): Where each sequence begins, and where the last one ends. Shape (sequences + 1,), int64.
     """
     bounds, position = [0], 0
     for length in line_lengths:
@@ -177,15 +179,14 @@ def sequence_bounds(line_lengths: Iterable[int], max_length: int) -> np.ndarray:
 
 
 class Batches:
-    """An endless stream of batches. Where one stands in it is a pair (epoch, place in the epoch).
+    """An endless stream of batches. A position in it is a pair (epoch, place in the epoch).
 
-    An epoch has as many sequences as the files, in an order that depends on the seed and the epoch only. Of a
-    file it takes `rate` times its sequences: a small file's are repeated, a big file's come in turn over
-    several epochs.
+    An epoch has as many sequences as the files, in an order that depends only on the seed and the epoch. It takes
+    `rate` times the sequences of a file: a small file is repeated, a big one is spread over several epochs.
     """
 
     def __init__(self, files: Sequence[EncodedFile], config: DataConfig, *, seed: int) -> None:
-        """files (Sequence[EncodedFile]): What to learn from.
+        """files (Sequence[EncodedFile]): The training data.
         config (DataConfig): Shares of the files and size of a batch.
         seed (int): Decides the order of the sequences.
         """
@@ -240,7 +241,7 @@ class Batches:
 def held_back_batches(file: EncodedFile, config: DataConfig) -> Iterator[Batch]:
     """file (EncodedFile): Its lines that are held back, each one a sequence of its own.
     config (DataConfig): A line longer than max_length continues in the next sequence, as in training.
-    YIELDS (Batch): Predicts every piece of every line exactly once.
+    YIELDS (Batch): Batches that predict every piece of every line exactly once.
     """
     length, n_pieces = config.max_length, 0
     taken: list[np.ndarray] = []
@@ -257,7 +258,7 @@ def held_back_batches(file: EncodedFile, config: DataConfig) -> Iterator[Batch]:
 
 
 def _batch(sequences: list[np.ndarray]) -> Batch:
-    """sequences (list[ndarray]): What each one reads, and one more piece that its last place predicts."""
+    """sequences (list[ndarray]): The pieces that each one reads, and the one that its last place predicts."""
     input_ids = np.concatenate([pieces[:-1] for pieces in sequences])
     labels = np.concatenate([pieces[1:] for pieces in sequences])
     lengths = [len(pieces) - 1 for pieces in sequences]

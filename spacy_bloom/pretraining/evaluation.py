@@ -15,8 +15,8 @@ from .masking import Masking
 @dataclass(frozen=True)
 class Evaluation:
     """bpb (float): Bits per byte of all held-back lines together.
-    bpb_by_file (dict[str, float]): The same by file.
-    is_best (bool): Whether no earlier evaluation of the run was as good.
+    bpb_by_file (dict[str, float]): Bits per byte of each file.
+    is_best (bool): Whether it is the best evaluation of the run so far.
     """
 
     bpb: float
@@ -28,14 +28,14 @@ class Evaluation:
 def evaluate(
     model: BloomLanguageModel, files: Sequence[EncodedFile], data: DataConfig, masking: Masking | None = None
 ) -> Evaluation | None:
-    """Bits per byte of the held-back lines, by which models with different tokenizers can be compared.
+    """Bits per byte of the held-back lines.
 
-    It is minus log2 of the probability of each line's pieces (not of the `</s>` after them), given `</s>`
-    before them and nothing else, divided by the UTF-8 bytes of the lines. With a masking, it is that of each piece
-    given all of its line but the pieces that are masked with it.
+    The negative log2 probability of each line's pieces (not of the `</s>` after them), given only the `</s>` before
+    them, divided by the UTF-8 bytes of the lines. With a masking, each piece is predicted from all of its line except
+    the pieces that are masked with it.
 
     model (BloomLanguageModel): Left in evaluation mode.
-    files (Sequence[EncodedFile]): Those without held-back lines are passed over.
+    files (Sequence[EncodedFile]): Files without held-back lines are skipped.
     data (DataConfig): Size of a batch.
     masking (Masking | None): None for a causal model.
     RETURNS (Evaluation | None): None if no lines are held back.

@@ -1,4 +1,4 @@
-"""Gradients of a packed batch, in as little memory as can be."""
+"""Gradients of a packed batch, in little memory."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ def add_gradients(
 ) -> float:
     """Add the gradients of a packed batch's mean loss to those of the weights.
 
-    A tied embedding is read apart from the graph, and the gradient of the rows that were read is added to the
-    head's: it would be as large as the embedding otherwise, 1 GB at bloom-560m.
+    A tied embedding is looked up outside the graph, and the gradient of the rows that were read is added to the
+    head's. Otherwise the embedding would get a second gradient of its full size, 1 GB for bloom-560m.
 
-    input_ids, labels (Tensor): The sequences one after the other, and what follows each piece; -100 is ignored.
-        Each of shape (pieces,).
+    input_ids (Tensor): The sequences one after the other. Shape (pieces,).
+    labels (Tensor): The piece that follows each one; -100 is ignored. Shape (pieces,).
     lengths (Sequence[int]): Pieces of each sequence.
-    share (float): Factor of loss and gradients.
+    share (float): Factor for loss and gradients.
     bidirectional_layers (int): See `BloomModel.encode_packed`.
     RETURNS (float): The loss in nats, times the share.
     """

@@ -1,4 +1,4 @@
-"""The training loop of a language model: exact to resume, within a budget of steps or minutes."""
+"""The training loop of a language model, with exact resumption, within a budget of steps or minutes."""
 
 import json
 import math
@@ -27,10 +27,10 @@ from .state import Progress, load_state, save_state, state_path
 @dataclass(frozen=True)
 class StepReport:
     """step (int): Steps done.
-    loss (float | None): Of the last step, in nats per piece; None before the first one.
-    n_pieces (int): Pieces learned from so far.
-    fraction (float): Part of the budget that is spent, 0 to 1.
-    evaluation (Evaluation | None): If there was one after this step.
+    loss (float | None): Loss of the last step, in nats per piece; None before the first one.
+    n_pieces (int): Pieces trained on so far.
+    fraction (float): Fraction of the budget spent, 0 to 1.
+    evaluation (Evaluation | None): The evaluation after this step, if there was one.
     """
 
     step: int
@@ -41,10 +41,10 @@ class StepReport:
 
 
 class LMTrainer:
-    """Trains a model in place and keeps state and history of the run in a directory.
+    """Trains a model in place, and keeps state and history of the run in a directory.
 
-    `output/state` holds what `resume` needs; `output/history.jsonl` has one line per evaluation. What a step
-    does depends on weights, optimizer, configs and its number only: no random generator is ever carried over.
+    `output/state` holds what `resume` needs; `output/history.jsonl` has one line per evaluation. A step depends only
+    on weights, optimizer, configs and its number: no random state is carried over.
     """
 
     def __init__(
@@ -59,10 +59,10 @@ class LMTrainer:
         run: Mapping[str, Any] | None = None,
     ) -> None:
         """model (BloomLanguageModel): Trained in place.
-        files (Sequence[EncodedFile]): What to learn from and to evaluate on.
+        files (Sequence[EncodedFile]): Training and evaluation data.
         config (TrainingConfig), data (DataConfig): Sections of the config.
-        output (Path): Directory of state and history.
-        masking (Masking | None): What is masked, to predict it from both sides; None for a causal model.
+        output (Path): Directory for state and history.
+        masking (Masking | None): Masks pieces to predict them from both sides; None for a causal model.
         run (Mapping[str, Any] | None): Kept in the state as `progress.run`.
         """
         self.model, self.files, self.config, self.data = model, files, config, data
@@ -82,14 +82,14 @@ class LMTrainer:
             model.gradient_checkpointing_enable()
 
     def resume(self) -> None:
-        """Take up the state in `output/state`.
+        """Resume from the state in `output/state`.
 
-        RAISES (CheckpointError): It is damaged, or another model's.
+        RAISES (CheckpointError): It is damaged, or belongs to another model.
         """
         self.progress = load_state(self.state_path, self.model, self.optimizers)
 
     def stop(self) -> None:
-        """End after the current step; the state will be saved."""
+        """Stop after the current step; the state is saved."""
         self.stopping = True
 
     def save(self) -> None:
@@ -97,9 +97,9 @@ class LMTrainer:
         save_state(self.state_path, self.model, self.optimizers, self.progress)
 
     def train(self) -> Iterator[StepReport]:
-        """Train until the budget is spent or `stop` is called, and save the state.
+        """Train until the budget is spent or `stop` is called, then save the state.
 
-        A new run begins with an evaluation, so that fine-tuning shows what it changes.
+        A new run begins with an evaluation, so that the effect of fine-tuning can be seen.
         YIELDS (StepReport): After every step.
         RAISES (InputError): The loss is not finite.
         """
@@ -120,7 +120,7 @@ class LMTrainer:
 
     @property
     def fraction(self) -> float:
-        """RETURNS (float): Part of the budget that is spent: by steps or by minutes, whichever is further."""
+        """RETURNS (float): Fraction of the budget spent, by steps or by minutes, whichever is greater."""
         by_steps = self.progress.step / (self.config.max_steps or math.inf)
         by_minutes = self.progress.minutes / (self.config.max_minutes or math.inf)
         return min(max(by_steps, by_minutes), 1.0)
@@ -140,7 +140,7 @@ class LMTrainer:
         if not math.isfinite(loss):
             raise InputError(
                 f"The loss of step {self.progress.step + 1} is {loss}. Lower training.learning_rate or raise "
-                "training.warmup_steps; the last saved state is good."
+                "training.warmup_steps, and resume from the last saved state."
             )
         if self.config.grad_clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
@@ -200,7 +200,7 @@ class LMTrainer:
         return Evaluation(result.bpb, result.bpb_by_file, is_best)
 
     def _prune_history(self) -> None:
-        """Remove evaluations after the saved state: they will be done again."""
+        """Remove evaluations after the saved state: they are repeated."""
         self.history_path.parent.mkdir(parents=True, exist_ok=True)
         rows = self.history_path.read_text("utf8").splitlines() if self.history_path.exists() else []
         kept = [row for row in rows if _step_of(row) <= self.progress.step] if self.progress.step else []
@@ -211,7 +211,7 @@ class LMTrainer:
 
 
 def _step_of(row: str) -> float:
-    """RETURNS (float): The step of a row of the history; infinity for a row that a kill has left half written."""
+    """RETURNS (float): The step of a row of the history; infinity for a row that was only half written."""
     try:
         return float(json.loads(row)["step"])
     except (ValueError, KeyError, TypeError):

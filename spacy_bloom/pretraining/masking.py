@@ -1,4 +1,4 @@
-"""Masked next-piece prediction: what prepares a causal language model for attention to both sides."""
+"""Masked next-piece prediction, which prepares a causal language model for attention to both sides."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from .data import Batch
 
 @dataclass(frozen=True)
 class Masking:
-    """Pieces are replaced by `<unk>`, and the hidden state before each, which was trained to say what comes next, says
-    what it was.
+    """Replaces pieces by `<unk>` and predicts each from the hidden state before it, which was trained to predict the
+    next piece.
 
-    SOURCE: BehnamGhader et al. 2024 (LLM2Vec, arXiv 2404.05961). They put 80% of the chosen pieces behind a mask; here
-    it is all of them (Wettig et al. 2023, arXiv 2202.08005, found no gain in the others).
+    SOURCE: BehnamGhader et al. 2024 (LLM2Vec, arXiv 2404.05961). They mask 80% of the chosen pieces; we mask
+    all of them (Wettig et al. 2023, arXiv 2202.08005, found no gain in the rest).
 
     mask_id (int): Id of `<unk>`, which BLOOM's tokenizer never gives.
     rate (float): Part of the pieces to mask.
@@ -45,8 +45,8 @@ class Masking:
         return self._mask(batch, choose)
 
     def turns(self, batch: Batch) -> Iterator[Batch]:
-        """YIELDS (Batch): As many as 1 / rate, each with every so manieth piece masked: in one of them each piece is
-        predicted, as the causal model predicts each once.
+        """YIELDS (Batch): 1 / rate copies, each with other pieces masked at that interval, so that every piece is
+        predicted in exactly one of them.
         """
         number = max(round(1 / self.rate), 1)
         for turn in range(number):
@@ -57,7 +57,7 @@ class Masking:
             yield self._mask(batch, choose)
 
     def _mask(self, batch: Batch, choose: Callable[[int], Tensor]) -> Batch:
-        """choose (Callable): Of so many pieces, those after a sequence's first, which are masked. Shape (pieces,)."""
+        """choose (Callable): From the number of pieces after a sequence's first to which of them are masked."""
         ids, labels, lengths = [], [], []
         parts = (x.split(batch.lengths) for x in (batch.input_ids, batch.labels))
         for own, following in zip(*parts, strict=True):

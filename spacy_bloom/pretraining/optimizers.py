@@ -10,14 +10,14 @@ from torch.optim import AdamW, Optimizer
 from ..bloom.heads import BloomLanguageModel
 
 OPTIMIZERS = ("adamw", "muon")
-# SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon): a polynomial that brings singular values near 1 in few turns.
+# SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon): a polynomial that moves singular values near 1 in few turns.
 NEWTON_SCHULZ, TURNS = (3.4445, -4.7750, 2.0315), 5
 
 
 def make_optimizers(
     model: BloomLanguageModel, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
 ) -> list[Optimizer]:
-    """model (BloomLanguageModel): Whose parameters learn. Only its matrices decay, not biases and layer norms.
+    """model (BloomLanguageModel): The model to train. Weight decay applies to matrices, not to biases and layer norms.
     kind (str): "adamw", or "muon": Muon for the matrices of BLOOM's blocks, AdamW for everything else.
     lr (float), betas (tuple[float, float]), weight_decay (float): AdamW's; Muon's steps are scaled to be as large.
     RETURNS (list[Optimizer]): Each parameter belongs to one of them.
@@ -36,10 +36,10 @@ def make_optimizers(
 
 
 class Muon(Optimizer):
-    """Steps in the direction of the nearest orthogonal matrix to the momentum.
+    """Steps towards the orthogonal matrix that is nearest to the momentum.
 
-    It is what `torch.optim.Muon(adjust_lr_fn="match_rms_adamw")` does, which computes in bfloat16 everywhere: on CPUs
-    without instructions for it that takes several times as long as the rest of training. Here it is float32 on CPU.
+    Equivalent to `torch.optim.Muon(adjust_lr_fn="match_rms_adamw")`, except that it computes in float32 on CPU:
+    without bfloat16 instructions, bfloat16 takes several times as long as the rest of training.
 
     SOURCE: Jordan 2024 (kellerjordan.github.io/posts/muon); the scale of the steps: Liu et al. 2025 (Muon is Scalable
     for LLM Training, arXiv 2502.16982).
@@ -50,9 +50,9 @@ class Muon(Optimizer):
     ) -> None:
         """params (Iterable[Parameter]): Matrices.
         lr (float): A step has the root mean square of AdamW's steps with this learning rate.
-        momentum (float): Of Nesterov's kind.
-        weight_decay (float): Apart from the gradient, as AdamW's.
-        RAISES (ValueError): Something else than matrices is among the parameters.
+        momentum (float): Nesterov momentum.
+        weight_decay (float): Decoupled from the gradient, as in AdamW.
+        RAISES (ValueError): A parameter is not a matrix.
         """
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         shapes = [tuple(p.shape) for group in self.param_groups for p in group["params"] if p.dim() != 2]
@@ -63,7 +63,7 @@ class Muon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Change the parameters that have a gradient, which is computed before: closures are not called."""
+        """Update the parameters that have a gradient. Closures are not called."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -82,9 +82,9 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """matrix (Tensor): Of any shape (n, m).
-    RETURNS (Tensor): With the same singular vectors, and singular values between about 0.7 and 1.2 where they were
-        more than a five-hundredth of the matrix's norm; smaller ones stay smaller. Shape (n, m).
+    """matrix (Tensor): Shape (n, m).
+    RETURNS (Tensor): A matrix with the same singular vectors. Singular values above 1/500 of the norm become about 0.7
+        to 1.2; smaller ones stay smaller. Shape (n, m).
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = (matrix.T if tall else matrix).to(torch.float32 if matrix.device.type == "cpu" else torch.bfloat16)
@@ -97,5 +97,5 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def state_keys(optimizer: Optimizer) -> tuple[str, ...]:
-    """RETURNS (tuple[str, ...]): What one of `make_optimizers` keeps of each parameter, from its first step on."""
+    """RETURNS (tuple[str, ...]): The names of an optimizer's state for each parameter, present after its first step."""
     return ("momentum_buffer",) if isinstance(optimizer, Muon) else ("step", "exp_avg", "exp_avg_sq")

@@ -1,4 +1,4 @@
-"""What a training run needs to go on exactly: one safetensors file, replaced in one go."""
+"""The state from which a training run resumes exactly: one safetensors file, replaced atomically."""
 
 import json
 from collections.abc import Sequence
@@ -16,21 +16,21 @@ from ..errors import CheckpointError
 from ..files import replacing
 from .optimizers import state_keys
 
-WEIGHT = "weight"  # tensors are called KIND/PARAMETER: this, or what the optimizer calls its own
+WEIGHT = "weight"  # tensors are named KIND/PARAMETER; other kinds are named by the optimizer
 
 
 @dataclass
 class Progress:
-    """Where training stands, besides weights and optimizer.
+    """The position of a run, besides weights and optimizer.
 
     step (int): Steps done.
     epoch, place (int): Where the next batch starts.
-    minutes (float): Spent of the budget.
-    n_pieces (int): Pieces learned from.
+    minutes (float): Time spent.
+    n_pieces (int): Pieces trained on.
     loss_sum (float), loss_steps (int): Since the last evaluation.
     eval_minutes (float): When the last evaluation ended.
     best_bpb (float | None): Lowest bits per byte of all evaluations.
-    run (dict[str, Any]): What the caller wants to find again; anything that JSON can hold.
+    run (dict[str, Any]): Anything the caller wants to keep; serializable as JSON.
     """
 
     step: int = 0
@@ -46,7 +46,7 @@ class Progress:
 
 
 def state_path(output: Path) -> Path:
-    """RETURNS (Path): The state's file in a run's output directory."""
+    """RETURNS (Path): The state file in a run's output directory."""
     return output / "state" / "state.safetensors"
 
 
@@ -76,13 +76,13 @@ def read_progress(path: Path) -> Progress:
 
 
 def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> Progress:
-    """Put a saved state into a model and its optimizers.
+    """Restore a saved state into a model and its optimizers.
 
-    path (Path): A state that `save_state` wrote.
-    model (Module): Of the geometry that was saved.
-    optimizers (Sequence[Optimizer]): Of this model's parameters, each of which one of them has.
-    RETURNS (Progress): Where training stood.
-    RAISES (CheckpointError): The file is not a state, or is another model's or optimizer's.
+    path (Path): File written by `save_state`.
+    model (Module): With the geometry that was saved.
+    optimizers (Sequence[Optimizer]): Each parameter of the model belongs to one of them.
+    RETURNS (Progress): The position of the run.
+    RAISES (CheckpointError): The file is not a state, or belongs to another model or optimizer.
     """
     progress = read_progress(path)
     parameters = dict(model.named_parameters())
@@ -113,7 +113,7 @@ def _differences(
     shapes: dict[str, tuple[int, ...]], parameters: dict[str, nn.Parameter], kinds: dict[str, tuple[str, ...]]
 ) -> list[str]:
     """kinds (dict[str, tuple[str, ...]]): What the optimizers keep of each parameter.
-    RETURNS (list[str]): Tensors that a state lacks, or that are not of the expected names and shapes.
+    RETURNS (list[str]): Tensors that are missing, unexpected or of another shape.
     """
     expected = {f"{kind}/{name}" for name in parameters for kind in (WEIGHT, *kinds[name])}
     wrong = {

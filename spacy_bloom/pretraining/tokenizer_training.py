@@ -1,4 +1,4 @@
-"""Training a byte-level BPE tokenizer of BLOOM's kind on files of very different sizes."""
+"""Trains a byte-level BPE tokenizer like BLOOM's on files of very different sizes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from ..tokenizer import SPECIAL_TOKENS
 # SOURCE: tokenizer.json of the BLOOM checkpoints.
 WORDS = " ?[^(\\s|[.,!?…。，、।۔،])]+"
 
-MIN_VOCABULARY = 256 + len(SPECIAL_TOKENS)  # every byte has a piece
+MIN_VOCABULARY = 256 + len(SPECIAL_TOKENS)  # one piece per byte
 
 
 @dataclass(frozen=True)
 class TokenizerConfig:
     """Section [tokenizer] of a training config.
 
-    vocab_size (int): Pieces, special tokens and the 256 bytes included.
-    min_frequency (int): How often a pair must occur to become a piece.
+    vocab_size (int): Number of pieces, including special tokens and the 256 bytes.
+    min_frequency (int): Minimum number of times a pair must occur to become a piece.
     alpha (float): A file's share of the training text is proportional to bytes ** alpha: 1 takes the files as
         they are, 0 gives all files the same share.
     RAISES (ConfigError): A value is out of range.
@@ -56,12 +56,12 @@ def new_tokenizer() -> Tokenizer:
 
 
 def train_tokenizer(files: Sequence[Sequence[str]], config: TokenizerConfig, *, seed: int) -> Tokenizer:
-    """Learn a vocabulary; the same files, config and seed give the same one.
+    """Train a tokenizer. The same files, config and seed give the same vocabulary.
 
     files (Sequence[Sequence[str]]): The lines of each file.
     config (TokenizerConfig): Size of the vocabulary and shares of the files.
     seed (int): Decides which lines are repeated or left out.
-    RETURNS (Tokenizer): With at most `config.vocab_size` pieces; fewer if the text has no more pairs.
+    RETURNS (Tokenizer): At most `config.vocab_size` pieces; fewer if the text has no more pairs.
     """
     tokenizer = new_tokenizer()
     trainer = trainers.BpeTrainer(
@@ -79,11 +79,11 @@ def train_tokenizer(files: Sequence[Sequence[str]], config: TokenizerConfig, *, 
 
 
 def sampling_rates(n_bytes: Iterable[int], alpha: float) -> np.ndarray:
-    """How often each file is gone over, so that its share of the text is proportional to bytes ** alpha.
+    """How often to repeat each file, so that its share of the text is proportional to bytes ** alpha.
 
     n_bytes (Iterable[int]): Size of each file; its length is the number of files.
     alpha (float): 1 gives every file the rate 1.
-    RETURNS (ndarray): They keep the total size: (rates * n_bytes).sum() is n_bytes.sum(). Shape (files,).
+    RETURNS (ndarray): Rates that keep the total size: (rates * n_bytes).sum() is n_bytes.sum(). Shape (files,).
     """
     sizes = np.asarray(list(n_bytes), dtype=np.float64)
     shares = sizes**alpha / (sizes**alpha).sum()

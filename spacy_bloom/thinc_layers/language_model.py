@@ -1,4 +1,4 @@
-"""BLOOM with its language-modelling head, under the components that generate and score."""
+"""BLOOM with its language-modelling head, for the components that generate and score."""
 
 from collections.abc import Callable, Sequence
 from typing import Optional
@@ -29,12 +29,12 @@ def create_language_model(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
 ) -> Model[Sequence[Sequence[int]], list[Floats1d]]:
-    """BLOOM with its language-modelling head, loaded on first use. It holds the same memory as a transformer on
-    the same checkpoint, as long as that is not trained.
+    """BLOOM with its language-modelling head, loaded on first use. It shares memory with a transformer on the same
+    checkpoint, as long as that is not trained.
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
-    dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
-    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
+    dtype (str): Dtype for computation: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
+    storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None for the dtype of computation.
     revision (Optional[str]): Branch, tag or commit on the Hub.
     RETURNS (Model): Sequences of ids to the surprisal of every piece, in bits; NaN for the first of each.
     """
@@ -52,20 +52,20 @@ def forward(
 
 def _no_backprop(d_bits: list[Floats1d]) -> list:
     raise NotImplementedError(
-        "A language model learns by `python -m spacy bloom train-lm`, not by spacy train."
+        "A language model is trained with `python -m spacy bloom train-lm`, not with spacy train."
     )
 
 
 def language_model_on(decoder: BloomModel) -> BloomForCausalLM:
-    """A language model around a decoder that somebody else holds: no weights of its own.
+    """Make a language model around an existing decoder, without weights of its own.
 
-    RETURNS (BloomForCausalLM): In evaluation mode, and with it the decoder.
-    RAISES (ConfigError): The head is not the embedding matrix, and a decoder alone lacks it.
+    RETURNS (BloomForCausalLM): The model, in evaluation mode like its decoder.
+    RAISES (ConfigError): The head is not the embedding matrix, and a decoder does not have it.
     """
     if not decoder.config.tie_word_embeddings:
         raise ConfigError(
-            "Got a transformer whose checkpoint has a language-modelling head of its own, which the transformer "
-            "does not hold. Set upstream = null and name the checkpoint in the component's model."
+            "Got a transformer whose checkpoint has a separate language-modelling head, which the transformer does "
+            "not have. Set upstream = null, and name the checkpoint in the component's model."
         )
     with torch.device("meta"):
         model = BloomForCausalLM(decoder.config)

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_bloom.errors import BloomWarning, ConfigError, InputError
-from spacy_bloom.generation.config import NOT_FOLLOWED, OPTIONS, GenerationConfig
+from spacy_bloom.generation.config import OPTIONS, GenerationConfig
+from spacy_bloom.generation.options import NOT_FOLLOWED
 
 CHANGED = {
     "max_new_tokens": 7,

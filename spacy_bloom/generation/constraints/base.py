@@ -1,4 +1,4 @@
-"""What all constraints have in common: a state for each row, pieces that are legal in it, and an end."""
+"""The base of all constraints: a state for each row, the pieces that are legal in it, and an end."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -19,12 +19,12 @@ MEMO_SIZE = 1024
 
 
 class StateMemo(Generic[S]):
-    """The states that rows have come to. A row is known by its pieces only; the memo keeps what was computed
-    for those before the last, so that a step costs one piece's advance. The states used last are kept.
+    """The states of rows, by their generated pieces. It keeps the states that were used last, so that a step only
+    advances by one piece.
 
     start (S): The state before any piece.
-    advance (Callable[[S, int], S | None]): The state after one more piece, None if it must not follow. Leaves
-        the state it is given as it is.
+    advance (Callable[[S, int], S | None]): The state after one more piece, None if it must not follow. Does not change
+        the given state.
     size (int): Number of states to keep.
     """
 
@@ -35,7 +35,7 @@ class StateMemo(Generic[S]):
         self._states: OrderedDict[tuple[int, ...], S | None] = OrderedDict()
 
     def __call__(self, generated: Sequence[int]) -> S | None:
-        """RETURNS (S | None): The state after these pieces, None if one of them must not stand there."""
+        """RETURNS (S | None): The state after these pieces, None if one of them is not legal."""
         pieces = tuple(generated)
         known = len(pieces)
         while known and pieces[:known] not in self._states:
@@ -54,18 +54,17 @@ class StateMemo(Generic[S]):
 
 
 class Constraint(ABC, Generic[S]):
-    """A LogitsProcessor that leaves the pieces that continue a legal text, and `</s>` where one is complete.
+    """A LogitsProcessor that allows the pieces that continue a legal text, and `</s>` after a complete one.
 
-    At least one piece is always left. A row that broke the constraint (beams take pieces of score -inf when
-    there are fewer legal pieces than beams) can only end, and so can a row for which there is no legal text.
-    If all legal pieces have the score -inf, because another processor forbade them, they become equally
-    likely: a constraint outranks what stands before it.
+    At least one piece is always allowed. A row that broke the constraint (beams take pieces of score -inf when there
+    are fewer legal pieces than beams), or for which there is no legal text, can only end. If another processor forbade
+    all legal pieces, they become equally likely: a constraint overrules the processors before it.
 
     pieces (PieceBytes): The bytes of the vocabulary's pieces.
     eos_token_id (int): The control token that ends a text.
     start (S): The state before any piece.
-    leading_space (bool): Generate a space before the text, which a byte-level vocabulary expects between
-        words. It is not part of the text.
+    leading_space (bool): Generate a space before the text, as a byte-level vocabulary expects between words. It is
+        not part of the text.
     memo_size (int): Number of states to keep, at least twice the number of rows.
     RAISES (InputError): eos_token_id is not a control token.
     """
@@ -82,7 +81,7 @@ class Constraint(ABC, Generic[S]):
         if eos_token_id not in pieces.control:
             raise InputError(
                 f"Expected eos_token_id to be a control token, one of {sorted(pieces.control)}, "
-                f"got {eos_token_id}. A piece of text cannot also mean the end of it."
+                f"got {eos_token_id}. A piece of text cannot also end it."
             )
         self.pieces = pieces
         self.eos_token_id = eos_token_id
@@ -90,7 +89,7 @@ class Constraint(ABC, Generic[S]):
         self._states = StateMemo(start, self._advance, size=memo_size)
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
-        """As `LogitsProcessor` says.
+        """See LogitsProcessor.
 
         RAISES (InputError): There are fewer scores than pieces.
         """
@@ -109,10 +108,10 @@ class Constraint(ABC, Generic[S]):
         return torch.where(lost & allowed, -allowed.sum(dim=1, keepdim=True).log(), scores)
 
     def text_of(self, generated: Sequence[int]) -> str | None:
-        """The text that was generated, without the leading space.
+        """The generated text, without the leading space.
 
-        generated (Sequence[int]): The pieces; what follows `</s>` is left out.
-        RETURNS (str | None): None if it is not complete, because generation was stopped before.
+        generated (Sequence[int]): The pieces; what follows `</s>` is ignored.
+        RETURNS (str | None): None if it is incomplete, because generation was stopped early.
         """
         pieces = self._before_eos(generated)
         state = self._states(pieces)

@@ -1,8 +1,8 @@
-"""What is generated is one of some strings, or a span of a text.
+"""Constraints to one of several strings, or to a span of a text.
 
-All constraints work on bytes. Whatever pieces spell a legal text are legal, those that the tokenizer would not
-choose and those that hold part of a character included; and generation can only end where the text is legal,
-which is never inside a character.
+All constraints work on bytes. Any pieces that spell a legal text are legal, including those that the tokenizer would
+not choose and those that hold part of a character. Generation can only end where the text is legal, which is never
+inside a character.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,10 +18,10 @@ SPACE = 0x20
 
 
 class Reached(NamedTuple):
-    """Where a text can stand after some pieces.
+    """Where the generated text may be in the array.
 
-    positions (Ints): Where the next byte would come from. Shape (positions,).
-    length (int): Number of bytes before; -1 before the leading space.
+    positions (Ints): The possible positions of the next byte. Shape (positions,).
+    length (int): Number of bytes so far; -1 before the leading space.
     """
 
     positions: Ints
@@ -29,14 +29,14 @@ class Reached(NamedTuple):
 
 
 class ByteSpans(Constraint[Reached]):
-    """The generated text is a span of an array of bytes that begins and ends at some places.
+    """The generated text is a span of an array of bytes, with given starts and ends.
 
     symbols (Ints): Bytes, END after each string. Shape (symbols,).
-    starts (Ints): Where a span may begin; it can end behind each of them. Shape (starts,).
+    starts (Ints): Where a span may begin; after each of them there is a stop. Shape (starts,).
     stops (Ints): Where it may end (exclusive). Shape (stops,).
-    pieces, eos_token_id, leading_space: As of `Constraint`.
-    max_new_tokens (int | None): Leave only pieces after which the text can be completed within so many pieces
-        in all, `</s>` not counted. None: a text may be stopped before it is complete.
+    pieces, eos_token_id, leading_space: As for `Constraint`.
+    max_new_tokens (int | None): Only allow pieces after which the text can be completed within this many pieces in
+        total, not counting `</s>`. None: a text may be cut off.
     RAISES (InputError): A byte of the text is no piece, or no span fits into max_new_tokens.
     """
 
@@ -54,8 +54,8 @@ class ByteSpans(Constraint[Reached]):
         absent = {*symbols.tolist(), *([SPACE] if leading_space else [])} - {END} - pieces.single_bytes
         if absent:
             raise InputError(
-                f"The vocabulary has no piece of its own for the bytes {sorted(absent)}, so that a text with "
-                "them could not always be completed. Expected a byte-level vocabulary with all 256 bytes."
+                f"The vocabulary has no single pieces for the bytes {sorted(absent)}, so that a text with them could "
+                "not always be completed. Expected a byte-level vocabulary with all 256 bytes."
             )
         self._symbols = symbols
         self._stops = numpy.zeros(len(symbols), dtype=bool)
@@ -92,7 +92,7 @@ class ByteSpans(Constraint[Reached]):
         if self._needed is not None and self.max_new_tokens is not None:
             needed = 1 + self._needed[state.positions[where] + lengths]
             in_time = needed <= self.max_new_tokens - n_generated
-            # A row that is longer than it was said to become goes on as if nothing had been said.
+            # A row that is longer than max_new_tokens goes on without a limit.
             if in_time.any() or self._may_end(state):
                 nodes = nodes[in_time]
         return self.pieces.at(nodes)
@@ -111,25 +111,24 @@ class ByteSpans(Constraint[Reached]):
             )
 
     def _pieces_needed(self) -> Ints:
-        """RETURNS (Ints): With how many pieces the nearest stop can be reached from each place; more than
-        there are places if there is none. Shape (symbols,).
+        """RETURNS (Ints): The number of pieces to the nearest stop from each position; more than there are positions if
+        there is none. Shape (symbols,).
         """
         where, lengths, _ = self.pieces.match(self._symbols, numpy.arange(len(self._symbols)))
         needed = numpy.where(self._stops, 0, len(self._symbols) + 1).tolist()
-        order = numpy.argsort(-where, kind="stable")  # from the right: what lies behind is known
+        order = numpy.argsort(-where, kind="stable")  # from the right: what follows is known
         for place, length in zip(where[order].tolist(), lengths[order].tolist(), strict=True):
             needed[place] = min(needed[place], needed[place + length] + 1)
         return numpy.array(needed, dtype=numpy.int64)
 
 
 class Choice(ByteSpans):
-    """The generated text is one of some strings. A string that another one continues can be ended or
-    continued.
+    """The generated text is one of several strings. Where one is the beginning of another, both can be generated.
 
     strings (Iterable[str]): At least one, none empty.
-    pieces, eos_token_id, leading_space: As of `Constraint`.
-    max_new_tokens (int | None): As of `ByteSpans`: only strings that can be completed in time are begun.
-    RAISES (InputError): The strings are not as expected, or not one of them fits into max_new_tokens.
+    pieces, eos_token_id, leading_space: As for `Constraint`.
+    max_new_tokens (int | None): As for `ByteSpans`: only strings that can be completed are begun.
+    RAISES (InputError): The strings are not as expected, or none of them fits into max_new_tokens.
     """
 
     def __init__(
@@ -163,16 +162,16 @@ class Choice(ByteSpans):
 
 
 class VerbatimSpan(ByteSpans):
-    """The generated text is a verbatim span of a given text, of one character or more. An empty text has
-    none: only `</s>` can be generated then.
+    """The generated text is a verbatim span of a given text, of one or more characters. For an empty text only `</s>`
+    can be generated.
 
-    text (str): Where the span comes from.
-    pieces, eos_token_id, leading_space: As of `Constraint`.
-    tokens (Sequence[tuple[int, int]] | None): Offsets of tokens in the text, in Unicode code points. Spans
-        begin where a token does and end where a token does. None: at any character.
-    max_new_tokens (int | None): As of `ByteSpans`: the end of a character or token is always reached.
-    RAISES (InputError): The text has half a surrogate pair, an offset lies outside the text, or not one token
-        fits into max_new_tokens.
+    text (str): The source of the span.
+    pieces, eos_token_id, leading_space: As for `Constraint`.
+    tokens (Sequence[tuple[int, int]] | None): Offsets of tokens in the text, in Unicode code points. Spans begin and
+        end at token boundaries. None: at any character.
+    max_new_tokens (int | None): As for `ByteSpans`: the end of a character or token is always reached.
+    RAISES (InputError): The text has half a surrogate pair, an offset is outside the text, or no token fits into
+        max_new_tokens.
     """
 
     def __init__(
@@ -191,7 +190,7 @@ class VerbatimSpan(ByteSpans):
         self._borders = numpy.append(borders, len(data))  # (characters + 1,)
         offsets = _check_offsets(tokens, len(text))
         starts, stops = self._borders[offsets[:, 0]], self._borders[offsets[:, 1]]
-        # What stands behind the last place to end at is cut off, as nothing that reaches into it can end.
+        # What follows the last stop is cut off: no span can reach into it.
         super().__init__(
             to_symbols([encoded[: stops.max(initial=0)]]),
             numpy.unique(starts),
@@ -203,11 +202,11 @@ class VerbatimSpan(ByteSpans):
         )
 
     def occurrences(self, generated: Sequence[int]) -> list[tuple[int, int]]:
-        """Where in the text the generated span stands.
+        """Where the generated span occurs in the text.
 
-        generated (Sequence[int]): The pieces; what follows `</s>` is left out.
-        RETURNS (list[tuple[int, int]]): Start and end, in Unicode code points, of all places that the span
-            can have been taken from, in their order; they may overlap. Empty if the span is not complete.
+        generated (Sequence[int]): The pieces; what follows `</s>` is ignored.
+        RETURNS (list[tuple[int, int]]): Start and end of all possible occurrences, in Unicode code points and in
+            order; they may overlap. Empty if the span is incomplete.
         """
         state = self._states(self._before_eos(generated))
         if state is None or not self._may_end(state):
@@ -229,9 +228,7 @@ def _to_bytes(text: str) -> bytes:
 
 
 def _check_offsets(tokens: Sequence[tuple[int, int]] | None, length: int) -> Ints:
-    """RETURNS (Ints): Start and end of what is not empty among the tokens, or of each character. Shape
-    (tokens, 2).
-    """
+    """RETURNS (Ints): Start and end of the tokens that are not empty, or of each character. Shape (tokens, 2)."""
     if tokens is None:
         return numpy.arange(length)[:, None] + numpy.array([0, 1])
     offsets = numpy.array(tokens, dtype=numpy.int64).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""What is generated matches a regular expression or a JSON schema, by llguidance (extra `constraints`)."""
+"""Constraints to a regular expression or a JSON schema, by llguidance (extra `constraints`)."""
 
 import json
 import warnings
@@ -16,24 +16,23 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
 MEMO_SIZE = 256  # a matcher holds a whole parse
-# Where a grammar leaves only one way, llguidance would allow only the tokenizer's own pieces for it.
+# Where a grammar allows one continuation only, llguidance would allow only the tokenizer's own pieces for it.
 ANY_PIECES = '%llguidance { "no_forcing": true }\n'
-# As json.dumps writes it, which is how most JSON that a model has read was written.
+# As json.dumps writes it, like most JSON that a model was trained on.
 COMPACT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 FLEXIBLE = {"whitespace_flexible": True}
 
-# Making one goes through the whole vocabulary, so that all grammars on the same one share it.
+# Made from the whole vocabulary, and shared by all grammars on it.
 _TOKENIZERS: "WeakKeyDictionary[PieceBytes, LLTokenizer]" = WeakKeyDictionary()
 
 
 class Grammar(Constraint["LLMatcher"]):
-    """The generated text matches a grammar. Like every `Constraint` it works on bytes: whatever pieces spell
-    a text that matches are legal. There is no budget: give a grammar that ends (bounded repetitions,
-    `maxLength`), or `text_of` gives None for what was stopped too early.
+    """The generated text matches a grammar. Like every `Constraint` it works on bytes: any pieces that spell a matching
+    text are legal. There is no limit on length: use a grammar that ends (bounded repetitions, `maxLength`), otherwise
+    `text_of` returns None for a text that was cut off.
 
-    grammar (str): In the variant of Lark's language that llguidance reads. `from_regex` and
-        `from_json_schema` write it.
-    pieces, eos_token_id, leading_space: As of `Constraint`. The grammar itself must have the leading space.
+    grammar (str): In llguidance's variant of Lark. `from_regex` and `from_json_schema` write it.
+    pieces, eos_token_id, leading_space: As for `Constraint`. The grammar itself must include the leading space.
     RAISES (InputError): llguidance does not understand the grammar, or nothing matches it.
     RAISES (ImportError): llguidance is not installed.
     """
@@ -57,12 +56,11 @@ class Grammar(Constraint["LLMatcher"]):
     ) -> Self:
         r"""The whole generated text matches a regular expression.
 
-        regex (str): In the syntax of Rust's `regex`, which is Python's without look-around and references
-            back. `\d`, `\w` and `\s` mean the characters of all scripts, and unlike in Python `\w` has the
-            marks that Indic words are written with.
-        pieces, eos_token_id, leading_space: As of `Constraint`.
+        regex (str): In the syntax of Rust's `regex`, which is Python's without look-around and backreferences. `\d`,
+            `\w` and `\s` cover all scripts; unlike in Python, `\w` includes the vowel signs of Indic scripts.
+        pieces, eos_token_id, leading_space: As for `Constraint`.
         RETURNS (Grammar): The constraint.
-        RAISES (InputError, ImportError): As of `Grammar`.
+        RAISES (InputError, ImportError): As for `Grammar`.
         """
         space = " " if leading_space else ""
         line = _import_llguidance().regex_to_lark(f"{space}(?:{regex})", use_ascii="")
@@ -80,12 +78,12 @@ class Grammar(Constraint["LLMatcher"]):
     ) -> Self:
         """The generated text is JSON that a schema describes.
 
-        schema (Mapping[str, Any]): What llguidance does not understand of JSON Schema is an error.
-        pieces, eos_token_id, leading_space: As of `Constraint`.
-        whitespace (bool): Allow spaces and line breaks wherever JSON does, as many as the model likes.
-            Otherwise the text is written as `json.dumps` writes it.
+        schema (Mapping[str, Any]): A JSON Schema; what llguidance does not support is an error.
+        pieces, eos_token_id, leading_space: As for `Constraint`.
+        whitespace (bool): Allow any spaces and line breaks that JSON allows; otherwise the text is formatted like the
+            output of `json.dumps`.
         RETURNS (Grammar): The constraint.
-        RAISES (InputError, ImportError): As of `Grammar`.
+        RAISES (InputError, ImportError): As for `Grammar`.
         """
         if not isinstance(schema, Mapping):
             raise InputError(f"Expected a JSON schema as a dict, got {type(schema).__name__}: {schema!r}.")
@@ -121,7 +119,7 @@ class Grammar(Constraint["LLMatcher"]):
 
 
 class _Vocabulary:
-    """What llguidance asks of a tokenizer.
+    """The interface that llguidance expects of a tokenizer.
 
     pieces (PieceBytes): The bytes of the pieces.
     """

@@ -1,4 +1,4 @@
-"""All that changes the scores of the next piece, in Hugging Face's order."""
+"""All processors of a config, in Hugging Face's order."""
 
 from collections.abc import Sequence
 
@@ -14,17 +14,16 @@ from .warpers import MinP, Temperature, TopK, TopP, Typical
 def logits_processors(
     config: GenerationConfig, vocabulary: int, *, custom: Sequence[LogitsProcessor] = ()
 ) -> list[LogitsProcessor]:
-    """All that a config asks for, in Hugging Face's order: what penalises, forbids and forces; the caller's own;
-    then, if pieces are drawn, what chooses which are drawn from.
+    """The processors that a config asks for, in Hugging Face's order: penalties, forbidden and forced pieces; the
+    caller's own; then, for sampling, the warpers.
 
-    Between the last two stand the limits of the vocabulary and the check that every row has a piece left, so that
-    the warpers, which always keep the best, see rows with a best.
+    Before the warpers come the limits of the vocabulary and the check that every row has an allowed piece, since
+    warpers always keep the best one.
 
     config (GenerationConfig): The options.
-    vocabulary (int): Pieces that may be generated: those of the tokenizer. BLOOM's embedding has more rows.
-    custom (Sequence[LogitsProcessor]): The caller's own, constraints for instance.
-    RETURNS (list[LogitsProcessor]): To be called one after the other. For one run of generation: they remember
-        prompts.
+    vocabulary (int): Number of pieces that may be generated: those of the tokenizer. BLOOM's embedding has more rows.
+    custom (Sequence[LogitsProcessor]): The caller's own, for example constraints.
+    RETURNS (list[LogitsProcessor]): Processors to call in order, for one run of generation: they remember prompts.
     RAISES (InputError): The config names an id outside the vocabulary.
     """
     _expect_ids(config, vocabulary)
@@ -45,12 +44,12 @@ def logits_processors(
         chosen.append(ForcedEos(config.max_added, config.forced_eos_token_ids))
     chosen += [*custom, AllowedVocabulary(vocabulary)]
     if config.num_beams == 1:
-        chosen.append(SomePieceLeft())  # of beams, one that nothing may follow is lost, and others go on
+        chosen.append(SomePieceLeft())  # a beam that no piece may follow is dropped instead
     return chosen + _warpers(config) if config.do_sample else chosen
 
 
 def _warpers(config: GenerationConfig) -> list[LogitsProcessor]:
-    # Beams need one piece that does not end the sequence, however probable its ends are.
+    # Beams need one piece that does not end the sequence, even if all ends are more probable.
     keep = 1 if config.num_beams == 1 else max(len(config.eos_token_ids), 1) + 1
     chosen: list[LogitsProcessor] = []
     if config.temperature != 1.0:

@@ -1,6 +1,6 @@
-"""Which pieces may not come yet, or must come now, by the length of a row.
+"""Pieces that are forbidden or forced depending on the length of a row.
 
-Numbers are Hugging Face's. What it counts on the padded batch is counted on each row's own pieces here.
+Numerically as in Hugging Face, but each row's own pieces are counted, not the padded batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from .places import forbid, force
 class MinLength:
     """Forbids the end while a row, prompt included, is too short.
 
-    min_length (int): Least number of pieces before the end.
+    min_length (int): Minimum number of pieces before the end.
     eos_token_ids (Sequence[int]): The ends.
     """
 
@@ -29,9 +29,9 @@ class MinLength:
 
 
 class MinNewTokens:
-    """Forbids the end while too few pieces were added.
+    """Forbids the end until enough pieces were added.
 
-    min_new_tokens (int): Least number of added pieces before the end.
+    min_new_tokens (int): Minimum number of added pieces before the end.
     eos_token_ids (Sequence[int]): The ends.
     """
 
@@ -46,7 +46,7 @@ class MinNewTokens:
 
 
 class ForcedBos:
-    """Makes a piece the first to be added. See GenerationConfig for where Hugging Face does.
+    """Forces the first piece to add. See GenerationConfig for the difference to Hugging Face.
 
     piece (int): Its id.
     """
@@ -60,9 +60,9 @@ class ForcedBos:
 
 
 class ForcedEos:
-    """Makes one of some pieces the last that is added.
+    """Forces the last piece that the length allows to be one of the given ones.
 
-    limit (Callable[[int], int]): The pieces that may be added to a prompt of so many pieces.
+    limit (Callable[[int], int]): From the length of a prompt to the number of pieces that may be added.
     pieces (Sequence[int]): Their ids.
     """
 

@@ -1,6 +1,6 @@
-"""Pieces and sequences of pieces that should not come again, or not at all.
+"""Pieces and sequences of pieces that should not be repeated, or not occur at all.
 
-Numbers are Hugging Face's. What it counts on the padded batch is counted on each row's own pieces here.
+Numerically as in Hugging Face, but each row's own pieces are counted, not the padded batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,9 +17,9 @@ T = TypeVar("T")
 
 
 class RepetitionPenalty:
-    """Makes pieces that were there before, in the prompt too, less probable.
+    """Makes pieces that occurred before, prompt included, less probable.
 
-    penalty (float): Positive scores are divided by it, negative ones multiplied.
+    penalty (float): Divides positive scores and multiplies negative ones.
     SOURCE: https://arxiv.org/abs/1909.05858, section 4.1.
     """
 
@@ -37,11 +37,11 @@ class RepetitionPenalty:
 
 
 class NoRepeatNGram:
-    """Forbids pieces that would complete a sequence of pieces that was there before, in the prompt too.
+    """Forbids pieces that would complete a sequence of pieces that occurred before, prompt included.
 
-    What followed what in a prompt is looked up in an index, made once; only what was generated is read again.
+    A prompt is indexed once; only generated pieces are read again.
 
-    size (int): Pieces of a sequence. With 1, no piece comes twice.
+    size (int): Number of pieces in a sequence. With 1, no piece is repeated.
     """
 
     def __init__(self, size: int) -> None:
@@ -73,10 +73,10 @@ class NoRepeatNGram:
 class BadWords:
     """Forbids the last piece of sequences whose other pieces are there.
 
-    Hugging Face lets a word pass whose other pieces are the whole row; here it never is completed.
+    Unlike in Hugging Face, this includes sequences whose other pieces are the whole row.
 
     words (Sequence[Sequence[int]]): The sequences.
-    eos_token_ids (Sequence[int]): Ends; as words of one piece they stay allowed, as in Hugging Face.
+    eos_token_ids (Sequence[int]): Ends stay allowed as words of one piece, as in Hugging Face.
     """
 
     def __init__(self, words: Sequence[Sequence[int]], eos_token_ids: Sequence[int] = ()) -> None:
@@ -118,7 +118,7 @@ class PromptMemo(Generic[T]):
 
 
 def _tail(row: Row, count: int) -> list[int]:
-    """RETURNS (list[int]): The last pieces of a row, fewer if it has fewer; without reading the whole prompt."""
+    """RETURNS (list[int]): The last pieces of a row, or all if it is shorter. Does not read the whole prompt."""
     missing = count - len(row.generated)
     if missing <= 0:
         return row.generated[-missing:]

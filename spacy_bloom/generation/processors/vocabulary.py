@@ -1,4 +1,4 @@
-"""Which pieces there are at all, and that one is left."""
+"""Ids that are no pieces, and rows without an allowed piece."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from ..rows import Row
 class AllowedVocabulary:
     """Forbids ids that are no pieces: BLOOM has 250,880 embedding rows for 250,680 pieces.
 
-    size (int): The number of pieces; ids below it stay allowed.
+    size (int): Number of pieces; ids below it stay allowed.
     """
 
     def __init__(self, size: int) -> None:
@@ -25,10 +25,9 @@ class AllowedVocabulary:
 
 
 class SomePieceLeft:
-    """Changes nothing, and refuses rows that no piece may follow: nothing can be chosen there, and what would be
-    chosen is forbidden.
+    """Changes nothing, but raises an error for a row that no piece may follow, where a forbidden one would be chosen.
 
-    RAISES (InputError): When called with such a row, or with scores that are NaN; names the first.
+    RAISES (InputError): When called with such a row, or with NaN scores; names the first row.
     """
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:

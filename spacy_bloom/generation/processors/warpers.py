@@ -1,6 +1,6 @@
-"""Which pieces are drawn from: the best ones, by several measures. Each keeps at least the best.
+"""Warpers restrict sampling to the best pieces, by several measures. Each keeps at least the best one.
 
-Numbers are Hugging Face's.
+Numerically as in Hugging Face.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..rows import Row
 
-# Best pieces that are ranked first. If they do, the rest of a large vocabulary is not sorted: 3 ms a row
-# instead of 30 on CPU with BLOOM's 250,880.
+# Number of best pieces that are ranked first. If they suffice, the rest of a large vocabulary is not sorted: 3 ms a
+# row instead of 30 on CPU with BLOOM's 250,880.
 HEAD = 8192
-# By how much the head must be more probable than asked, so that no rounding counts.
+# How much more probable the head must be than required, to rule out rounding.
 MARGIN = 1e-4
 
 
@@ -35,7 +35,7 @@ class TopK:
     """Keeps the best pieces, and those that are as good as the last of them.
 
     top_k (int): How many.
-    keep (int): Pieces that are kept at least.
+    keep (int): Minimum number of pieces to keep.
     """
 
     def __init__(self, top_k: int, *, keep: int = 1) -> None:
@@ -48,10 +48,10 @@ class TopK:
 
 
 class TopP:
-    """Keeps the best pieces that together have a probability: the fewest that reach it.
+    """Keeps the smallest set of best pieces that together reach a probability.
 
     top_p (float): The probability.
-    keep (int): Pieces that are kept at least.
+    keep (int): Minimum number of pieces to keep.
     SOURCE: https://arxiv.org/abs/1904.09751
     """
 
@@ -78,10 +78,10 @@ class TopP:
 
 
 class MinP:
-    """Keeps pieces that are not much less probable than the best.
+    """Keeps pieces that are not much less probable than the best one.
 
-    min_p (float): Least probability, relative to the best piece's.
-    keep (int): Pieces that are kept at least.
+    min_p (float): Minimum probability, relative to that of the best piece.
+    keep (int): Minimum number of pieces to keep.
     SOURCE: https://arxiv.org/abs/2407.01082
     """
 
@@ -98,10 +98,10 @@ class MinP:
 
 
 class Typical:
-    """Keeps the pieces whose surprise is closest to the expected one, until they have a probability together.
+    """Keeps the pieces whose surprisal is closest to the expected one, until they together reach a probability.
 
     typical_p (float): The probability.
-    keep (int): Pieces that are kept at least.
+    keep (int): Minimum number of pieces to keep.
     SOURCE: https://arxiv.org/abs/2202.00666
     """
 
@@ -120,8 +120,8 @@ class Typical:
         return scores.masked_fill_(removed, -torch.inf)
 
     def _limit(self, scores: Tensor, distance: Tensor, probabilities: Tensor) -> tuple[Tensor, Tensor]:
-        """RETURNS (tuple[Tensor, Tensor]): The largest distance that is kept, and at least `keep` pieces in the
-        order of their distance. Shapes (rows, 1) and (rows, pieces).
+        """RETURNS (tuple[Tensor, Tensor]): The largest distance to keep, and at least `keep` pieces in the order of
+        their distance. Shapes (rows, 1) and (rows, pieces).
         """
         if distance.shape[-1] > 2 * HEAD >= 2 * self.keep:
             near, closest = distance.topk(HEAD, largest=False)  # (rows, HEAD)

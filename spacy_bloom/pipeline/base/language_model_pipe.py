@@ -1,4 +1,4 @@
-"""What the components that generate and score have in common: a language model, their own or the transformer's."""
+"""The base of the components that generate and score with a language model, their own or the transformer's."""
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -27,11 +27,11 @@ dtype = "float32"
 
 
 class Upstream:
-    """A transformer component whose weights another one uses, found by name when they are needed.
+    """A transformer component whose weights another component uses, found by name when needed.
 
-    nlp (Language | None): The pipeline; not held in memory.
-    name (str): Of the transformer.
-    found (Any): The component itself, where there is no pipeline: in a pickled or copied one.
+    nlp (Language | None): The pipeline, as a weak reference.
+    name (str): Name of the transformer.
+    found (Any): The component itself, if there is no pipeline: in a pickled or copied component.
     """
 
     def __init__(self, nlp: Language | None, name: str, found: Any = None) -> None:
@@ -45,12 +45,12 @@ class Upstream:
         return Upstream, (None, self.name, self._find())
 
     def link(self, component: Any) -> None:
-        """Use the transformer that stands before; not held in memory: its pipeline does that."""
+        """Use this transformer; as a weak reference, since its pipeline holds it."""
         self._linked = weakref.ref(component)
 
     def shim(self) -> BloomShim:
-        """RETURNS (BloomShim): What holds the transformer's weights.
-        RAISES (ConfigError): There is no such component, or it is another kind.
+        """RETURNS (BloomShim): The shim with the transformer's weights.
+        RAISES (ConfigError): There is no such component, or it is not a bloom_transformer.
         """
         component = self._find()
         shims = getattr(getattr(component, "model", None), "shims", [])
@@ -58,12 +58,12 @@ class Upstream:
             got = "no component of that name" if component is None else type(component).__name__
             raise ConfigError(
                 f"Expected upstream to name a bloom_transformer of the pipeline, got {self.name!r}: {got}. "
-                "Set upstream = null to use the checkpoint that the component's model names."
+                "Set upstream = null to use the checkpoint of the component's own model."
             )
         return shims[0]
 
     def language_model(self) -> BloomForCausalLM:
-        """RETURNS (BloomForCausalLM): Around the transformer's decoder as it is now."""
+        """RETURNS (BloomForCausalLM): A language model around the transformer's current decoder."""
         decoder = self.shim().module
         if self._language_model is None or self._language_model.transformer is not decoder:
             self._language_model = language_model_on(decoder)
@@ -80,12 +80,12 @@ class Upstream:
 
 
 class LanguageModelPipe(Pipe):
-    """A component on a language model that it does not train.
+    """A component with a language model that it does not train.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.LanguageModel.v1`; not loaded if there is an upstream.
     name (str): Name of the component.
-    upstream (str | None): Name of a bloom_transformer whose weights are used instead, as training leaves them.
+    upstream (str | None): Name of a bloom_transformer whose weights are used instead, as trained.
     settings (Any): Settings, kept in `cfg`.
     RAISES (ConfigError): The model is another architecture's.
     """
@@ -102,22 +102,22 @@ class LanguageModelPipe(Pipe):
         self._upstream = None if upstream is None else Upstream(nlp, upstream)
 
     def link_upstream(self, transformer: Any) -> None:
-        """Use the weights of a transformer, if it is the one that is named: spaCy links the components of a pipeline
-        when it changes, also those that were made in another one. A component that is sourced without a copy stands in
-        both pipelines, and follows the one that was linked last, as spaCy's listeners do.
+        """Use the weights of a transformer, if it is the named one. spaCy links the components of a pipeline whenever
+        it changes, including sourced ones. A component that is part of two pipelines follows the one that was linked
+        last, like spaCy's listeners.
         """
         if self._upstream is not None and self._upstream.name == transformer.name:
             self._upstream.link(transformer)
 
     @property
     def language_model(self) -> BloomForCausalLM:
-        """RETURNS (BloomForCausalLM): In evaluation mode; loaded now if it was not."""
+        """RETURNS (BloomForCausalLM): The model in evaluation mode, loaded on first use."""
         own = self.model.shims[0]
         return (own.module if self._upstream is None else self._upstream.language_model()).eval()
 
     @property
     def tokenizer(self) -> BloomTokenizerFast:
-        """RETURNS (BloomTokenizerFast): The language model's."""
+        """RETURNS (BloomTokenizerFast): The language model's tokenizer."""
         shim = self.model.shims[0] if self._upstream is None else self._upstream.shim()
         return shim.tokenizer
 
@@ -132,7 +132,7 @@ class LanguageModelPipe(Pipe):
         yield from pipe_batches(self, stream, batch_size)
 
     def predict(self, docs: Iterable[Doc]) -> Any:
-        """RETURNS (Any): What `set_annotations` writes; nothing is written on the Docs."""
+        """RETURNS (Any): What `set_annotations` writes. Nothing is written yet."""
         raise NotImplementedError
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Any) -> None:
@@ -140,30 +140,30 @@ class LanguageModelPipe(Pipe):
         raise NotImplementedError
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-        """Write the model as a checkpoint directory; an upstream writes its own. Settings are in the pipeline's
-        config and nowhere else, so that they can be overridden when it is loaded.
+        """Write the model as a checkpoint directory, unless it is an upstream's. Settings are in the pipeline's config
+        only, so that they can be overridden when it is loaded.
 
         path (str | Path): Directory.
-        exclude (Iterable[str]): Of "model".
+        exclude (Iterable[str]): May contain "model".
         """
         util.to_disk(path, {name: shim.to_disk for name, shim in self._own_shims.items()}, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
-        """Map the model's weights into memory; no network is asked.
+        """Map the model's weights into memory, without network access.
 
         path (str | Path): Directory written by `to_disk`.
-        exclude (Iterable[str]): Of "model".
+        exclude (Iterable[str]): May contain "model".
         RETURNS (LanguageModelPipe): The component.
         """
         util.from_disk(path, {name: shim.from_disk for name, shim in self._own_shims.items()}, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """RETURNS (bytes): The model. exclude as for `to_disk`."""
+        """RETURNS (bytes): The serialized model. exclude as for `to_disk`."""
         return util.to_bytes({name: shim.to_bytes for name, shim in self._own_shims.items()}, exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
-        """RETURNS (LanguageModelPipe): The component, with what `to_bytes` has written."""
+        """RETURNS (LanguageModelPipe): The component, with what `to_bytes` wrote."""
         util.from_bytes(
             bytes_data, {name: shim.from_bytes for name, shim in self._own_shims.items()}, exclude
         )
@@ -171,5 +171,5 @@ class LanguageModelPipe(Pipe):
 
     @property
     def _own_shims(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): What is written, by the name of its part; nothing with an upstream."""
+        """RETURNS (dict[str, Any]): The parts to write, by name; none with an upstream."""
         return {"model": self.model.shims[0]} if self._upstream is None else {}

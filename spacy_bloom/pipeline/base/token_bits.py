@@ -1,4 +1,4 @@
-"""What pieces of a text are worth, shared among its tokens by UTF-8 bytes."""
+"""Distributes the bits of a text's pieces over its tokens, by UTF-8 bytes."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ SPACE = b" "
 
 @dataclass(frozen=True)
 class Spelling:
-    """What there is to know of the bytes of each piece of a vocabulary.
+    """The lengths and leading spaces of a vocabulary's pieces, in bytes.
 
-    tokenizer (BloomTokenizerFast): Whose pieces they are.
-    n_bytes (Ints): Bytes of each piece. Shape (ids,).
-    n_leading (Ints): Spaces that a piece begins with; 0 if it is nothing but spaces. Shape (ids,).
+    tokenizer (BloomTokenizerFast): The tokenizer.
+    n_bytes (Ints): Length of each piece. Shape (ids,).
+    n_leading (Ints): Number of leading spaces; 0 if a piece is only spaces. Shape (ids,).
     begins_with_space (NDArray): Shape (ids,), bool.
     """
 
@@ -32,7 +32,7 @@ class Spelling:
 
     @classmethod
     def of(cls, tokenizer: BloomTokenizerFast) -> "Spelling":
-        """RETURNS (Spelling): Of a tokenizer's pieces."""
+        """RETURNS (Spelling): The spelling of a tokenizer's pieces."""
         vocabulary = tokenizer.get_vocab()
         shape = max(vocabulary.values()) + 1
         n_bytes, n_leading = numpy.zeros(shape, dtype=numpy.int64), numpy.zeros(shape, dtype=numpy.int64)
@@ -48,12 +48,12 @@ class Spelling:
 
 @dataclass(frozen=True)
 class BytePlaces:
-    """Where the pieces and tokens of one Doc are in the UTF-8 bytes of its text.
+    """Byte offsets of the pieces and tokens of one Doc, in UTF-8.
 
-    starts, ends (Ints): Of each piece. Shape (pieces,).
-    inner_starts (Ints): Where each piece starts without the spaces that it begins with. Shape (pieces,).
-    token_ends (Ints): A token reaches from the end of the one before it to its own, so that the space between
-        two tokens is the second one's. Shape (tokens,), at least one.
+    starts, ends (Ints): Offsets of each piece. Shape (pieces,).
+    inner_starts (Ints): Start of each piece without leading spaces. Shape (pieces,).
+    token_ends (Ints): End of each token. A token starts at the end of the one before it, so that the space between two
+        tokens belongs to the second. Shape (tokens,), at least one.
     """
 
     starts: Ints
@@ -62,13 +62,13 @@ class BytePlaces:
     token_ends: Ints
 
     def token_of(self, places: Ints) -> Ints:
-        """RETURNS (Ints): The token of each byte; what follows the last one's end is the last one's."""
+        """RETURNS (Ints): The token of each byte; bytes after the last token belong to it."""
         found = numpy.searchsorted(self.token_ends, places, side="right")
         return numpy.minimum(found, len(self.token_ends) - 1)
 
     def share(self, bits: Floats) -> Floats:
-        """Give each token its part of the pieces' bits: those of a piece are spread evenly over its bytes, without
-        the spaces that it begins with. So the sum over the tokens is the sum over the pieces.
+        """Distribute bits over tokens. The bits of a piece are spread evenly over its bytes, without leading spaces,
+        so that the sum over the tokens is the sum over the pieces.
 
         bits (Floats): Shape (pieces,).
         RETURNS (Floats): Shape (tokens,).
@@ -76,15 +76,15 @@ class BytePlaces:
         sums = numpy.concatenate(([0.0], numpy.cumsum(bits)))
         at = numpy.stack((self.inner_starts, self.ends), axis=1).ravel()
         reached = numpy.stack((sums[:-1], sums[1:]), axis=1).ravel()
-        until = numpy.interp(self.token_ends, at, reached)  # bits of all that is before a token's end
+        until = numpy.interp(self.token_ends, at, reached)  # bits before each token's end
         until[-1] = sums[-1]
         return numpy.diff(until, prepend=0.0)
 
 
 def byte_places(doc: Doc, ids: Ints, spelling: Spelling) -> BytePlaces:
-    """doc (Doc): With at least one token.
+    """doc (Doc): A Doc with at least one token.
     ids (Ints): The pieces of its text. Shape (pieces,).
-    RETURNS (BytePlaces): Where they are.
+    RETURNS (BytePlaces): The offsets of pieces and tokens.
     RAISES (InputError): The pieces do not spell the text byte by byte.
     """
     codes = numpy.frombuffer(doc.text.encode("utf-32-le"), dtype="<u4")

@@ -1,6 +1,6 @@
-"""What a prompt template sees of a Doc: read-only views, whose contents are plain data or views again.
+"""What a prompt template sees of a Doc: read-only views of plain data and other views.
 
-spaCy's own objects are not shown: from any of them `vocab`, `to_disk` and the whole pipeline can be reached.
+spaCy's own objects are hidden: `vocab`, `to_disk` and the whole pipeline can be reached from any of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from ...errors import InputError
 
 
 class View:
-    """Shows a part of a spaCy object.
+    """Exposes part of a spaCy object.
 
-    names (tuple[str, ...]): The attributes that a template may ask for; everything else is refused.
+    names (tuple[str, ...]): The attributes that a template may read.
     """
 
     names: ClassVar[tuple[str, ...]] = ("text", "ents", "_")
@@ -51,7 +51,7 @@ class DocView(View):
     @property
     def sents(self) -> tuple["SpanView", ...]:
         """RETURNS (tuple[SpanView, ...]): The sentences.
-        RAISES (ValueError): Nothing has set their borders.
+        RAISES (ValueError): Sentence boundaries are not set.
         """
         return tuple(map(SpanView, self._shown.sents))
 
@@ -67,7 +67,7 @@ class DocView(View):
 
     @property
     def user_data(self) -> "MappingView":
-        """RETURNS (MappingView): What stands there under names; extensions, under tuples, are in `doc._`."""
+        """RETURNS (MappingView): Entries with string keys; extensions, whose keys are tuples, are in `doc._`."""
         return MappingView({k: v for k, v in self._shown.user_data.items() if isinstance(k, str)})
 
 
@@ -83,24 +83,24 @@ class SpanView(View):
 
     @property
     def start_char(self) -> int:
-        """RETURNS (int): Where it starts in the Doc's text."""
+        """RETURNS (int): Start offset in the Doc's text."""
         return self._shown.start_char
 
     @property
     def end_char(self) -> int:
-        """RETURNS (int): Where it ends in the Doc's text."""
+        """RETURNS (int): End offset in the Doc's text."""
         return self._shown.end_char
 
     @property
     def sent(self) -> "SpanView":
-        """RETURNS (SpanView): The sentence it stands in.
-        RAISES (ValueError): Nothing has set the borders of sentences.
+        """RETURNS (SpanView): Its sentence.
+        RAISES (ValueError): Sentence boundaries are not set.
         """
         return SpanView(self._shown.sent)
 
 
 class ExtensionsView:
-    """The values of extension attributes, as attributes; methods are not shown."""
+    """The values of extension attributes, without methods."""
 
     def __init__(self, shown: Any) -> None:
         self._shown = shown
@@ -112,7 +112,7 @@ class ExtensionsView:
 
 
 class MappingView(Mapping):
-    """A mapping whose values are shown when they are asked for."""
+    """A mapping whose values become views when they are read."""
 
     names: ClassVar[tuple[str, ...]] = ("get", "items", "keys", "values")
 
@@ -133,10 +133,10 @@ class MappingView(Mapping):
 
 
 def plain(value: Any) -> Any:
-    """What a template may see of a value.
+    """Convert a value for a template.
 
-    RETURNS (Any): Text, numbers, truth values and None as they are; views of spaCy's objects and of mappings; tuples.
-    RAISES (InputError): It is anything else.
+    RETURNS (Any): Text, numbers, booleans and None unchanged; views of spaCy's objects and of mappings; tuples.
+    RAISES (InputError): Any other type.
     """
     if isinstance(value, (Doc, Span, Token)):
         return DocView(value) if isinstance(value, Doc) else SpanView(_as_span(value))

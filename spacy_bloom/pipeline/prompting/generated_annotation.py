@@ -1,4 +1,4 @@
-"""What generated texts may be, what is read from them, and where it is written on a Doc."""
+"""What generated texts may be, how they are read, and where the result is written on a Doc."""
 
 import json
 from abc import ABC, abstractmethod
@@ -21,45 +21,45 @@ from ...tokenizer import BloomTokenizerFast
 from ..base.spans import without_overlap
 from .generator_settings import ChoiceSettings, ConstraintSettings, JsonSettings, RegexSettings, SpansSettings
 
-Unit = Doc | Span  # what a prompt is about
+Unit = Doc | Span  # the subject of a prompt
 
 
 class Annotation(ABC):
-    """What becomes of generated texts. By default they are free, and written as they are.
+    """What happens to generated texts. By default they are unconstrained and written as they are.
 
-    of_each_unit (bool): Whether every unit has a constraint of its own.
+    of_each_unit (bool): Whether each unit has its own constraint.
     """
 
     of_each_unit = False
 
     def applies(self, unit: Unit) -> bool:
-        """RETURNS (bool): Whether anything could be generated for a unit."""
+        """RETURNS (bool): Whether anything can be generated for a unit."""
         return True
 
     def constraint(
         self, unit: Unit, tokenizer: BloomTokenizerFast, *, leading_space: bool
     ) -> Constraint | None:
-        """What a text must be.
+        """Make the constraint for a unit.
 
-        unit (Doc | Span): What the prompt is about.
+        unit (Doc | Span): The subject of the prompt.
         tokenizer (BloomTokenizerFast): The language model's.
         leading_space (bool): Whether a space comes before the text.
-        RETURNS (Constraint | None): None if it may be anything.
-        RAISES (InputError): No text can be that.
+        RETURNS (Constraint | None): None if the text is free.
+        RAISES (InputError): No text is legal.
         """
         return None
 
     def read(self, unit: Unit, sequence: GeneratedPieces, constraint: Constraint | None) -> list[Any]:
-        """RETURNS (list[Any]): What to write, one value; none if the text is not legal."""
+        """RETURNS (list[Any]): One value to write; none if the text is not legal."""
         return [sequence.text]
 
     def prepare(self, doc: Doc) -> None:
-        """Make the place where values are written, so that it is there if there are none."""
+        """Create the place where values are written, so that it exists without any values."""
         return None
 
     @abstractmethod
     def write(self, unit: Unit, value: Any) -> None:
-        """Write a value. It is a list of them where several sequences are asked for."""
+        """Write a value: a list if several sequences are asked for."""
 
 
 class ExtensionText(Annotation):
@@ -81,7 +81,7 @@ class ExtensionText(Annotation):
 
 
 class ExtensionGrammar(ExtensionText):
-    """What a text that matches a grammar says, in an extension attribute.
+    """The parsed text that matches a grammar, in an extension attribute.
 
     attr (str): Its name.
     make (Callable): Makes the grammar: (pieces, eos_token_id, leading_space) -> Grammar.
@@ -91,7 +91,7 @@ class ExtensionGrammar(ExtensionText):
     def __init__(self, attr: str, make: Callable[..., Grammar], parse: Callable[[str], Any]) -> None:
         super().__init__(attr)
         self._parse = parse
-        # No vocabulary is there yet: what the bytes say of the grammar, every vocabulary says.
+        # Nothing is loaded yet. A vocabulary of bytes is enough to check the grammar.
         pieces = PieceBytes(_smallest_tokenizer())
         try:
             make(pieces, min(pieces.control), leading_space=False)
@@ -108,7 +108,7 @@ class ExtensionGrammar(ExtensionText):
         text = None if constraint is None else constraint.text_of(sequence.pieces)
         try:
             return [] if text is None else [self._parse(text)]
-        except (ValueError, RecursionError):  # legal JSON that Python cannot hold, or spaCy not save
+        except (ValueError, RecursionError):  # legal JSON that Python cannot hold or spaCy cannot save
             return []
 
 
@@ -116,7 +116,7 @@ class Category(Annotation):
     """One of some labels, in doc.cats: 1 for it, 0 for the others.
 
     labels (Sequence[str]): The labels.
-    max_new_tokens (int): Pieces that a text may have.
+    max_new_tokens (int): Maximum number of pieces in a text.
     """
 
     def __init__(self, labels: Sequence[str], *, max_new_tokens: int) -> None:
@@ -143,7 +143,7 @@ class Category(Annotation):
             leading_space=leading_space,
             max_new_tokens=self.max_new_tokens,
         )
-        for label in self.labels:  # one that has no time to be spelled would never be chosen
+        for label in self.labels:  # a label that does not fit would never be chosen
             try:
                 make([label])
             except InputError as error:
@@ -152,15 +152,15 @@ class Category(Annotation):
 
 
 class VerbatimSpans(Annotation):
-    """A span of the unit's own text, on token boundaries, as an entity or in a group of spans.
+    """A span of the unit's text, at token boundaries, as an entity or in a span group.
 
-    Spans neither begin nor end with space. Entities that stand on the Doc stay, and what overlaps them is left out;
-    so is a span that stands in the group already.
+    Spans do not begin or end with space. Existing entities stay, and spans that overlap them are left out, as are spans
+    that are already in the group.
 
     label (str): Of the spans.
     spans_key (str | None): The group, doc.spans[spans_key]; None for doc.ents.
-    every (bool): Annotate all places where the text stands; else the first.
-    max_new_tokens (int): Pieces that a text may have.
+    every (bool): Annotate all occurrences of the text, not only the first.
+    max_new_tokens (int): Maximum number of pieces in a text.
     """
 
     of_each_unit = True
@@ -201,7 +201,9 @@ class VerbatimSpans(Annotation):
     def write(self, unit: Unit, value: Any) -> None:
         doc = _doc(unit)
         spans = [doc.char_span(start, end, label=self.label) for start, end in value]
-        found = [span for span in spans if span is not None]  # all are: the constraint ends where tokens do
+        found = [
+            span for span in spans if span is not None
+        ]  # none is: the constraint ends at token boundaries
         if self.spans_key is None:
             doc.set_ents(without_overlap([*doc.ents, *found]), default="unmodified")
             return
@@ -210,7 +212,7 @@ class VerbatimSpans(Annotation):
 
 
 class _Made:
-    """Constraints that are the same for all units: one with a leading space and one without, made when needed.
+    """Constraints that are the same for all units, with and without a leading space, made when needed.
 
     make (Callable): (pieces, eos_token_id, leading_space) -> Constraint.
     """
@@ -240,7 +242,7 @@ def _start(unit: Unit) -> int:
 
 
 def _smallest_tokenizer() -> BloomTokenizerFast:
-    """RETURNS (BloomTokenizerFast): One whose pieces are the bytes."""
+    """RETURNS (BloomTokenizerFast): A tokenizer whose pieces are the bytes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     backend = Tokenizer(models.BPE({byte: i for i, byte in enumerate(alphabet)}, []))
     backend.decoder = decoders.ByteLevel()
@@ -248,8 +250,8 @@ def _smallest_tokenizer() -> BloomTokenizerFast:
 
 
 def read_json(text: str) -> Any:
-    """RETURNS (Any): What JSON says.
-    RAISES (ValueError): It has numbers that are no numbers here, or half a surrogate pair, which cannot be saved.
+    """RETURNS (Any): The parsed JSON.
+    RAISES (ValueError): It has NaN, infinity or half a surrogate pair, which cannot be saved.
     """
     value = json.loads(text)
     json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf8")
@@ -260,12 +262,12 @@ def make_annotation(
     constraint: ConstraintSettings | None, *, attr: str, stops: Sequence[str], max_new_tokens: int
 ) -> Annotation:
     """
-    constraint (ConstraintSettings | None): What the texts must be; None for anything.
+    constraint (ConstraintSettings | None): The constraint on texts; None for free texts.
     attr (str): The extension attribute.
     stops (Sequence[str]): The stop strings.
-    max_new_tokens (int): Pieces that a text may have.
-    RETURNS (Annotation): What becomes of generated texts.
-    RAISES (ConfigError): A grammar that llguidance cannot follow.
+    max_new_tokens (int): Maximum number of pieces in a text.
+    RETURNS (Annotation): What happens to generated texts.
+    RAISES (ConfigError): llguidance cannot use the grammar.
     RAISES (ImportError): llguidance is needed and not installed.
     """
     match constraint:

@@ -1,4 +1,4 @@
-"""What the settings of components that generate may be."""
+"""Checks the settings of components that generate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ Word = Annotated[str, WORD]
 
 @dataclass(frozen=True, kw_only=True)
 class ConstraintSettings:
-    """What a generated text must be.
+    """A constraint on generated texts.
 
-    leading_space (bool | None): Whether a space comes before the text. None: where the prompt ends without one.
+    leading_space (bool | None): Whether a space comes before the text. None: if the prompt does not end in one.
     """
 
     leading_space: bool | None = None
@@ -88,9 +88,9 @@ CONSTRAINTS: dict[str, type[ConstraintSettings]] = {
 
 
 def make_constraint_settings(settings: Any) -> ConstraintSettings | None:
-    """settings (Mapping[str, Any] | None): Of a component's constraint: a `type`, and what belongs to it.
-    RETURNS (ConstraintSettings | None): With defaults; None for None.
-    RAISES (ConfigError): A setting is missing, unknown, or not what it should be.
+    """settings (Mapping[str, Any] | None): Settings of a component's constraint: a `type`, and the settings of that
+    type. RETURNS (ConstraintSettings | None): The settings with defaults; None for None.
+    RAISES (ConfigError): A setting is missing, unknown or invalid.
     """
     if settings is None:
         return None
@@ -107,12 +107,12 @@ def make_constraint_settings(settings: Any) -> ConstraintSettings | None:
 
 
 def make_options(given: Mapping[str, Any], **own: Any) -> GenerationConfig:
-    """The options of generation that a component's settings make.
+    """Combine a component's settings to options of generation.
 
-    given (Mapping[str, Any]): Its section `generation`.
+    given (Mapping[str, Any]): The section `generation`.
     **own (Any): Options that are settings of the component.
-    RETURNS (GenerationConfig): All of them.
-    RAISES (ConfigError): An option is unknown, not what it should be, or a setting of the component.
+    RETURNS (GenerationConfig): All options.
+    RAISES (ConfigError): An option is unknown, invalid, or a setting of the component.
     """
     refuse_options(given, OWN_SETTINGS)
     check("max_new_tokens", own["max_new_tokens"], integer(1))
@@ -120,8 +120,8 @@ def make_options(given: Mapping[str, Any], **own: Any) -> GenerationConfig:
 
 
 def refuse_options(given: Mapping[str, Any], advice: Mapping[str, str]) -> None:
-    """advice (Mapping[str, str]): What to do instead of giving an option.
-    RAISES (ConfigError): One of these options is given.
+    """advice (Mapping[str, str]): Options, and what to do instead of setting them.
+    RAISES (ConfigError): One of these options is set.
     """
     for option, instead in advice.items():
         if given.get(option) is not None:
@@ -132,7 +132,7 @@ def refuse_options(given: Mapping[str, Any], advice: Mapping[str, str]) -> None:
 
 def with_one_seed(options: GenerationConfig) -> GenerationConfig:
     """RETURNS (GenerationConfig): The options.
-    RAISES (ConfigError): They have one seed for each prompt, and how many prompts there are is not known before.
+    RAISES (ConfigError): There is one seed per prompt: the number of prompts is not known in advance.
     """
     if isinstance(options.seed, tuple):
         raise ConfigError(f"Expected seed to be one integer or None, got {shown(options.seed)}.")
@@ -140,14 +140,14 @@ def with_one_seed(options: GenerationConfig) -> GenerationConfig:
 
 
 def check_sizes(**sizes: int | None) -> None:
-    """RAISES (ConfigError): One, by its name, is neither an integer of 1 or more nor None."""
+    """RAISES (ConfigError): A size is neither an integer of 1 or more nor None."""
     for name, value in sizes.items():
         if value is not None:
             check(name, value, integer(1))
 
 
 def check_units(per: Any, spans_key: Any) -> None:
-    """RAISES (ConfigError): No unit of a Doc, or a key of spans where there is no use for it."""
+    """RAISES (ConfigError): An unknown unit, or a key of spans without spans."""
     check("per", per, one_of(*PER))
     if spans_key is not None and (per != "span" or not WORD.accepts(spans_key)):
         raise ConfigError(
@@ -157,7 +157,7 @@ def check_units(per: Any, spans_key: Any) -> None:
 
 
 def check_together(constraint: ConstraintSettings | None, options: GenerationConfig, per: str) -> None:
-    """RAISES (ConfigError): Settings that are valid each by itself, but not together."""
+    """RAISES (ConfigError): Valid settings that conflict."""
     if isinstance(constraint, ChoiceSettings) and per != "doc":
         raise ConfigError(
             f'Expected per = "doc" with a constraint of type "choice", which writes to doc.cats; got {per!r}.'

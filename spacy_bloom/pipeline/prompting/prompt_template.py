@@ -1,7 +1,7 @@
-"""Prompts: Jinja2 templates over what a Doc holds, in a sandbox, and as the pieces that a model reads.
+"""Prompt templates: sandboxed Jinja2 over the contents of a Doc, rendered as text or as pieces.
 
-A template is written by whoever makes the pipeline, and what it is filled with by whoever writes texts. Both are
-kept from reaching anything but text. A template that computes for long without writing anything is not stopped.
+Templates are written by the author of a pipeline, and filled with text from anybody. Neither can reach anything but
+text. A template that computes for a long time without output is not stopped.
 """
 
 import json
@@ -21,10 +21,10 @@ from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
 
-# A prompt of more characters than this for each piece that is allowed is refused before it is encoded.
+# A prompt with more characters than this per allowed piece is refused before it is encoded.
 MAX_CHARACTERS_PER_PIECE = 64
 
-# No others: what is missing makes texts of any size from nothing, draws, or reaches attributes.
+# No others: the rest can make texts of any size from nothing, draw random numbers, or reach attributes.
 # fmt: off
 FILTERS = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "join",
@@ -49,7 +49,7 @@ VIEWS: dict[str, type[View]] = {"doc": DocView, "sent": SpanView, "span": SpanVi
 
 
 class PromptEnvironment(ImmutableSandboxedEnvironment):
-    """jinja2's sandbox with lists of what is allowed in the place of lists of what is not."""
+    """jinja2's sandbox with lists of what is allowed instead of what is not."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -60,7 +60,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.filters["tojson"] = _to_json  # jinja2's own is for HTML
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """RETURNS (bool): Whether a template may see an attribute."""
+        """RETURNS (bool): Whether a template may read an attribute."""
         if isinstance(obj, (View, MappingView)):
             return attr in obj.names
         if isinstance(obj, ExtensionsView):
@@ -70,12 +70,12 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def wrap_str_format(self, value: Any) -> None:
-        """Formats can ask for a text of any width: `format` is a method like others, and not allowed."""
+        """Treat `format` like other methods that are not allowed: a format can ask for text of any width."""
         return None
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """RETURNS (Any): Of numbers only: texts, too, can be multiplied and formatted to any size.
-        RAISES (SecurityError): It is a power, or not between numbers.
+        """RETURNS (Any): The result for numbers. Texts can be multiplied and formatted to any size.
+        RAISES (SecurityError): The operator is a power, or an operand is not a number.
         """
         if operator == "**" or not all(isinstance(value, (int, float)) for value in (left, right)):
             raise SecurityError(f"{operator} between {type(left).__name__} and {type(right).__name__}")
@@ -94,10 +94,10 @@ def _environment() -> PromptEnvironment:
 class PromptTemplate:
     """A Jinja2 template, checked when it is made.
 
-    source (str): The template. Its text is the prompt's as it stands, the last line break too.
-    variables (Sequence[str]): What it is filled with. `doc`, `sent` and `span` are views.
-    special_tokens (bool): Whether control tokens in the template's own text are control tokens. Those in what it is
-        filled with, and in its expressions, are ordinary text either way.
+    source (str): The template. Its text is kept as it is, including the last line break.
+    variables (Sequence[str]): Names of its variables. `doc`, `sent` and `span` are views.
+    special_tokens (bool): Read control tokens in the template's own text as control tokens. Those in variables and
+        expressions are always ordinary text.
     RAISES (ConfigError): A syntax error, an unknown variable, or something that the sandbox does not allow.
     """
 
@@ -115,25 +115,25 @@ class PromptTemplate:
 
     def render(self, *, max_characters: int | None = None, **values: Any) -> str:
         """
-        max_characters (int | None): Most characters of the prompt; what is longer is not made.
-        **values: The variables; spaCy's objects are shown as views.
+        max_characters (int | None): Maximum number of characters; rendering stops there.
+        **values: The variables; spaCy's objects become views.
         RETURNS (str): The prompt, as ordinary text.
-        RAISES (InputError): The template fails on these values, or makes too much of them.
+        RAISES (InputError): The template fails on these values, or the prompt is too long.
         """
         template, _ = self._compile(())
         return self._fill(template, values, max_characters)
 
     def encode(self, tokenizer: BloomTokenizerFast, *, max_pieces: int, **values: Any) -> list[int]:
-        """The prompt as a model reads it.
+        """Render and encode the prompt.
 
-        max_pieces (int): Most pieces of the prompt.
+        max_pieces (int): Maximum number of pieces.
         RETURNS (list[int]): Ids.
         RAISES (InputError): As `render`, or the prompt has more pieces.
         """
         control = tuple(tokenizer.all_special_tokens) if self.special_tokens else ()
         template, marks = self._compile(control)
         prompt = self._fill(template, values, max_pieces * MAX_CHARACTERS_PER_PIECE)
-        # Texts stand in the even places, numbers of control tokens in the odd ones.
+        # Even places are texts, odd places numbers of control tokens.
         parts = marks.split(prompt) if control else [prompt]
         texts = encode_prompts(tokenizer, parts[::2])
         tokens = tokenizer.convert_tokens_to_ids([control[int(number)] for number in parts[1::2]])
@@ -152,7 +152,7 @@ class PromptTemplate:
                     raise _too_long(f"more than {most} characters", f"{most} characters")
         except BloomError:
             raise
-        except Exception as error:  # anything can happen in a template
+        except Exception as error:  # a template can raise anything
             refused = "does something that is not allowed" if isinstance(error, SecurityError) else "fails"
             raise InputError(
                 f"The prompt template {refused} on this Doc: {type(error).__name__}: {shown(str(error))}. "
@@ -161,8 +161,8 @@ class PromptTemplate:
         return "".join(parts)
 
     def _compile(self, control: tuple[str, ...]) -> tuple[Template, re.Pattern]:
-        """RETURNS (tuple[Template, Pattern]): The template with marks in the place of these control tokens, and a
-        pattern that finds their numbers in marks. No text can contain a mark, as nobody knows what it will be.
+        """RETURNS (tuple[Template, Pattern]): The template with marks for these control tokens, and a pattern that
+        finds their numbers. No text can contain a mark, because it is random.
         """
         if control not in self._compiled:
             environment, secret = _environment(), secrets.token_hex(16)
@@ -173,11 +173,11 @@ class PromptTemplate:
                 code = environment.compile(tree)
             except ConfigError:
                 raise
-            except Exception as error:  # also what Python says of code that is nested too deep
+            except Exception as error:  # including Python's errors about deep nesting
                 line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
                 raise ConfigError(
                     f"Expected the prompt to be a Jinja2 template, got {shown(self.source)}. {line}"
-                    f"{shown(str(error))}. Correct it; to write {{{{ as text, put it into {{% raw %}}."
+                    f"{shown(str(error))}. To write {{{{ as text, put it into {{% raw %}}."
                 ) from error
             template = Template.from_code(environment, code, {})
             self._compiled[control] = template, re.compile(f"\ue000{secret}:([0-9]+)\ue001")
@@ -200,16 +200,16 @@ def _too_long(got: str, most: str) -> InputError:
 
 
 def _check(tree: nodes.Template, variables: tuple[str, ...]) -> None:
-    """RAISES (ConfigError): What can be seen before a template is filled."""
+    """RAISES (ConfigError): Errors that can be found without filling the template."""
     for kind, name in REFUSED.items():
         if tree.find(kind):
-            raise ConfigError(f"Expected a prompt template that stands alone, got {{% {name} %}} in it.")
+            raise ConfigError(f"Expected a self-contained prompt template, got {{% {name} %}} in it.")
     used = meta.find_undeclared_variables(tree)
     unknown = sorted(used.difference(variables))
     if unknown:
         raise ConfigError(
             f"Expected the prompt template to use {', '.join(variables)}, got {', '.join(map(shown, unknown))}. "
-            '`sent` is there with per = "sent", and `span` with per = "span".'
+            '`sent` requires per = "sent", and `span` requires per = "span".'
         )
     for found in tree.find_all(nodes.Getattr):
         name = found.node.name if isinstance(found.node, nodes.Name) else ""
@@ -220,7 +220,7 @@ def _check(tree: nodes.Template, variables: tuple[str, ...]) -> None:
             )
         if found.attr.startswith("_") and found.attr != "_":
             raise ConfigError(
-                f"Got .{found.attr} in the prompt template: names that begin with _ are not shown."
+                f"Got .{found.attr} in the prompt template: names that begin with _ are not available."
             )
 
 
@@ -228,7 +228,7 @@ def _mark_control_tokens(tree: nodes.Template, control: tuple[str, ...], secret:
     if not control:
         return
     numbers = {token: i for i, token in enumerate(control)}
-    # The longest first, as the tokenizer would take them.
+    # The longest first, as in the tokenizer.
     pattern = re.compile("|".join(map(re.escape, sorted(control, key=len, reverse=True))))
     for data in tree.find_all(nodes.TemplateData):
         data.data = pattern.sub(lambda m: f"\ue000{secret}:{numbers[m.group()]}\ue001", data.data)

@@ -1,4 +1,4 @@
-"""Log-likelihoods of answers to prompts, as the zero-shot component asks for them."""
+"""Log-likelihoods of answers to prompts, for the zero-shot component."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from ...pretrained import BloomForCausalLM
 from ...tokenizer import BloomTokenizerFast
 from .zero_shot_questions import Question
 
-# Scores that are kept. The labels of a config need few; labels on Docs may go on without end.
+# Maximum number of scores to keep. The labels of a config need few; labels on Docs can be any number.
 MAX_KEPT = 10_000
-# So many numbers of every weight are looked at to see whether it has changed.
+# Number of values of each weight that are compared to detect changes.
 SAMPLE = 64
 
-PieceScores = list[float]  # of one answer: the log-probability of each piece, in nats
+PieceScores = list[float]  # log-probabilities of an answer's pieces, in nats
 
 
 def score_answers(
@@ -31,11 +31,11 @@ def score_answers(
 ) -> list[list[PieceScores]]:
     """Score the answers to each prompt, all prompts together.
 
-    prompts (Sequence[Sequence[int]]): Ids of each. One without pieces begins with `</s>`, the token between the
-        texts that BLOOM was trained on.
-    answers (Sequence[Sequence[str]]): Of each prompt.
+    prompts (Sequence[Sequence[int]]): Ids of each. An empty prompt becomes `</s>`, the token between the texts that
+        BLOOM was trained on.
+    answers (Sequence[Sequence[str]]): The answers to each prompt.
     max_batch_items (int | None): See `score_continuations`.
-    RETURNS (list[list[PieceScores]]): Of each prompt, of each answer.
+    RETURNS (list[list[PieceScores]]): For each prompt, the scores of each answer.
     """
     texts = list(dict.fromkeys(text for own in answers for text in own))
     ids = dict(zip(texts, encode_prompts(tokenizer, texts), strict=True))
@@ -50,13 +50,13 @@ def score_answers(
 def fit_prompt(
     tokenizer: BloomTokenizerFast, prompt: str, text: str, most: int | None
 ) -> tuple[list[int], bool]:
-    """Encode a prompt; where it has too many pieces, take some off the end of the text inside it.
+    """Encode a prompt. If it has too many pieces, cut the end of the text inside it.
 
-    prompt (str): Holds the text, with or without the space around it.
-    text (str): What may be cut.
-    most (int | None): Pieces that are left at most; None cuts nothing.
+    prompt (str): Contains the text, with or without the space around it.
+    text (str): The part that may be cut.
+    most (int | None): Maximum number of pieces; None for no limit.
     RETURNS (tuple[list[int], bool]): The ids, and whether the text was cut.
-    RAISES (InputError): The prompt is too long and does not hold the text, or nothing of it would be left.
+    RAISES (InputError): The prompt is too long and does not contain the text, or nothing of it would be left.
     """
     offsets, ids = _encode(tokenizer, prompt)
     if most is None or len(ids) <= most:
@@ -65,8 +65,8 @@ def fit_prompt(
     start = prompt.find(text) if text else -1
     end = start + len(text)
     while len(ids) > most:
-        # The pieces over the number go, from the last one that starts before the text's end. What is left may be
-        # encoded in another way where it was cut, and is counted again.
+        # Remove the excess pieces, from the last one that starts before the end of the text. The rest may be encoded
+        # differently at the cut, and is counted again.
         first_to_go = bisect_left(offsets, end) - (len(ids) - most)
         kept_to = offsets[first_to_go] if first_to_go > 0 else 0
         if start < 0 or kept_to <= start:
@@ -82,13 +82,13 @@ def fit_prompt(
 
 
 def _encode(tokenizer: BloomTokenizerFast, prompt: str) -> tuple[list[int], list[int]]:
-    """RETURNS (tuple[list[int], list[int]]): Where each piece starts, and its id; as ordinary text."""
+    """RETURNS (tuple[list[int], list[int]]): Start offset and id of each piece. Control tokens are ordinary text."""
     (encoding,) = tokenizer.encode_plain([prompt])
     return [start for start, _ in encoding.offsets], encoding.ids
 
 
 class KeptScores:
-    """Scores of questions that come again, until the weights change."""
+    """Keeps the scores of repeated questions until the weights change."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], PieceScores] = {}  # by prompt and answer
@@ -106,8 +106,8 @@ class KeptScores:
         """
         model (BloomForCausalLM): Its weights are compared with those of the last call.
         questions (Sequence[Question]): May repeat.
-        score (Callable): Scores the questions that are new.
-        RETURNS (list[list[PieceScores]]): Of each question, of each answer.
+        score (Callable): Scores new questions.
+        RETURNS (list[list[PieceScores]]): For each question, the scores of each answer.
         """
         self._forget_other_weights(model)
         new: dict[str, dict[str, None]] = {}
@@ -128,7 +128,7 @@ class KeptScores:
         return [[known[question.prompt, answer] for answer in question.answers] for question in questions]
 
     def _forget_other_weights(self, model: BloomForCausalLM) -> None:
-        """An optimizer writes in place, so that neither addresses nor torch's versions tell; the numbers do."""
+        """Compare values: optimizers write in place, which neither addresses nor torch's versions show."""
         with torch.no_grad():
             sample = torch.cat([p.flatten()[:SAMPLE].float() for p in model.parameters()])
         if self._sample is None or not torch.equal(sample, self._sample):
