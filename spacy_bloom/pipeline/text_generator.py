@@ -118,7 +118,8 @@ class BloomTextGenerator(LanguageModelPipe):
         "choice": one of `labels`; written to doc.cats, 1 for the chosen one and 0 for the others.
         "spans": a verbatim span of the unit's text, at token boundaries, with `label`; written to doc.ents, or with
             `target` "spans" to doc.spans[`spans_key`]; `occurrences` "all" or "first".
-        "json": JSON that matches a `schema`, with free `whitespace` or as json.dumps writes it; parsed, written to attr.
+        "json": JSON that matches a `schema`, with free `whitespace` or as json.dumps writes it; written to attr, parsed
+            to objects.
         "regex": a text that matches a `pattern`; written to attr. The last two require llguidance.
         All have `leading_space`, whether a space comes before the text: by default if the prompt does not end in one.
         Incomplete texts are not written; a BloomWarning counts them.
