@@ -7,11 +7,11 @@ from spacy.cli._util import Arg, Opt
 from tqdm import tqdm
 from wasabi import msg
 
+from ..checkpoint.load import to_dtype
 from ..checkpoint.sizes import format_size, parse_size
 from ..checkpoint.sources import find_checkpoint
 from ..checkpoint.writing import MAX_SHARD_SIZE
 from ..conversion.convert import Plan, convert_checkpoint, plan_conversion
-from ..pretrained import to_dtype
 
 
 def convert_cli(

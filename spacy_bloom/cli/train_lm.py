@@ -16,9 +16,10 @@ from typer import Context
 from wasabi import msg
 
 from ..errors import InputError
-from ..pretrained import BloomForCausalLM, BloomTokenizerFast
+from ..generation.causal_lm import BloomForCausalLM
 from ..pretraining.loop import LMTrainer
 from ..pretraining.state import Progress, read_progress, state_path
+from ..tokenizer import BloomTokenizerFast
 from .failures import check_folder
 from .train.lm_config import read_config
 from .train.lm_display import LMDisplay

@@ -9,6 +9,7 @@ from spacy.cli._util import Arg, Opt
 from tqdm import tqdm
 from wasabi import msg, table
 
+from ..checkpoint.load import to_dtype
 from ..checkpoint.sizes import format_size, parse_size
 from ..checkpoint.sources import find_checkpoint
 from ..checkpoint.writing import MAX_SHARD_SIZE
@@ -16,7 +17,6 @@ from ..conversion.convert import check_output
 from ..conversion.description import Description, describe_directory
 from ..conversion.proof import EncodingProof, OutputProof
 from ..conversion.trim import CHECK_TEXTS, plan_trimming, trim_checkpoint
-from ..pretrained import to_dtype
 from .inputs import read_texts
 
 

@@ -9,9 +9,10 @@ from spacy import registry
 from thinc.api import Model
 from thinc.types import Floats1d
 
+from ..bloom.model import BloomModel
 from ..errors import ConfigError
+from ..generation.causal_lm import BloomForCausalLM
 from ..generation.scoring import surprisal
-from ..pretrained import BloomForCausalLM, BloomModel
 from .weights.settings import WeightSettings
 from .weights.shim import CheckpointShim
 

@@ -10,8 +10,8 @@ from spacy.cli._util import app
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
+from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.generation.config import GenerationConfig
-from spacy_bloom.pretrained import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.pretraining.loop import LMTrainer
 
 CONFIG = Path(__file__).parents[2] / "configs" / "train_lm_tiny.cfg"

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from ...checkpoint.sources import BUNDLED_PIPELINES
 from ...errors import InputError
-from ...pretrained import BloomTokenizerFast as PretrainedTokenizer
 from ...thinc_layers.pieces.windows import WindowSettings
 from ...thinc_layers.weights.shim import CheckpointShim
 from ...tokenizer import BloomTokenizerFast
@@ -95,7 +94,7 @@ def find_cutter(
         code, spacy_tokenizer = find_language(lang or "xx")
         config = {"nlp": {"tokenizer": spacy_tokenizer}} if spacy_tokenizer else {}
         nlp = spacy.blank(code, config=config)
-        tokenizer = PretrainedTokenizer.from_pretrained(source)
+        tokenizer = BloomTokenizerFast.from_pretrained(source)
     if context is None:  # in proportion, where the window that was asked for is too narrow for it
         context = found.context if window is None else min(found.context, window // 4)
     window = found.window if window is None else window

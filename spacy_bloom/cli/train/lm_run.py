@@ -11,13 +11,14 @@ from wasabi import msg
 
 from ...config import BloomConfig
 from ...errors import CheckpointError, ConfigError, InputError
+from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
-from ...pretrained import BloomForCausalLM, BloomTokenizerFast
 from ...pretraining.data import EncodedFile, TextFile, encode_file, read_text_file
 from ...pretraining.loop import LMTrainer
 from ...pretraining.masking import Masking
 from ...pretraining.state import Progress
 from ...pretraining.tokenizer_training import train_tokenizer
+from ...tokenizer import BloomTokenizerFast
 from .lm_config import LMConfig
 
 # Settings that older versions did not have, with the values that their runs had.

@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Config, Model
 
 from ...errors import ConfigError
-from ...pretrained import BloomForCausalLM
+from ...generation.causal_lm import BloomForCausalLM
 from ...thinc_layers.language_model import LanguageModelShim, language_model_on
 from ...thinc_layers.weights.shim import BloomShim
 from ...tokenizer import BloomTokenizerFast

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ...errors import InputError
 from ...generation.batches import encode_prompts
+from ...generation.causal_lm import BloomForCausalLM
 from ...generation.scoring import score_continuations
-from ...pretrained import BloomForCausalLM
 from ...tokenizer import BloomTokenizerFast
 from .zero_shot_questions import Question
 
