@@ -15,7 +15,7 @@ from training import cpu_minutes, steps, thin_out, train_once
 from spacy_bloom import BloomModel, BloomTokenizerFast
 
 ROOT = Path(__file__).parent.parent
-MODEL = "components.bloom_transformer.model"
+MODEL = "components.transformer.model"
 FROZEN = {f"{MODEL}.train_transformer": False, f"{MODEL}.reuse": {"max_mb": 6000}}
 LORA = {
     f"{MODEL}.lora": {

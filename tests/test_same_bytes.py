@@ -49,7 +49,7 @@ def corpus(tmp_path):
     return tmp_path / "corpus.spacy"
 
 
-MODEL = "components.bloom_transformer.model"
+MODEL = "components.transformer.model"
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_replaces_a_file_only_if_asked_to(run, tmp_path):
 
 def test_stdout_has_the_config_and_nothing_else(run):
     result = run("-", "-t", "senter")
-    assert util.load_config_from_str(result.output)["nlp"]["pipeline"] == ["bloom_transformer", "senter"]
+    assert util.load_config_from_str(result.output)["nlp"]["pipeline"] == ["transformer", "senter"]
     assert result.output.startswith("[paths]")
     failed = run("-", "-t", "nothing")
     assert failed.exit_code == 1 and failed.stdout == ""

@@ -74,8 +74,8 @@ def test_the_shipped_config(train):
             "training.eval_frequency": 20,
             "training.batcher.size": 300,
             "training.optimizer.learn_rate.initial_rate": 0.005,
-            "components.bloom_transformer.model.window": 64,
-            "components.bloom_transformer.model.context": 16,
+            "components.transformer.model.window": 64,
+            "components.transformer.model.context": 16,
         }
     )
     nlp = spacy.load(out / "model-best")
@@ -94,15 +94,15 @@ def test_a_frozen_transformer(train, checkpoint):
             "training.max_steps": 20,
             "training.optimizer.learn_rate.total_steps": 20,
             "training.eval_frequency": 10,
-            "training.frozen_components": '["bloom_transformer"]',
-            "training.annotating_components": '["bloom_transformer"]',
+            "training.frozen_components": '["transformer"]',
+            "training.annotating_components": '["transformer"]',
             "training.optimizer.learn_rate.initial_rate": 0.01,
-            "components.bloom_transformer.model.storage_dtype": "float32",
+            "components.transformer.model.storage_dtype": "float32",
         }
     )
     nlp = spacy.load(out / "model-best")
     assert nlp.meta["performance"]["ents_f"] > 0.5
     before = BloomModel.from_pretrained(checkpoint).state_dict()
-    after = nlp.get_pipe("bloom_transformer").model.shims[0].module.state_dict()
+    after = nlp.get_pipe("transformer").model.shims[0].module.state_dict()
     assert before.keys() == after.keys()
     assert [name for name in before if not before[name].equal(after[name])] == []

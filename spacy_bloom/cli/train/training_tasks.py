@@ -18,10 +18,10 @@ ENCODE = {
     "maxout_pieces": 3,
     "depth": 2,
 }
-TRANSFORMER = "bloom_transformer"
+TRANSFORMER = "transformer"  # the name under which spaCy's debug model looks for it
 # storage_dtype: half the size on disk.
 TRANSFORMER_CONFIG = {
-    "factory": TRANSFORMER,
+    "factory": "bloom_transformer",
     "max_batch_items": 1024,
     "model": {
         "@architectures": "spacy-bloom.TransformerModel.v1",

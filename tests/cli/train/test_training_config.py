@@ -47,7 +47,7 @@ def test_every_task_is_valid_on_every_hardware(name, gpu, tmp_path):
     nlp = util.load_model_from_config(written, auto_fill=True, validate=True)
     assert nlp.config == written  # nothing was left to fill in
     assert TASKS[name].name in nlp.pipe_names
-    assert ("bloom_transformer" in nlp.pipe_names) == TASKS[name].shared
+    assert ("transformer" in nlp.pipe_names) == TASKS[name].shared
     training = written.interpolate()["training"]
     assert training["gpu_allocator"] == ("pytorch" if gpu else None)
     assert registry.resolve(training, schema=ConfigSchemaTraining)["max_steps"] >= 2000
@@ -57,7 +57,7 @@ def test_every_task_is_valid_on_every_hardware(name, gpu, tmp_path):
 def test_all_that_go_together():
     names = ["ner", "spans", "tag", "pos", "parser", "textcat_multilabel", "qa"]
     config = make(*reversed(names))
-    assert config["nlp"]["pipeline"] == ["bloom_transformer", *(TASKS[name].name for name in names)]
+    assert config["nlp"]["pipeline"] == ["transformer", *(TASKS[name].name for name in names)]
     assert config["training"]["batcher"]["size"] == 1500 and config["training"]["max_steps"] == 4000
     assert config["nlp"]["batch_size"] == 64
     weights = config["training"]["score_weights"]
@@ -70,9 +70,9 @@ def test_all_that_go_together():
 def test_hardware_changes_batches():
     cpu, gpu = make("ner"), make("ner", gpu=True)
     assert gpu["training"]["batcher"]["size"] == 2 * cpu["training"]["batcher"]["size"]
-    budgets = [config["components"]["bloom_transformer"]["max_batch_items"] for config in (cpu, gpu)]
+    budgets = [config["components"]["transformer"]["max_batch_items"] for config in (cpu, gpu)]
     assert budgets == [1024, 4096]
-    dtypes = [config["components"]["bloom_transformer"]["model"]["dtype"] for config in (cpu, gpu)]
+    dtypes = [config["components"]["transformer"]["model"]["dtype"] for config in (cpu, gpu)]
     assert dtypes == ["float32", "float32"]
 
 
@@ -81,7 +81,7 @@ def test_large_checkpoints_learn_slowly_in_small_parts():
         config = make("ner", "qa", hidden_size=hidden_size, gpu=gpu)
         training = config["training"]
         models = [
-            config["components"][name]["model"] for name in ("bloom_transformer", "bloom_question_answerer")
+            config["components"][name]["model"] for name in ("transformer", "bloom_question_answerer")
         ]
         assert (
             len({tuple(model[key] for key in ("dtype", "gradient_checkpointing")) for model in models}) == 1
@@ -101,7 +101,7 @@ def test_large_checkpoints_learn_slowly_in_small_parts():
 
 def test_accuracy_rounds_nothing():
     config = make("ner", hidden_size=BASE, gpu=True, accuracy=True)
-    model = config["components"]["bloom_transformer"]["model"]
+    model = config["components"]["transformer"]["model"]
     assert (model["dtype"], model["storage_dtype"], model["context"]) == ("float32", "float32", 256)
     assert config["training"]["max_steps"] == 4000
     assert make("qa", accuracy=True)["components"]["bloom_question_answerer"]["model"]["context"] == 192
@@ -112,7 +112,7 @@ def test_language_and_checkpoint():
     assert english["nlp"]["lang"] == "en"
     assert english["nlp"]["tokenizer"] == {"@tokenizers": "spacy.Tokenizer.v1"}
     assert english["paths"]["checkpoint"] == "owner/some-bloom"
-    assert english["components"]["bloom_transformer"]["model"]["name"] == "${paths.checkpoint}"
+    assert english["components"]["transformer"]["model"]["name"] == "${paths.checkpoint}"
     assert make("ner", lang="ja")["nlp"]["tokenizer"]["@tokenizers"].startswith("spacy-bloom.")
 
 
