@@ -11,7 +11,8 @@ from ..checkpoint.load import to_dtype
 from ..checkpoint.sizes import format_size, parse_size
 from ..checkpoint.sources import find_checkpoint
 from ..checkpoint.writing import MAX_SHARD_SIZE
-from ..conversion.convert import Plan, convert_checkpoint, plan_conversion
+from ..conversion.convert import Plan, check_output, convert_checkpoint, plan_conversion
+from .failures import check_folder
 
 
 def convert_cli(
@@ -32,8 +33,9 @@ def convert_cli(
     Files get their names when all of them are written: an interruption leaves
     an older checkpoint in the output directory as it was.
     """
-    max_bytes = parse_size(max_shard_size)
-    to = to_dtype(dtype)
+    max_bytes, to = parse_size(max_shard_size), to_dtype(dtype)
+    check_folder(output_path)
+    check_output(output_path, 0, force)  # again with the size, when the headers have been read
     plan = plan_conversion(find_checkpoint(source, revision=revision), dtype=to, num_layers=num_layers)
     files = _convert(plan, output_path, max_bytes, force)
     n_files = sum(file.suffix == ".safetensors" for file in files)

@@ -9,13 +9,16 @@ from typing import Literal, Optional
 
 import torch
 from spacy.cli._util import Arg, Opt
+from spacy.util import load_config
 from wasabi import msg, table
 
+from ..checkpoint.files import CONFIG_FILE
 from ..checkpoint.sizes import format_size
 from ..checkpoint.sources import find_checkpoint
 from ..conversion.description import CACHED_PIECES, Description, describe_directory, describe_published
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
 from ..published import GEOMETRIES, published_config
+from .inputs import PIPELINE_CONFIG, find_pipeline
 
 CACHE = f"cache of {CACHED_PIECES:,} pieces"
 # Rows of the memory's table; the second dtype of a row needs as much as the first.
@@ -31,7 +34,7 @@ Align = Literal["l", "r", "c"]
 
 
 def info_cli(
-    name: Optional[str] = Arg(None, help="Directory in the Hugging Face layout, Hub name, bundled name or published size (bloom-560m, ...); all published sizes by default"),
+    name: Optional[str] = Arg(None, help="Directory in the Hugging Face layout, Hub name, bundled name, trained pipeline or published size (bloom-560m, ...); all published sizes by default"),
     revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
     as_json: bool = Opt(False, "--json", "-j", help="Print JSON, with sizes in bytes"),
 ) -> None:  # fmt: skip
@@ -40,13 +43,15 @@ def info_cli(
     of its weights in each dtype, memory of the keys and values of 1,000
     pieces, and what fits into this machine's memory. Reads the config, the
     tokenizer and the headers of files, never the weights; a Hub name is
-    fetched without them. The published sizes need no network.
+    fetched without them. The published sizes need no network. For a pipeline,
+    the checkpoints of its components are described.
     """
-    described = describe_sizes() if name is None else [describe(name, revision)]
+    names = [] if name is None else find_names(name)
+    described = describe_sizes() if name is None else [describe(found, revision) for found in names]
     memory = memory_here()
     if as_json:
         results = [to_json(description, memory) for description in described]
-        print(json.dumps(results if name is None else results[0], indent=2, ensure_ascii=False))
+        print(json.dumps(results[0] if len(names) == 1 else results, indent=2, ensure_ascii=False))
     elif name is None:
         print(
             table(
@@ -57,7 +62,33 @@ def info_cli(
             )
         )
     else:
-        show(described[0], memory)
+        for description in described:
+            show(description, memory)
+
+
+def find_names(name: str) -> list[str]:
+    """name (str): A checkpoint, or a pipeline with checkpoints.
+    RETURNS (list[str]): The checkpoint, or those of the pipeline's components, in their order: the saved ones where there
+        are some, otherwise those that are loaded by name.
+    RAISES (InputError): No component of the pipeline has a checkpoint.
+    """
+    path = find_pipeline(name)
+    if path is None:
+        return [name]
+    config = load_config(path / PIPELINE_CONFIG, interpolate=True)
+    found = []
+    for component in config["nlp"]["pipeline"]:
+        model = config["components"][component].get("model", {})
+        if (path / component / "model" / CONFIG_FILE).is_file():
+            found.append(str(path / component / "model"))
+        elif "name" in model:
+            found.append(model["name"])
+    if not found:
+        raise InputError(
+            f"Expected a checkpoint or a pipeline with a BLOOM component, got a pipeline of "
+            f"{', '.join(config['nlp']['pipeline']) or 'no components'}."
+        )
+    return list(dict.fromkeys(found))
 
 
 def describe(name: str, revision: Optional[str] = None) -> Description:

@@ -7,13 +7,14 @@ from pathlib import Path
 import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
-from spacy.util import get_lang_class
+from spacy.util import get_lang_class, get_package_path, is_package
 from spacy.vocab import Vocab
 
-from ..checkpoint.sources import bundled_path
+from ..checkpoint.sources import BUNDLED_PIPELINES, bundled_path
 from ..errors import ConfigError, InputError
 from ..pretraining.data import stream_lines
 
+PIPELINE_CONFIG = "config.cfg"
 MANY = "xx"  # spaCy's code for several languages at once
 MULTILINGUAL = {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}
 # Written without spaces between words, but spaCy tokenizes it with the rules of spaced scripts.
@@ -26,9 +27,22 @@ def load_pipeline(source: str) -> Language:
     RAISES (InputError): There is no such pipeline.
     """
     try:
-        return spacy.load(bundled_path(source) or source)
+        return spacy.load(find_pipeline(source) or source)
     except OSError as error:
         raise InputError(f"The pipeline {source} cannot be loaded: {error}.") from error
+
+
+def find_pipeline(source: str) -> Path | None:
+    """source (str): A bundled pipeline, or a directory or package that spacy.load takes.
+    RETURNS (Path | None): The pipeline's directory; None if there is none.
+    """
+    if source in BUNDLED_PIPELINES:
+        return bundled_path(source)
+    if (Path(source) / PIPELINE_CONFIG).is_file():
+        return Path(source)
+    if is_package(source):  # the pipeline is in a folder with the version in its name
+        return next((path.parent for path in get_package_path(source).glob(f"*/{PIPELINE_CONFIG}")), None)
+    return None
 
 
 def find_language(lang: str) -> tuple[str, dict[str, str]]:

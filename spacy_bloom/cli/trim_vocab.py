@@ -17,6 +17,7 @@ from ..conversion.convert import check_output
 from ..conversion.description import Description, describe_directory
 from ..conversion.proof import EncodingProof, OutputProof
 from ..conversion.trim import CHECK_TEXTS, plan_trimming, trim_checkpoint
+from .failures import check_folder
 from .inputs import read_texts
 
 
@@ -44,6 +45,7 @@ def trim_vocab_cli(
     logits of some texts are compared.
     """
     max_bytes, to = parse_size(max_shard_size), to_dtype(dtype)
+    check_folder(output_path)
     check_output(output_path, 0, force)  # again with the size, when the texts have been read
     source = find_checkpoint(checkpoint, revision=revision)
     before = describe_directory(checkpoint, source)

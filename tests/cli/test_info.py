@@ -4,13 +4,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import spacy
 from spacy.cli._util import app
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom import BloomConfig, BloomForTokenClassification
+from spacy_bloom.checkpoint.sources import BUNDLED_PIPELINES
 from spacy_bloom.cli import info
-from spacy_bloom.cli.info import PUBLISHED_HEADER, describe, memory_here, published_rows
+from spacy_bloom.cli.info import PUBLISHED_HEADER, describe, find_names, memory_here, published_rows
 
 DOCS = Path(__file__).parents[2] / "docs" / "checkpoints.md"
 GIGABYTE = 10**9
@@ -52,6 +54,42 @@ def test_a_directory(run, tiny_checkpoint):
     assert rows["Dtype of the files"][0].startswith("float32 (")
     assert rows["Architecture"] == ["BloomForCausalLM"]
     assert "model.safetensors" in run(tiny_checkpoint).output
+
+
+def test_a_pipeline(run, checkpoint, tmp_path):
+    """Its checkpoint is found: the saved one, or the one that a component loads by name."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+    nlp.add_pipe("bloom_transformer", name="shared", config={"model": {"name": checkpoint}})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "saved")
+    config = BloomConfig.from_json_file(Path(checkpoint) / "config.json")
+    rows = cells(run(tmp_path / "saved").output)
+    assert rows["Blocks"] == [str(config.n_layer)] and rows["Architecture"] == ["BloomModel"]
+    found = json.loads(run(tmp_path / "saved", "--json").output)
+    assert found["name"] == str(tmp_path / "saved" / "shared" / "model")
+    shutil.rmtree(tmp_path / "saved" / "shared")  # as with weights that are loaded by name
+    assert find_names(str(tmp_path / "saved")) == [checkpoint]
+
+
+def test_a_pipeline_with_two_checkpoints_or_none(run, checkpoint, tmp_path):
+    nlp = spacy.blank("en")
+    for name in ("one", "two"):
+        nlp.add_pipe("bloom_transformer", name=name, config={"model": {"name": checkpoint}})
+    nlp.initialize()
+    nlp.to_disk(tmp_path / "two")
+    found = json.loads(run(tmp_path / "two", "--json").output)
+    assert [Path(one["name"]).parent.name for one in found] == ["one", "two"]
+    assert run(tmp_path / "two").output.count("Without embeddings") == 2
+    spacy.blank("en").to_disk(tmp_path / "none")
+    result = run(tmp_path / "none")
+    assert result.exit_code == 1 and "got a pipeline of no components" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", BUNDLED_PIPELINES)
+def test_bundled_pipelines(run, name):
+    rows = cells(run(name).output)
+    assert rows["Parameters"] == ["5,029,248"] and rows["Dtype of the files"] == ["float16 (77 weights)"]
 
 
 def test_labels_and_many_files(run, tmp_path):

@@ -4,7 +4,15 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
 
-from spacy_bloom.cli.inputs import MULTILINGUAL, find_language, load_pipeline, read_named_texts, read_texts
+from spacy_bloom.cli import inputs
+from spacy_bloom.cli.inputs import (
+    MULTILINGUAL,
+    find_language,
+    find_pipeline,
+    load_pipeline,
+    read_named_texts,
+    read_texts,
+)
 from spacy_bloom.errors import ConfigError, InputError
 
 TEXTS = ["ein Text ", "今天天气很好。\n\n  zweiter Absatz", "</s> </s>"]
@@ -114,6 +122,19 @@ def test_several_languages_are_xx():
 def test_an_unknown_language(lang):
     with pytest.raises(ConfigError, match="knows no language"):
         find_language(lang)
+
+
+def test_where_a_pipeline_is(tmp_path, monkeypatch):
+    pipeline = tmp_path / "demo_package" / "demo_package-0.0.0"
+    pipeline.parent.mkdir()
+    spacy.blank("en").to_disk(pipeline)
+    assert find_pipeline(str(pipeline)) == pipeline
+    assert find_pipeline("xx_bloom_tiny_qa").name == "xx_bloom_tiny_qa"
+    for other in (str(tmp_path), "tiny-bloom", "bigscience/bloom-560m", "demo_package"):
+        assert find_pipeline(other) is None
+    monkeypatch.setattr(inputs, "is_package", lambda name: name == "demo_package")
+    monkeypatch.setattr(inputs, "get_package_path", lambda name: tmp_path / name)
+    assert find_pipeline("demo_package") == pipeline
 
 
 def test_pipelines(tmp_path):

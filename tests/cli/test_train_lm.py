@@ -215,5 +215,8 @@ def test_errors_of_the_config_name_every_key(text, tmp_path):
 
 
 def test_missing_gpu_is_an_error(text, tmp_path):
-    result = run(tmp_path / "out", text, "--gpu-id", "99")
-    assert result.exit_code == 1 and "There is no GPU 99" in words(result)
+    """Found before the config, the texts or the tokenizer are touched."""
+    for use_gpu in (torch.cuda.device_count(), 99):
+        result = run(tmp_path / "out", text / "nowhere", "--gpu-id", str(use_gpu))
+        assert result.exit_code == 1 and f"There is no GPU {use_gpu}" in words(result)
+        assert "tokenizer" not in words(result) and not (tmp_path / "out").exists()

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import spacy
 from spacy.language import Language
-from spacy.util import is_package
 from thinc.api import Model
 from tqdm import tqdm
 
-from ...checkpoint.sources import BUNDLED_PIPELINES
 from ...errors import InputError
 from ...thinc_layers.pieces.windows import WindowSettings
 from ...thinc_layers.weights.shim import CheckpointShim
 from ...tokenizer import BloomTokenizerFast
-from ..inputs import find_language, load_pipeline, read_named_texts
+from ..inputs import find_language, find_pipeline, load_pipeline, read_named_texts
 from .counts import PieceCounter
 from .view import CutText, cut_texts
 
@@ -83,7 +81,7 @@ def find_cutter(
     RAISES (BloomError): There is no such checkpoint, the pipeline has no BLOOM, or options contradict each other.
     """
     found = DEFAULT_WINDOWS
-    if source in BUNDLED_PIPELINES or (Path(source) / "config.cfg").is_file() or is_package(source):
+    if find_pipeline(source) is not None:
         if lang is not None:
             raise InputError(f"{source} is a pipeline with its own tokenizer: leave --lang out.")
         nlp = load_pipeline(source)

@@ -80,9 +80,7 @@ def test_large_checkpoints_learn_slowly_in_small_parts():
     def settings(hidden_size, gpu=False):
         config = make("ner", "qa", hidden_size=hidden_size, gpu=gpu)
         training = config["training"]
-        models = [
-            config["components"][name]["model"] for name in ("transformer", "bloom_question_answerer")
-        ]
+        models = [config["components"][name]["model"] for name in ("transformer", "bloom_question_answerer")]
         assert (
             len({tuple(model[key] for key in ("dtype", "gradient_checkpointing")) for model in models}) == 1
         )
