@@ -107,6 +107,7 @@ def find_quantization(method: str) -> Quantization:
     return QUANTIZATIONS[method]
 
 
+@torch.inference_mode(mode=False)  # weights that were made inside could never be trained
 def load_model(
     make: Callable[[BloomConfig], ModelT],
     config: BloomConfig,

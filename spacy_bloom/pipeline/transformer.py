@@ -17,9 +17,10 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..errors import ConfigError
 from ..thinc_layers.listener import BloomTransformerListener
-from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData
+from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData, remove_output
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
+from ..thinc_layers.widths import complete_widths
 from .base.language_model_pipe import LanguageModelPipe
 from .base.saved_settings import keeping_settings
 from .base.streaming import pipe_batches
@@ -121,6 +122,8 @@ class BloomTransformer(Transformer):
     def find_listeners(self, component: Any) -> None:
         """Connect the listeners of a component, or hand it the weights that it reads."""
         super().find_listeners(component)
+        if component.name in self.listener_map:
+            complete_widths(component.model)
         if isinstance(component, LanguageModelPipe):
             component.link_upstream(self)
 
@@ -151,7 +154,7 @@ class BloomTransformer(Transformer):
         """RETURNS (FullTransformerBatch): The vectors; nothing is written on the Docs."""
         docs = list(docs)
         if not any(len(doc) for doc in docs):
-            return BloomTransformerBatch(docs, FullTransformerBatch.empty(len(docs)).doc_data)
+            return BloomTransformerBatch(docs, [BloomTransformerData.empty() for _ in docs])
         return self._run(docs, is_train=False)
 
     def _run(self, docs: list[Doc], *, is_train: bool) -> FullTransformerBatch:
@@ -167,6 +170,9 @@ class BloomTransformer(Transformer):
                 data.readers = None if readers is None else set(readers)
                 data.source = self.name
         super().set_annotations(docs, predictions)
+        for doc in docs if readers is not None else []:
+            if not len(doc):
+                remove_output(doc)  # components pass over batches without tokens
 
     def _expected_readers(self) -> set[int] | None:
         """RETURNS (set[int] | None): Ids of the listeners to come; None if the output must stay."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy
 from spacy.tokens import Doc
 from spacy_transformers.data_classes import TransformerData
 from spacy_transformers.layers import TransformerListener
@@ -10,7 +11,8 @@ from thinc.api import Model
 from thinc.types import Floats2d, Ragged
 
 from ..errors import ConfigError, ListenerError
-from .transformer_data import BloomTransformerData
+from .pieces.alignment import token_offsets
+from .transformer_data import BloomTransformerData, remove_output
 
 
 class BloomTransformerListener(TransformerListener):
@@ -100,20 +102,28 @@ def _read(model: BloomTransformerListener, doc: Doc) -> TransformerData:
             f"got that of {source!r}. A Doc holds one at a time: put each transformer right before the "
             "components that listen to it."
         )
-    if model.attrs["reads_tokens"] and len(data.align.lengths) != len(doc):
-        raise ListenerError(
-            f"Expected vectors of {len(doc)} tokens on the Doc {doc.text[:40]!r}, got those of "
-            f"{len(data.align.lengths)}: its tokens were merged or split after the transformer. Put what does that, "
-            "such as merge_entities, before the transformer or after the components that listen to it."
-        )
+    if model.attrs["reads_tokens"]:
+        _check_tokens(doc, data)
     return data
+
+
+def _check_tokens(doc: Doc, data: TransformerData) -> None:
+    n_tokens = len(data.align.lengths)
+    ends = data.token_ends if isinstance(data, BloomTransformerData) else None
+    if n_tokens != len(doc) or (ends is not None and not numpy.array_equal(ends, token_offsets(doc)[1])):
+        got = "as many others" if n_tokens == len(doc) else str(n_tokens)
+        raise ListenerError(
+            f"Expected vectors of {len(doc)} tokens on the Doc {doc.text[:40]!r}, got those of {got}: its "
+            "tokens were merged or split after the transformer. Put what does that, such as merge_entities, before "
+            "the transformer or after the components that listen to it."
+        )
 
 
 def _release(model: BloomTransformerListener, doc: Doc, data: TransformerData) -> None:
     if isinstance(data, BloomTransformerData) and data.readers is not None:
         data.readers.discard(model.id)
         if not data.readers:
-            doc._.trf_data = None
+            remove_output(doc)
 
 
 def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerData:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 from spacy.tokens import Doc, Span
 from spacy_transformers.data_classes import (
     FullTransformerBatch,
@@ -21,10 +23,13 @@ from .pieces.windows import DocPieces
 class BloomTransformerData(TransformerData):
     """The output for one Doc, until its last reader has read it.
 
+    token_ends (NDArray | None): Where the tokens end in the Doc's text that the output is aligned with. Shape
+        (tokens,). None in what was serialized.
     readers (set[int] | None): Ids of the listeners that have yet to read it. None keeps it on the Doc.
     source (str | None): Name of the component that wrote it.
     """
 
+    token_ends: NDArray[numpy.int64] | None = field(default=None, compare=False)
     readers: set[int] | None = field(default=None, compare=False)
     source: str | None = field(default=None, compare=False)
 
@@ -39,7 +44,7 @@ def doc_output(pieces: DocPieces, vectors: Floats2d) -> BloomTransformerData:
     length = len(pieces.ids)
     if length == 0:
         empty = TransformerData.empty()
-        return BloomTransformerData(empty.wordpieces, empty.model_output, empty.align)
+        return BloomTransformerData(empty.wordpieces, empty.model_output, empty.align, pieces.token_ends)
     wordpieces = WordpieceBatch(
         strings=[pieces.strings],
         input_ids=pieces.ids[None],
@@ -47,7 +52,14 @@ def doc_output(pieces: DocPieces, vectors: Floats2d) -> BloomTransformerData:
         lengths=[length],
         token_type_ids=None,
     )
-    return BloomTransformerData(wordpieces, ModelOutput(last_hidden_state=vectors[None]), pieces.align)
+    output = ModelOutput(last_hidden_state=vectors[None])
+    return BloomTransformerData(wordpieces, output, pieces.align, pieces.token_ends)
+
+
+def remove_output(doc: Doc) -> None:
+    """Take the output off a Doc. The entry goes too: spaCy warns of one that is None, as when it joins Docs."""
+    entries: dict[Any, Any] = doc.user_data
+    entries.pop(("._.", "trf_data", None, None), None)
 
 
 class BloomTransformerBatch(FullTransformerBatch):

@@ -1,6 +1,7 @@
 import copy
 import gc
 import pickle
+import warnings
 import weakref
 
 import numpy
@@ -8,6 +9,7 @@ import pytest
 import spacy
 import srsly
 import torch
+from spacy.kb import InMemoryLookupKB
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy_transformers.data_classes import TransformerData
@@ -448,6 +450,54 @@ def test_a_sourced_transformer_serves_its_new_pipeline(
         nlp(TEXT)
     else:
         assert nlp(TEXT)._.trf_data is None
+
+
+LINKED = (
+    ("Ana lives in Lima .", "Ana", "Q1"),
+    ("The café near Ana", "Ana", "Q2"),
+    ("Rio is in Ana", "Rio", "Q3"),
+)
+
+
+@pytest.mark.parametrize("kind", ["ours", "stock"])
+def test_entities_are_linked(add_transformer, listener, kind):
+    """The entity linker must know how wide the vectors are when it is made."""
+    nlp = spacy.blank("en")
+    add_transformer(nlp)
+    model = {"@architectures": "spacy.EntityLinker.v2", "tok2vec": listener(kind)}
+    linker = nlp.add_pipe("entity_linker", config={"model": model, "use_gold_ents": True})
+
+    def make_kb(vocab):
+        kb = InMemoryLookupKB(vocab, entity_vector_length=3)
+        for i, name in enumerate(("Q1", "Q2", "Q3")):
+            kb.add_entity(name, 10, [float(i == j) for j in range(3)])
+        kb.add_alias("Ana", ["Q1", "Q2"], [0.5, 0.5])
+        kb.add_alias("Rio", ["Q3"], [1.0])
+        return kb
+
+    examples = []
+    for text, name, link in LINKED:
+        doc, place = nlp.make_doc(text), (text.index(name), text.index(name) + 3)
+        starts = [1, *[0] * (len(doc) - 1)]
+        gold = {"entities": [(*place, "X")], "links": {place: {link: 1.0}}, "sent_starts": starts}
+        examples.append(Example.from_dict(doc, gold))
+    linker.set_kb(make_kb)
+    nlp.initialize(lambda: examples)
+    optimizer = Adam(0.01)
+    losses = [nlp.update(examples, sgd=optimizer)["entity_linker"] for _ in range(15)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(
+    "texts", [[TEXT, "a b"], ["", TEXT], [" ", "", "今天"]], ids=["two", "one empty", "white space"]
+)
+def test_docs_can_be_joined_without_a_warning(make_nlp, texts):
+    nlp = make_nlp("tagger", "bloom_token_classifier")
+    docs = list(nlp.pipe(texts))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        joined = Doc.from_docs(docs)
+    assert [t.tag_ for t in joined] == [t.tag_ for doc in docs for t in doc]
 
 
 def test_memory_zones(make_nlp, predictions):

@@ -132,7 +132,7 @@ sizes = st.integers(2, 12).flatmap(lambda w: st.tuples(st.just(w), st.integers(0
 @given(questions=st.lists(st.tuples(st.integers(1, 30), st.integers(0, 60)), max_size=5), size=sizes)
 def test_windows_cover_every_piece_behind_the_question(questions, size):
     window, context = size
-    pieces = [DocPieces(numpy.arange(100, 100 + n), [], None, None) for _, n in questions]
+    pieces = [DocPieces(numpy.arange(100, 100 + n), [], None, None, None) for _, n in questions]
     prefixes = [numpy.arange(n) for n, _ in questions]
     windows = cut_question_windows(pieces, prefixes, WindowSettings(window, context))
     for i, (prefix, length) in enumerate(questions):
@@ -206,7 +206,7 @@ def test_best_spans_are_those_of_all_combinations(lengths, size, n_best, max_tok
     tokens = TokenPieces(ends - lengths, ends - 1)
     readable = draw.random(len(lengths)) < 0.8
     windows = cut_question_windows(
-        [DocPieces(numpy.arange(ends[-1]), [], None, None)],
+        [DocPieces(numpy.arange(ends[-1]), [], None, None, None)],
         [numpy.arange(2)],
         WindowSettings(*size),
     )
@@ -245,7 +245,7 @@ def test_every_token_can_be_an_answer():
     """Also one of more pieces than any window holds."""
     tokens = TokenPieces(numpy.array([0, 1, 30]), numpy.array([0, 29, 30]))
     windows = cut_question_windows(
-        [DocPieces(numpy.arange(31), [], None, None)], [numpy.arange(1)], WindowSettings(9, 3)
+        [DocPieces(numpy.arange(31), [], None, None, None)], [numpy.arange(1)], WindowSettings(9, 3)
     )
     scores = [numpy.zeros((len(w), 2), dtype="f") for w in windows]
     found = best_spans(windows, scores, tokens, numpy.ones(3, dtype=bool), n_best=100, max_tokens=1)

@@ -23,6 +23,7 @@ class DocPieces:
     ids (NDArray): Shape (pieces,).
     strings (list[str]): The pieces in their byte-level spelling.
     align (Ragged): The pieces of each token.
+    token_ends (NDArray): Where each token ends in the Doc's text. Shape (tokens,).
     offsets (NDArray): Where each piece starts and ends in the Doc's text, in Unicode code points; a piece that holds
         part of a character has that character's. Shape (pieces, 2).
     """
@@ -31,6 +32,7 @@ class DocPieces:
     strings: list[str]
     align: Ragged
     offsets: NDArray[numpy.int64]
+    token_ends: NDArray[numpy.int64]
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,9 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
     for doc, encoding in zip(docs, encodings, strict=True):
         offsets = numpy.array(encoding.offsets, dtype=numpy.int64).reshape(-1, 2)
         ids = numpy.array(encoding.ids, dtype=numpy.int64)
-        aligned = align(*token_offsets(doc), offsets[:, 0], offsets[:, 1])
-        result.append(DocPieces(ids, encoding.tokens, aligned, offsets))
+        starts, ends = token_offsets(doc)
+        aligned = align(starts, ends, offsets[:, 0], offsets[:, 1])
+        result.append(DocPieces(ids, encoding.tokens, aligned, offsets, ends))
     return result
 
 

@@ -1,5 +1,6 @@
 """The torch side of a thinc model: loads on first use, saves as safetensors, never as pickle."""
 
+import copy
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,11 +70,19 @@ class CheckpointShim(PyTorchShim):
         config = self.module.config if self.loaded else self.weights.read_config()
         return None if config is None else config.hidden_size
 
+    @torch.inference_mode(mode=False)  # weights that were made inside could never be trained
     def load(self) -> None:
         """Load weights and tokenizer of the named checkpoint, unless they are there."""
         settle_in_fork()
         if not self.loaded:
             self._read(find_checkpoint(self.weights.name, revision=self.weights.revision))
+
+    @torch.inference_mode(mode=False)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = self.__class__.__new__(self.__class__)
+        memo[id(self)] = copied
+        copied.__dict__ = copy.deepcopy(dict(self.__getstate__()), memo)  # type: ignore[call-overload]
+        return copied
 
     def copy(self) -> Self:
         """RETURNS (CheckpointShim): A copy with weights of its own, and an id, by which optimizers know them."""
@@ -83,6 +92,7 @@ class CheckpointShim(PyTorchShim):
             copied.id = Shim.global_id
         return copied
 
+    @torch.inference_mode(mode=False)
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the weights, if they are loaded; later they load onto the device of thinc's ops."""
         if self.loaded:
@@ -95,6 +105,7 @@ class CheckpointShim(PyTorchShim):
         """
         self._saved().to_disk(Path(path), dtype=self.weights.torch_storage_dtype)
 
+    @torch.inference_mode(mode=False)
     def from_disk(self, path: str | Path) -> Self:
         """Map a checkpoint's weights into memory. RETURNS (CheckpointShim): The shim itself."""
         self._read(find_checkpoint(Path(path).absolute()))  # a relative path could be a name on the Hub
@@ -106,6 +117,7 @@ class CheckpointShim(PyTorchShim):
         """
         return self._saved().to_bytes(dtype=self.weights.torch_storage_dtype)
 
+    @torch.inference_mode(mode=False)
     def from_bytes(self, bytes_data: bytes) -> Self:
         """RETURNS (CheckpointShim): The shim itself, with what `to_bytes` has written.
         RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.

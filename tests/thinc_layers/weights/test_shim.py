@@ -16,6 +16,7 @@ from spacy_bloom import BloomModel
 from spacy_bloom.checkpoint import sources
 from spacy_bloom.errors import CheckpointError, InputError
 from spacy_bloom.finetuning.learning import LearningSettings
+from spacy_bloom.finetuning.lora import LoraSettings
 from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim, bloom_transformer_model
 from spacy_bloom.thinc_layers.weights import saved_model
@@ -301,3 +302,33 @@ def test_the_width_of_a_hub_name_is_not_worth_a_network_call(monkeypatch):
 def test_a_directory_that_is_no_checkpoint_does_not_stop_loading(tmp_path):
     """A saved pipeline has its own weights; what lies under the name of its checkpoint does not matter."""
     assert BloomShim(WeightSettings(str(tmp_path))).hidden_size() is None
+
+
+WAYS = {
+    "load": lambda make, path, data: make(str(path)),
+    "disk": lambda make, path, data: make("no-such-checkpoint").from_disk(path),
+    "bytes": lambda make, path, data: make("no-such-checkpoint").from_bytes(data),
+    "copy": lambda make, path, data: make("no-such-checkpoint").from_disk(path).copy(),
+    "deepcopy": lambda make, path, data: copy.deepcopy(make("no-such-checkpoint").from_disk(path)),
+}
+
+
+@pytest.mark.parametrize(
+    "learning", [{}, {"mix_layers": True}, {"lora": LoraSettings(r=2)}, {"trainable_layers": 1}]
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_what_was_loaded_in_inference_mode_can_be_trained(checkpoint, tmp_path, way, learning):
+    def make(name):
+        return BloomShim(WeightSettings(name), learning=LearningSettings(**learning))
+
+    saved, ids = make(checkpoint), (torch.arange(3, 9), [6])
+    saved.begin_update(ids)  # puts adapters in
+    saved.to_disk(tmp_path)
+    data = saved.to_bytes()
+    with torch.inference_mode():
+        shim = WAYS[way](make, tmp_path, data)
+        before = shim.predict(ids).numpy().copy()
+    hidden, backprop = shim.begin_update(ids)
+    backprop(torch.ones_like(hidden))
+    shim.finish_update(Adam(0.01))
+    assert numpy.abs(shim.predict(ids).numpy() - before).max() > 1e-4
