@@ -122,6 +122,8 @@ class BloomTransformer(Transformer):
     def find_listeners(self, component: Any) -> None:
         """Connect the listeners of a component, or hand it the weights that it reads."""
         super().find_listeners(component)
+        if component is not self:
+            self._readers.connect(component, self)
         if component.name in self.listener_map:
             complete_widths(component.model)
         if isinstance(component, LanguageModelPipe):
@@ -132,12 +134,6 @@ class BloomTransformer(Transformer):
         if self.model.maybe_get_dim("nO") is None:
             set_width(self.model)
         super().add_listener(listener, component_name)
-        self._readers.connect(listener)
-
-    def remove_listener(self, listener: TransformerListener, component_name: str) -> bool:
-        """Disconnect a listener. RETURNS (bool): Whether it was connected."""
-        self._readers.disconnect(listener)
-        return super().remove_listener(listener, component_name)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Run on a stream.
@@ -164,19 +160,20 @@ class BloomTransformer(Transformer):
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
         """Write `doc._.trf_data`, for as long as somebody is going to read it."""
         docs = list(docs)
-        readers = self._expected_readers()
-        for data in predictions.doc_data:
+        by_vocab = {id(doc.vocab): self._expected_readers(doc.vocab) for doc in docs}
+        for doc, data in zip(docs, predictions.doc_data, strict=True):
+            readers = by_vocab[id(doc.vocab)]
             if isinstance(data, BloomTransformerData):
                 data.readers = None if readers is None else set(readers)
                 data.source = self.name
         super().set_annotations(docs, predictions)
-        for doc in docs if readers is not None else []:
-            if not len(doc):
+        for doc in docs:
+            if not len(doc) and by_vocab[id(doc.vocab)] is not None:
                 remove_output(doc)  # components pass over batches without tokens
 
-    def _expected_readers(self) -> set[int] | None:
+    def _expected_readers(self, vocab: Vocab) -> set[int] | None:
         """RETURNS (set[int] | None): Ids of the listeners to come; None if the output must stay."""
-        listeners = self._readers.expected(self)
+        listeners = self._readers.expected(self, vocab)
         ours = all(isinstance(listener, BloomTransformerListener) for listener in listeners or [])
         if self.cfg["keep_activations"] or not listeners or not ours:
             return None
@@ -201,8 +198,10 @@ class BloomTransformer(Transformer):
         validate_examples(examples, "BloomTransformer.update")
         self._gradient.close()
         docs = [eg.predicted for eg in examples]
-        listeners = self._readers.learning(self)
-        if not listeners or not any(len(doc) for doc in docs):
+        if not any(len(doc) for doc in docs):
+            return losses
+        listeners = self._readers.learning(self, docs[0].vocab)
+        if not listeners:
             return losses
         if not bloom_shim(self.model).learns:
             self.set_annotations(docs, self._run(docs, is_train=True))
