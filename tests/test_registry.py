@@ -21,9 +21,12 @@ RELEASED = {
     },
     "spacy_architectures": {
         "spacy-bloom.TransformerModel.v1",
+        "spacy-bloom.TransformerModel.v2",
         "spacy-bloom.TransformerListener.v1",
         "spacy-bloom.Tok2VecTransformer.v1",
+        "spacy-bloom.Tok2VecTransformer.v2",
         "spacy-bloom.LanguageModel.v1",
+        "spacy-bloom.LanguageModel.v2",
         "spacy-bloom.TokenClassifier.v1",
         "spacy-bloom.TextClassifier.v1",
         "spacy-bloom.QuestionAnswerer.v1",

@@ -133,7 +133,7 @@ def load_model(
     RETURNS (ModelT): The model in evaluation mode.
     RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
     """
-    model = _frame(make, config)
+    model = frame_model(make, config)
     dtype = (
         dtype if quantization_method(config) is None else torch.float32
     )  # what integers are multiplied into
@@ -157,7 +157,7 @@ def load_model(
     return model.eval()
 
 
-def _frame(make: Callable[[BloomConfig], ModelT], config: BloomConfig) -> ModelT:
+def frame_model(make: Callable[[BloomConfig], ModelT], config: BloomConfig) -> ModelT:
     """RETURNS (ModelT): The model that a config describes, on the meta device."""
     with torch.device("meta"):
         model = make(config)

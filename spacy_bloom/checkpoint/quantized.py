@@ -2,7 +2,7 @@
 
 The weights of the blocks, the embedding and the language-modelling head are int8 under their own names. Beside them is
 one float32 scale for each of their rows (`weight_scale`). Columns that stay in float are listed in the config by layer,
-and are in `float_weight`.
+and are in `float_weight`; those of a tied head are the embedding's.
 """
 
 from collections.abc import Mapping, Sequence

@@ -63,13 +63,13 @@ def layer_depth(name: str, n_layer: int) -> int:
 
 
 def set_trainable_layers(model: BloomModel, layers: int | None) -> None:
-    """Let the last layers learn. The model records nothing below them for the backward pass.
+    """Let the last layers learn, apart from integers. The model records nothing below them for the backward pass.
 
     layers (int | None): Number of blocks; None is everything.
     """
     n_layer = model.config.n_layer
     for name, parameter in model.named_parameters():
-        learns = layers is None or layer_depth(name, n_layer) < layers
+        learns = parameter.is_floating_point() and (layers is None or layer_depth(name, n_layer) < layers)
         parameter.requires_grad_(learns)
         if not learns:
             parameter.grad = None  # a gradient of 0 would still be a step for an optimizer with momentum

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..bloom.model import BloomModel
+from ..checkpoint.quantized import quantization_method
 from ..errors import ConfigError
 from .layerwise import LayerSchedule, layer_depth, set_trainable_layers
 from .lora import LoraSettings, add_lora, freeze_base, has_lora
@@ -63,7 +64,13 @@ def let_learn(model: BloomModel, layers: int | None, lora: LoraSettings | None) 
 
     layers (int | None): How many of the last layers learn; None is everything.
     lora (LoraSettings | None): Adapters that learn in place of the weights; added to the model if it has none.
+    RAISES (ConfigError): Quantised weights were to learn.
     """
+    if layers != 0 and lora is None and quantization_method(model.config) is not None:
+        raise ConfigError(
+            "Got a transformer with quantised weights, which cannot learn. Train adapters beside them (lora = {}) or "
+            "only what listens (train_transformer = false), or train in float and quantise afterwards."
+        )
     if layers != 0 and lora is not None and not has_lora(model):
         add_lora(model, lora)
     set_trainable_layers(model, layers)

@@ -41,7 +41,7 @@ class BloomSurprisal(LanguageModelPipe):
     the 200 of published BLOOM that belong to no piece.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.LanguageModel.v1`.
+    model (Model): A model made by `spacy-bloom.LanguageModel.v2`.
     name (str): Name of the component.
     **settings: Those of `SurprisalSettings`.
     RAISES (ConfigError): A name is taken by another kind of extension.

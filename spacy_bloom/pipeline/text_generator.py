@@ -99,7 +99,7 @@ class BloomTextGenerator(LanguageModelPipe):
     All settings are in the pipeline's config only, and can be overridden when it is loaded.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.LanguageModel.v1`.
+    model (Model): A model made by `spacy-bloom.LanguageModel.v2`.
     name (str): Name of the component.
     upstream (str | None): Name of a bloom_transformer whose weights are used instead, as training leaves them.
     prompt (str): A Jinja2 template with the variable `doc` (text, ents, sents, spans, cats, user_data, _), and `sent`

@@ -36,7 +36,7 @@ keep_activations = false
 @annotation_setters = "spacy-transformers.null_annotation_setter.v1"
 
 [bloom_transformer.model]
-@architectures = "spacy-bloom.TransformerModel.v1"
+@architectures = "spacy-bloom.TransformerModel.v2"
 name = "tiny-bloom"
 window = 512
 context = 128
@@ -81,7 +81,7 @@ class BloomTransformer(Transformer):
     """Runs BLOOM over Docs and hands the vectors to the components that listen.
 
     vocab (Vocab): The pipeline's vocabulary.
-    model (Model): A model made by `spacy-bloom.TransformerModel.v1`.
+    model (Model): A model made by `spacy-bloom.TransformerModel.v2`.
     set_extra_annotations (Callable): Called with the Docs and the output after the output is set.
     name (str): Name of the component.
     max_batch_items (int): Budget of a packed batch in prediction, in pieces.
@@ -105,7 +105,7 @@ class BloomTransformer(Transformer):
         super().__init__(vocab, model, set_extra_annotations, name=name, max_batch_items=max_batch_items)
         if not model.shims or not isinstance(model.shims[0], BloomShim):
             raise ConfigError(
-                f"Expected a model of spacy-bloom.TransformerModel.v1, got {model.name!r}. "
+                f"Expected a model of spacy-bloom.TransformerModel.v2, got {model.name!r}. "
                 "For other architectures use the factory 'transformer' of spacy-transformers."
             )
         if max_batch_items < 1:

@@ -64,7 +64,7 @@ class BloomZeroShot(LanguageModelPipe):
     begins with `</s>`, as texts do in BLOOM's training.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.LanguageModel.v1`.
+    model (Model): A model made by `spacy-bloom.LanguageModel.v2`.
     name (str): Name of the component.
     scorer (Callable | None): Scores Examples.
     **settings: Those of `ZeroShotSettings`.

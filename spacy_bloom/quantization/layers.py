@@ -25,6 +25,7 @@ class Int8Linear(nn.Linear):
     """
 
     float_columns: Tensor
+    float_weight: Tensor | None
 
     def __init__(
         self,
@@ -109,15 +110,24 @@ class Int8LMHead(Int8Linear, LMHead):
     @classmethod
     def of(cls, linear: nn.Linear, float_columns: Tensor, tied: Int8Embedding | None = None) -> "Int8LMHead":
         """RETURNS (Int8LMHead): What stands for a head, with the weight of the embedding if there is one."""
-        weights = quantize_rows(linear.weight.detach()) if tied is None else (tied.weight, tied.weight_scale)
-        head = cls(*weights, None, float_columns=float_columns, float_weight=_kept(linear, float_columns))
+        if tied is None:
+            weights, kept = quantize_rows(linear.weight.detach()), _kept(linear, float_columns)
+        else:
+            weights, kept = (tied.weight, tied.weight_scale), None
+        head = cls(*weights, None, float_columns=float_columns, float_weight=kept)
         head.vocab_size = head.out_features
+        if tied is not None:
+            head.tie(tied)
         return head
 
     def tie(self, embedding: nn.Module) -> None:
         """See LMHead."""
         for name in ("weight", "weight_scale"):
             setattr(self, name, embedding.get_parameter(name))
+        if len(self.float_columns):  # activations keep their precision; the weights have the embedding's
+            kept = self.weight[:, self.float_columns].float() * self.weight_scale[:, None]
+            del self.float_weight
+            self.register_buffer("float_weight", kept, persistent=False)
 
     def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
         """See LMHead. Only the rows of the pieces are multiplied."""

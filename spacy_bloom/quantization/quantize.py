@@ -108,11 +108,10 @@ def _find_outliers(
         size = (settings.calibration_pieces,)
         input_ids = torch.randint(model.config.vocab_size, size, generator=generator)
     model.eval()
-    with recording_largest(_layers(model)) as largest:
+    layers = {name: layer for name, layer in _layers(model).items() if name != HEAD}
+    with recording_largest(layers) as largest:
         hidden = _decoder(model).encode_packed(input_ids.to(model.device), [len(input_ids)])
-        if isinstance(model, BloomLanguageModel):
-            model.lm_head(hidden[-1:])
-            largest[HEAD] = hidden.abs().amax(dim=0).float()  # of all pieces, without all of their logits
+    largest[HEAD] = hidden.abs().amax(dim=0).float()  # a language model may come to stand on any decoder
     factor, share = settings.outlier_factor, settings.max_float_share
     return {n: outlier_columns(v, factor=factor, max_share=share).tolist() for n, v in largest.items()}
 

@@ -20,8 +20,8 @@ from .weights.settings import AttentionSettings, WeightSettings
 from .weights.shim import BloomShim
 
 
-@registry.architectures("spacy-bloom.TransformerModel.v1")
-def create_transformer_model(
+@registry.architectures("spacy-bloom.TransformerModel.v2")
+def create_transformer_model_v2(
     name: str = "tiny-bloom",
     window: int = 512,
     context: int = 128,
@@ -37,6 +37,7 @@ def create_transformer_model(
     layer_factor: float = 1.0,
     lora: Optional[Dict[str, Any]] = None,
     mix_layers: bool = False,
+    quantization: Optional[str] = None,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -61,10 +62,12 @@ def create_transformer_model(
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
     lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: settings of `LoraSettings`.
     mix_layers (bool): Give out learned mixtures of all layers' states instead of the last state.
+    quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss. They do not
+        learn; adapters beside them do. None for the checkpoint's own.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(
-        WeightSettings(name, revision, dtype, storage_dtype),
+        WeightSettings(name, revision, dtype, storage_dtype, quantization),
         AttentionSettings(attention, bidirectional_layers),
         LearningSettings(
             train_transformer=train_transformer,
@@ -78,6 +81,44 @@ def create_transformer_model(
     windows = WindowSettings(window, context, both_sides=shim.attention.both_sides)
     reused = None if reuse is None else ReusedVectors(from_settings(ReuseSettings, "reuse", reuse))
     return bloom_transformer_model(shim, windows, reuse=reused)
+
+
+@registry.architectures("spacy-bloom.TransformerModel.v1")
+def create_transformer_model(
+    name: str = "tiny-bloom",
+    window: int = 512,
+    context: int = 128,
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    gradient_checkpointing: bool = False,
+    attention: str = "causal",
+    bidirectional_layers: Optional[int] = None,
+    train_transformer: bool = True,
+    reuse: Optional[Dict[str, Any]] = None,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
+) -> Model[List[Doc], BloomTransformerBatch]:
+    """See `create_transformer_model_v2`; without quantisation."""
+    return create_transformer_model_v2(
+        name=name,
+        window=window,
+        context=context,
+        dtype=dtype,
+        storage_dtype=storage_dtype,
+        revision=revision,
+        gradient_checkpointing=gradient_checkpointing,
+        attention=attention,
+        bidirectional_layers=bidirectional_layers,
+        train_transformer=train_transformer,
+        reuse=reuse,
+        trainable_layers=trainable_layers,
+        layer_factor=layer_factor,
+        lora=lora,
+        mix_layers=mix_layers,
+    )
 
 
 @registry.architectures("spacy-bloom.TransformerListener.v1")
@@ -96,6 +137,55 @@ def create_transformer_listener(
     model: Model = chain(listener, trfs2arrays(pooling, grad_factor))
     model.set_ref("listener", listener)
     return model
+
+
+@registry.architectures("spacy-bloom.Tok2VecTransformer.v2")
+def create_tok2vec_transformer_v2(
+    pooling: Model[Ragged, Floats2d],
+    name: str = "tiny-bloom",
+    grad_factor: float = 1.0,
+    window: int = 512,
+    context: int = 128,
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    gradient_checkpointing: bool = False,
+    attention: str = "causal",
+    bidirectional_layers: Optional[int] = None,
+    train_transformer: bool = True,
+    reuse: Optional[Dict[str, Any]] = None,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
+    quantization: Optional[str] = None,
+) -> Model[List[Doc], List[Floats2d]]:
+    """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
+    place.
+
+    Arguments as for the listener and the transformer model.
+    RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
+    """
+    transformer = create_transformer_model_v2(
+        name=name,
+        window=window,
+        context=context,
+        dtype=dtype,
+        storage_dtype=storage_dtype,
+        revision=revision,
+        gradient_checkpointing=gradient_checkpointing,
+        attention=attention,
+        bidirectional_layers=bidirectional_layers,
+        train_transformer=train_transformer,
+        reuse=reuse,
+        trainable_layers=trainable_layers,
+        layer_factor=layer_factor,
+        lora=lora,
+        mix_layers=mix_layers,
+        quantization=quantization,
+    )
+    # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
+    return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))
 
 
 @registry.architectures("spacy-bloom.Tok2VecTransformer.v1")
@@ -118,13 +208,10 @@ def create_tok2vec_transformer(
     lora: Optional[Dict[str, Any]] = None,
     mix_layers: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
-    place.
-
-    Arguments as for the listener and the transformer model.
-    RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
-    """
-    transformer = create_transformer_model(
+    """See `create_tok2vec_transformer_v2`; without quantisation."""
+    return create_tok2vec_transformer_v2(
+        pooling,
+        grad_factor=grad_factor,
         name=name,
         window=window,
         context=context,
@@ -141,5 +228,3 @@ def create_tok2vec_transformer(
         lora=lora,
         mix_layers=mix_layers,
     )
-    # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
-    return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))

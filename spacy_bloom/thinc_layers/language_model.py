@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from typing import Optional
 
 import numpy
-import torch
 from spacy import registry
 from thinc.api import Model
 from thinc.types import Floats1d
 
 from ..bloom.model import BloomModel
+from ..checkpoint.load import frame_model
 from ..errors import ConfigError
 from ..generation.causal_lm import BloomForCausalLM
 from ..generation.scoring import surprisal
@@ -23,12 +23,13 @@ class LanguageModelShim(CheckpointShim):
     model_class = BloomForCausalLM
 
 
-@registry.architectures("spacy-bloom.LanguageModel.v1")
-def create_language_model(
+@registry.architectures("spacy-bloom.LanguageModel.v2")
+def create_language_model_v2(
     name: str = "tiny-bloom",
     dtype: str = "float32",
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
+    quantization: Optional[str] = None,
 ) -> Model[Sequence[Sequence[int]], list[Floats1d]]:
     """BLOOM with its language-modelling head, loaded on first use. It shares memory with a transformer on the same
     checkpoint, as long as that is not trained.
@@ -37,16 +38,29 @@ def create_language_model(
     dtype (str): Dtype for computation: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None for the dtype of computation.
     revision (Optional[str]): Branch, tag or commit on the Hub.
+    quantization (Optional[str]): "int8" for weights of 8 bits: less memory, several times the speed, a small loss. None
+        for the checkpoint's own.
     RETURNS (Model): Sequences of ids to the surprisal of every piece, in bits; NaN for the first of each.
     """
-    shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype))
+    shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype, quantization))
     return Model("bloom-language-model", forward, shims=[shim])
+
+
+@registry.architectures("spacy-bloom.LanguageModel.v1")
+def create_language_model(
+    name: str = "tiny-bloom",
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+) -> Model[Sequence[Sequence[int]], list[Floats1d]]:
+    """See `create_language_model_v2`; without quantisation."""
+    return create_language_model_v2(name, dtype, storage_dtype, revision)
 
 
 def forward(
     model: Model[Sequence[Sequence[int]], list[Floats1d]], ids: Sequence[Sequence[int]], is_train: bool
 ) -> tuple[list[Floats1d], Callable]:
-    """Ids to surprisal; see `create_language_model`."""
+    """Ids to surprisal; see `create_language_model_v2`."""
     bits = surprisal(model.shims[0].module.eval(), ids)
     return [numpy.array(row, dtype="float32") for row in bits], _no_backprop
 
@@ -68,8 +82,7 @@ def language_model_on(decoder: BloomModel) -> BloomForCausalLM:
             "Got a transformer whose checkpoint has a separate language-modelling head, which the transformer does "
             "not have. Set upstream = null, and name the checkpoint in the component's model."
         )
-    with torch.device("meta"):
-        model = BloomForCausalLM(decoder.config)
+    model = frame_model(BloomForCausalLM, decoder.config)
     model.transformer = decoder
     model.tie_weights()
     return model.eval()

@@ -83,7 +83,7 @@ def _only_row(data: TransformerData) -> Floats2d:
     if len(hidden) != 1 or not data.wordpieces.attention_mask.all():
         raise ListenerError(
             f"Expected all pieces of a Doc in one row without padding, got an output of shape {hidden.shape}. "
-            "Use bloom_transformer, or spacy-bloom.TransformerModel.v1 in another transformer component."
+            "Use bloom_transformer, or spacy-bloom.TransformerModel.v2 in another transformer component."
         )
     return hidden[0]
 

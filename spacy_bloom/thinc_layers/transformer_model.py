@@ -190,4 +190,4 @@ def replace_listener_cfg(transformer_cfg: dict[str, Any], listener_cfg: dict[str
     kept: dict[str, Any] = {
         key: listener_cfg[key] for key in ("pooling", "grad_factor") if key in listener_cfg
     }
-    return {**transformer_cfg, **kept, "@architectures": "spacy-bloom.Tok2VecTransformer.v1"}
+    return {**transformer_cfg, **kept, "@architectures": "spacy-bloom.Tok2VecTransformer.v2"}

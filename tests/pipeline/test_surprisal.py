@@ -433,7 +433,7 @@ def test_settings_that_cannot_be(make, config, message):
 
 def test_another_model_is_refused(make):
     nlp = make()
-    with pytest.raises(ConfigError, match="LanguageModel.v1"):
+    with pytest.raises(ConfigError, match="LanguageModel.v2"):
         BloomSurprisal(nlp, spacy.blank("xx").add_pipe("tok2vec").model)
 
 

@@ -396,7 +396,7 @@ def test_listeners_can_be_replaced(make_nlp, make_examples, predictions, weights
     nlp.remove_pipe("bloom_transformer")
     assert predictions(nlp) == expected
     tok2vec = nlp.config["components"]["tagger"]["model"]["tok2vec"]
-    assert tok2vec["@architectures"] == "spacy-bloom.Tok2VecTransformer.v1" and tok2vec["window"] == 24
+    assert tok2vec["@architectures"] == "spacy-bloom.Tok2VecTransformer.v2" and tok2vec["window"] == 24
     nlp.to_disk(tmp_path / "nlp")
     assert predictions(spacy.load(tmp_path / "nlp")) == expected
     shims = [node.shims[0] for _, pipe in nlp.pipeline for node in pipe.model.walk() if node.shims]

@@ -18,7 +18,7 @@ from ..inputs import find_language, find_pipeline, load_pipeline, read_named_tex
 from .counts import PieceCounter
 from .view import CutText, cut_texts
 
-DEFAULT_WINDOWS = WindowSettings(512, 128)  # as in spacy-bloom.TransformerModel.v1
+DEFAULT_WINDOWS = WindowSettings(512, 128)  # as in spacy-bloom.TransformerModel.v2
 MAX_SAMPLES = 3  # texts of each group of a corpus
 
 

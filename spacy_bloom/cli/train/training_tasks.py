@@ -24,7 +24,7 @@ TRANSFORMER_CONFIG = {
     "factory": "bloom_transformer",
     "max_batch_items": 1024,
     "model": {
-        "@architectures": "spacy-bloom.TransformerModel.v1",
+        "@architectures": "spacy-bloom.TransformerModel.v2",
         "name": "${paths.checkpoint}",
         "window": 512,
         "context": 128,

@@ -20,7 +20,7 @@ from .streaming import pipe_batches
 
 DEFAULT_MODEL = Config().from_str("""
 [model]
-@architectures = "spacy-bloom.LanguageModel.v1"
+@architectures = "spacy-bloom.LanguageModel.v2"
 name = "tiny-bloom"
 dtype = "float32"
 """)["model"]
@@ -83,7 +83,7 @@ class LanguageModelPipe(Pipe):
     """A component with a language model that it does not train.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.LanguageModel.v1`; not loaded if there is an upstream.
+    model (Model): A model made by `spacy-bloom.LanguageModel.v2`; not loaded if there is an upstream.
     name (str): Name of the component.
     upstream (str | None): Name of a bloom_transformer whose weights are used instead, as trained.
     settings (Any): Settings, kept in `cfg`.
@@ -94,7 +94,7 @@ class LanguageModelPipe(Pipe):
         self, nlp: Language, model: Model, name: str, *, upstream: str | None = None, **settings: Any
     ) -> None:
         if not model.shims or not isinstance(model.shims[0], LanguageModelShim):
-            raise ConfigError(f"Expected a model of spacy-bloom.LanguageModel.v1, got {model.name!r}.")
+            raise ConfigError(f"Expected a model of spacy-bloom.LanguageModel.v2, got {model.name!r}.")
         self.vocab = nlp.vocab
         self.model = model
         self.name = name

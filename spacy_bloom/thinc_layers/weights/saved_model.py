@@ -12,9 +12,10 @@ from safetensors.torch import save as save_safetensors
 
 from ...bloom.model import BloomModel
 from ...checkpoint.files import has_adapter, warn_of_adapter
-from ...checkpoint.load import TensorSource, load_model
-from ...checkpoint.names import TIED_HEAD
+from ...checkpoint.load import TensorSource, find_quantization, load_model
+from ...checkpoint.names import TIED
 from ...checkpoint.pretrained import save_checkpoint
+from ...checkpoint.quantized import quantization_method
 from ...checkpoint.writing import to_store
 from ...config import BloomConfig
 from ...errors import CheckpointError
@@ -56,7 +57,14 @@ class SavedModel:
 
     @classmethod
     def from_disk(
-        cls, path: Path, make: Any, *, dtype: torch.dtype | None, device: torch.device, read_only: bool
+        cls,
+        path: Path,
+        make: Any,
+        *,
+        dtype: torch.dtype | None,
+        device: torch.device,
+        read_only: bool,
+        quantization: str | None = None,
     ) -> "SavedModel":
         """Map a checkpoint into memory.
 
@@ -64,10 +72,13 @@ class SavedModel:
         make (type[PretrainedMixin]): The module's class.
         dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
         read_only (bool): Whether nobody changes the module.
+        quantization (str | None): How to quantise weights that are in float.
         RETURNS (SavedModel): What was read.
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
         """
-        module = load_shared(make, path, dtype=dtype, device=device, read_only=read_only)
+        module = load_shared(
+            make, path, dtype=dtype, device=device, read_only=read_only, quantization=quantization
+        )
         lora = None
         if not isinstance(module, BloomModel):
             warn_of_adapter(path)
@@ -78,7 +89,13 @@ class SavedModel:
 
     @classmethod
     def from_bytes(
-        cls, data: bytes, make: Any, *, dtype: torch.dtype | None, device: torch.device
+        cls,
+        data: bytes,
+        make: Any,
+        *,
+        dtype: torch.dtype | None,
+        device: torch.device,
+        quantization: str | None = None,
     ) -> "SavedModel":
         """As `from_disk`, of what `to_bytes` has written.
 
@@ -98,7 +115,11 @@ class SavedModel:
             raise CheckpointError(
                 f"Expected the bytes of a BLOOM model, got something else: {error!r}."
             ) from error
-        module = load_model(make, config, source, dtype=dtype, device=device, new_head=False)
+        quantize = quantization is not None and quantization_method(config) is None
+        stored = None if quantize else dtype
+        module = load_model(make, config, source, dtype=stored, device=device, new_head=False)
+        if quantize:
+            find_quantization(str(quantization)).quantize(module)
         if generates is not None:
             module.generation_config = generates
         lora = None if adapter is None else set_adapter(module, settings, adapter)
@@ -153,12 +174,15 @@ class SavedModel:
         return srsly.msgpack_dumps(parts)
 
     def _weights(self, dtype: torch.dtype) -> dict[str, torch.Tensor]:
-        tied = {TIED_HEAD} if self.module.config.tie_word_embeddings else set()
+        tied = TIED if self.module.config.tie_word_embeddings else ()
         weights = self._plain_weights()
         return {name: to_store(name, value, dtype) for name, value in weights.items() if name not in tied}
 
     def _check_size(self, dtype: torch.dtype) -> None:
-        size = self.module.num_parameters() * dtype.itemsize
+        size = sum(
+            weight.numel() * (dtype if weight.is_floating_point() else weight.dtype).itemsize
+            for weight in self.module.parameters()
+        )
         if size > MAX_BYTES:
             raise CheckpointError(
                 f"Got a model of {size / 2**30:.1f} GiB; bytes can hold at most 4 GiB (a limit of msgpack). "
@@ -175,6 +199,10 @@ class SavedModel:
         """RETURNS (dict[str, Tensor]): The weights of the checkpoint, without adapters or with them merged."""
         if self.lora is None or not has_lora(self.module):
             return self.module.state_dict()
+        if self.lora.merge and quantization_method(self.module.config) is not None:
+            raise CheckpointError(
+                "Got lora.merge = true and quantised weights, which cannot take adapters in. Set lora.merge = false."
+            )
         if self.lora.merge:
             return merged_weights(self.module, self.lora)
         return {name: weight.detach() for name, weight in base_weights(self.module).items()}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ...checkpoint.files import CONFIG_FILE
-from ...checkpoint.load import to_dtype
+from ...checkpoint.load import find_quantization, to_dtype
 from ...checkpoint.sources import find_checkpoint
 from ...config import BloomConfig
 from ...errors import CheckpointError, ConfigError
@@ -21,16 +21,20 @@ class WeightSettings:
     revision (str | None): Branch, tag or commit on the Hub.
     dtype (str): Dtype to compute in; "auto" is the checkpoint's.
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
-    RAISES (InputError): An unknown dtype.
+    quantization (str | None): How to quantise float weights: "int8". A quantised checkpoint stays as it is.
+    RAISES (InputError): An unknown dtype. RAISES (ConfigError): An unknown quantisation.
     """
 
     name: str
     revision: str | None = None
     dtype: str = "float32"
     storage_dtype: str | None = None
+    quantization: str | None = None
 
     def __post_init__(self) -> None:
         to_dtype(self.dtype), to_dtype(self.storage_dtype)
+        if self.quantization is not None:
+            find_quantization(self.quantization)
 
     @property
     def torch_dtype(self) -> torch.dtype | None:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...bloom.model import BloomModel
 from ...checkpoint.files import CONFIG_FILE, weight_files
+from ...checkpoint.load import find_quantization
+from ...checkpoint.quantized import quantization_method
 from ...config import BloomConfig
 from ...finetuning.lora import base_weights
 
@@ -54,15 +56,26 @@ class Origin:
     files: tuple[WeightFile, ...]
     dtype: torch.dtype | None
     device: str
+    quantization: str | None
 
     @classmethod
-    def of(cls, checkpoint: Path, dtype: torch.dtype | None, device: str | torch.device) -> "Origin":
-        """RETURNS (Origin): Of the weights of a checkpoint that are loaded in a dtype (None: its own) to a device."""
-        return cls(tuple(WeightFile.at(file) for file in weight_files(checkpoint)), dtype, str(device))
+    def of(
+        cls,
+        checkpoint: Path,
+        dtype: torch.dtype | None,
+        device: str | torch.device,
+        quantization: str | None = None,
+    ) -> "Origin":
+        """RETURNS (Origin): Of the weights of a checkpoint that are loaded in a dtype (None: its own) to a device, and
+        quantised there.
+        """
+        files = tuple(WeightFile.at(file) for file in weight_files(checkpoint))
+        return cls(files, dtype, str(device), quantization)
 
     def gives_the_same_as(self, other: "Origin") -> bool:
         """RETURNS (bool): Whether weights from here are equal to weights from there."""
-        if (self.dtype, self.device, len(self.files)) != (other.dtype, other.device, len(other.files)):
+        became = (self.dtype, self.device, self.quantization, len(self.files))
+        if became != (other.dtype, other.device, other.quantization, len(other.files)):
             return False
         try:
             return all(a.holds_the_same_as(b) for a, b in zip(self.files, other.files, strict=True))
@@ -75,7 +88,13 @@ _readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictio
 
 
 def load_shared(
-    make: Any, path: Path, *, dtype: torch.dtype | None, device: str | torch.device, read_only: bool
+    make: Any,
+    path: Path,
+    *,
+    dtype: torch.dtype | None,
+    device: str | torch.device,
+    read_only: bool,
+    quantization: str | None = None,
 ) -> Any:
     """Load a model from a checkpoint directory, on memory that holds equal weights already where that can be shared.
 
@@ -83,21 +102,31 @@ def load_shared(
     path (Path): The directory.
     dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
     read_only (bool): Whether nobody changes the model. Two models that learn share nothing.
+    quantization (str | None): How to quantise weights that the files hold in float.
     RETURNS (PretrainedMixin): The model.
     """
-    origin = Origin.of(path, dtype, device)
     config = BloomConfig.from_json_file(path / CONFIG_FILE)
-    weights = _weights_in_memory(origin) if read_only and config.tie_word_embeddings else None
-    model = make.from_directory(path, config, dtype=dtype, device=device, weights=weights)
+    quantize = quantization is not None and quantization_method(config) is None
+    origin = Origin.of(path, dtype, device, quantization if quantize else None)
+    holder = _holder_of(origin) if read_only and config.tie_word_embeddings else None
+    if holder is not None:
+        weights = {name: parameter.data for name, parameter in base_weights(holder).items()}
+        # What was quantised in memory is described there alone.
+        config = config.replace(extra={**holder.config.extra, **config.extra})
+        model = make.from_directory(path, config, dtype=dtype, device=device, weights=weights)
+    else:
+        model = make.from_directory(path, config, dtype=None if quantize else dtype, device=device)
+        if quantize:
+            find_quantization(str(quantization)).quantize(model)
     _hold(model, origin, read_only=read_only)
     return model
 
 
-def _weights_in_memory(origin: Origin) -> dict[str, Tensor] | None:
-    """RETURNS (dict[str, Tensor] | None): The decoder's weights of a module that holds what the origin gives."""
+def _holder_of(origin: Origin) -> BloomModel | None:
+    """RETURNS (BloomModel | None): A decoder in memory with the weights that the origin gives."""
     for module, other in [*_learners.items(), *_readers.items()]:
         if other.gives_the_same_as(origin):
-            return {name: parameter.data for name, parameter in base_weights(_decoder(module)).items()}
+            return _decoder(module)
     return None
 
 
@@ -127,5 +156,7 @@ def own_weights(module: nn.Module) -> None:
             parameter.data = parameter.data.clone()
 
 
-def _decoder(module: nn.Module) -> nn.Module:
-    return module if isinstance(module, BloomModel) else module.get_submodule("transformer")
+def _decoder(module: nn.Module) -> BloomModel:
+    decoder = module if isinstance(module, BloomModel) else module.get_submodule("transformer")
+    assert isinstance(decoder, BloomModel)
+    return decoder

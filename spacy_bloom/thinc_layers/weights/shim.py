@@ -122,10 +122,14 @@ class CheckpointShim(PyTorchShim):
         """RETURNS (CheckpointShim): The shim itself, with what `to_bytes` has written.
         RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.
         """
-        dtype, device = self.weights.torch_dtype, get_torch_default_device()
-        self._take(
-            SavedModel.from_bytes(bytes_data, self.model_class, dtype=dtype, device=device), "the bytes"
+        saved = SavedModel.from_bytes(
+            bytes_data,
+            self.model_class,
+            dtype=self.weights.torch_dtype,
+            device=get_torch_default_device(),
+            quantization=self.weights.quantization,
         )
+        self._take(saved, "the bytes")
         return self
 
     def _read(self, path: Path) -> None:
@@ -135,6 +139,7 @@ class CheckpointShim(PyTorchShim):
             dtype=self.weights.torch_dtype,
             device=get_torch_default_device(),
             read_only=self.read_only,
+            quantization=self.weights.quantization,
         )
         self._take(saved, str(path))
 

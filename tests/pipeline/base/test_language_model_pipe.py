@@ -82,7 +82,7 @@ def test_the_pipeline_is_not_kept_alive(checkpoint):
 
 
 def test_wrong_models_and_upstreams_are_named(make, nlp):
-    with pytest.raises(ConfigError, match="spacy-bloom.LanguageModel.v1, got 'other'"):
+    with pytest.raises(ConfigError, match="spacy-bloom.LanguageModel.v2, got 'other'"):
         Counting(nlp, Model("other", lambda *args: None), "counting")
     nlp.add_pipe("sentencizer")
     with pytest.raises(ConfigError, match="got 'sentencizer': Sentencizer"):
