@@ -218,7 +218,7 @@ def test_windows_without_room_are_refused(make_nlp, window, context):
 
 def test_another_architecture_is_refused(make_nlp):
     nlp = spacy.blank("xx")
-    with pytest.raises(ConfigError, match=r"spacy-bloom\.TransformerModel\.v1"):
+    with pytest.raises(ConfigError, match=r"spacy-bloom\.TransformerModel\.v2"):
         BloomTransformer(nlp.vocab, TransformerListener("*"))
 
 
