@@ -26,10 +26,11 @@ from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
 from .answering.answer_scores import METRICS, mean_scores
 from .answering.answers import Answer, get_answers, install_extensions, set_answers
-from .answering.questions import Asked, edge_tokens, gold_questions, is_answerable, questions_of
+from .answering.questions import Asked, gold_questions, is_answerable, questions_of
 from .answering.settings import QuestionAnswererSettings
 from .base.component import component
 from .base.head_pipe import HeadPipe
+from .base.spans import edge_tokens
 
 DEFAULT_CONFIG = Config().from_str("""
 [bloom_question_answerer]

@@ -16,9 +16,10 @@ from thinc.types import Floats2d
 from ..errors import BloomWarning, ConfigError
 from ..thinc_layers.output_layer import set_output
 from ..thinc_layers.token_classifier import load_classifier
-from .base.component import component
+from .base.component import announce, component
 from .base.extensions import add_extension
 from .base.labelled_pipe import LabelledPipe
+from .base.spans import edge_tokens
 from .tagging.annotation import write_attr, write_ents, write_probabilities, write_spans
 from .tagging.decoding import Prediction, decode, no_tokens, tag_loss
 from .tagging.gold_tags import count_overlapping, gold_labels, gold_tags
@@ -39,6 +40,13 @@ grad_factor = 1.0
 upstream = "*"
 pooling = {"@layers": "reduce_mean.v1"}
 """)["bloom_token_classifier"]
+
+ASSIGNS = {
+    "ents": ["doc.ents", "token.ent_iob", "token.ent_type"],
+    "spans": ["doc.spans"],
+    "tag": ["token.tag"],
+    "pos": ["token.pos"],
+}
 
 
 def token_classifier_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -70,9 +78,8 @@ def make_token_classifier_scorer() -> Callable:
     "bloom_token_classifier",
     TokenClassifierSettings,
     DEFAULT_CONFIG,
-    assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
-    # One of these is there, as the target says; spaCy counts a score that is not as 0.
-    score_weights={"ents_f": 1.0, "tag_acc": 1.0, "pos_acc": 1.0, "spans_sc_f": 1.0},
+    assigns=ASSIGNS["ents"],
+    score_weights={"ents_f": 1.0},
 )
 class BloomTokenClassifier(LabelledPipe):
     """Labels tokens from their vectors and writes entities, spans, tags or parts of speech.
@@ -98,6 +105,7 @@ class BloomTokenClassifier(LabelledPipe):
     ) -> None:
         own = TokenClassifierSettings(**settings)
         super().__init__(nlp, model, name, scorer=scorer, settings=own, tags=[])
+        announce(nlp, "bloom_token_classifier", assigns=ASSIGNS[own.target], score_weights={own.score: 1.0})
         if own.scores_attr is not None:
             add_extension(Token, own.scores_attr)
 
@@ -183,7 +191,7 @@ class BloomTokenClassifier(LabelledPipe):
             return [no_tokens(len(self.tags)) for _ in docs]
         scheme = tag_scheme(self.tags) if self._writes_spans else None
         return [
-            decode(self.model.ops.to_numpy(logits), scheme) if len(doc) else no_tokens(len(self.tags))
+            decode(self.model.ops.to_numpy(logits), scheme, ~edge_tokens(doc))
             for doc, logits in zip(docs, self.model.predict(docs), strict=True)
         ]
 

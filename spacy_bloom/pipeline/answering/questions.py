@@ -1,12 +1,10 @@
-"""Which questions are asked of which Docs, and where an answer can be."""
+"""Which questions are asked of which Docs."""
 
 from collections.abc import Iterable, Sequence
 
-import numpy
-from numpy.typing import NDArray
-from spacy.attrs import IS_SPACE, LENGTH
 from spacy.tokens import Doc, Span
 
+from ..base.spans import edge_tokens
 from .answers import checked_questions, get_answers
 
 Asked = tuple[Doc, str]  # a Doc and a question about it
@@ -21,12 +19,6 @@ def questions_of(doc: Doc, default: Sequence[str]) -> list[str]:
 def is_answerable(doc: Doc, question: str) -> bool:
     """RETURNS (bool): Whether there is anything to read, in the question and in the Doc."""
     return bool(question.strip()) and bool(edge_tokens(doc).any())
-
-
-def edge_tokens(doc: Doc) -> NDArray[numpy.bool_]:
-    """RETURNS (NDArray): Tokens that an answer can start and end with: not white space. Shape (tokens,)."""
-    array = doc.to_array([LENGTH, IS_SPACE]).reshape(-1, 2)
-    return (array[:, 0] > 0) & (array[:, 1] == 0)
 
 
 def gold_questions(docs: Iterable[Doc], *, key: str) -> list[tuple[Asked, list[Span]]]:

@@ -1,6 +1,7 @@
 """Component classes as factories of spaCy: each setting is declared once, as a field of a settings class."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from inspect import Parameter, Signature, signature
 from typing import Any, TypeVar, get_type_hints
 
@@ -38,6 +39,22 @@ def component(
         )(cls)
 
     return register
+
+
+def announce(
+    nlp: Language, factory: str, *, assigns: Iterable[str], score_weights: Mapping[str, float | None]
+) -> None:
+    """Tell spaCy what a component writes, where that depends on its settings. spaCy knows it by factory alone, and
+    looks it up right after it has made a component; so this is called when one is made. A sourced component is not
+    made again: it has the default weights of the one that was made last.
+
+    nlp (Language), factory (str): Whose component it is.
+    assigns (Iterable[str]), score_weights (Mapping[str, float | None]): As for `Language.factory`.
+    """
+    weights = dict(score_weights)
+    meta = nlp.get_factory_meta(factory)
+    own = replace(meta, assigns=list(assigns), scores=list(weights), default_score_weights=weights)
+    nlp.set_factory_meta(factory, own)
 
 
 def _with_settings(own: Signature, settings: type) -> Signature:

@@ -12,6 +12,8 @@ Place = tuple[int, int, str]  # start, end (exclusive) and label of a span
 def write_ents(doc: Doc, found: Iterable[Place], *, overwrite: bool) -> None:
     """Write entities. Without overwrite, existing ones and places where none may be (spaCy's blocked tokens) stay."""
     if overwrite:
+        for token in doc:  # set_ents leaves the ids of entities that go
+            token.ent_id = token.ent_kb_id = 0
         doc.set_ents(_free_spans(doc, found, []))
         return
     # "B" without a type: no entity may be there

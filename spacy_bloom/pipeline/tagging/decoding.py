@@ -14,11 +14,17 @@ Prediction = tuple[
 ]  # tag indices (tokens,), probabilities (tokens, tags)
 
 
-def decode(logits: NDArray, scheme: TagScheme | None) -> Prediction:
-    """RETURNS (Prediction): The best tags of one Doc that the scheme allows, and the probabilities of all tags."""
+def decode(logits: NDArray, scheme: TagScheme | None, blank: NDArray[numpy.bool_]) -> Prediction:
+    """Tags of one Doc.
+
+    logits (NDArray): Shape (tokens, tags).
+    scheme (TagScheme | None): Which tags may follow which; None allows all.
+    blank (NDArray): Tokens that no span may begin, end or consist of. Shape (tokens,).
+    RETURNS (Prediction): The best tags that the scheme allows, and the probabilities of all tags.
+    """
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_probs = shifted - numpy.log(numpy.exp(shifted).sum(axis=1, keepdims=True))
-    tags = log_probs.argmax(axis=1) if scheme is None else scheme.decode(log_probs)
+    tags = log_probs.argmax(axis=1) if scheme is None else scheme.decode(log_probs, blank)
     return tags, numpy.exp(log_probs)
 
 

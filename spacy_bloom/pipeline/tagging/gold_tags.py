@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from spacy.training import Example
 
 from ...errors import ConfigError
-from ..base.spans import without_overlap
+from ..base.spans import edge_tokens, without_overlap
 from .tag_scheme import OUTSIDE
 
 MISSING = -1
@@ -54,6 +54,7 @@ def gold_tags(
         tags = [None if tag in (None, "-", "") else tag for tag in example.get_aligned_ner()]
     else:
         tags = _span_tags(example, spans_key)
+    tags = _without_blank_edges(tags, edge_tokens(example.predicted))
     return numpy.array([_find(_spellings(tag), index, name) for tag in tags], dtype=numpy.int64)
 
 
@@ -73,6 +74,19 @@ def _span_tags(example: Example, spans_key: str) -> list[str | None]:
         prefixes = ["U"] if len(span) == 1 else ["B", *inside, "L"]
         tags[span.start : span.end] = [f"{prefix}-{span.label_}" for prefix in prefixes]
     return tags
+
+
+def _without_blank_edges(tags: list[str | None], edges: NDArray[numpy.bool_]) -> list[str | None]:
+    """RETURNS (list[str | None]): BILUO tags, missing for spans that begin or end with white space. spaCy's `ner`
+    cannot learn those either, and `debug data` reports them.
+    """
+    kept, start = list(tags), 0
+    for i, tag in enumerate(tags):
+        prefix = (tag or OUTSIDE)[0]
+        start = i if prefix in "BU" else start
+        if prefix in "LU" and not (edges[start] and edges[i]):
+            kept[start : i + 1] = [None] * (i + 1 - start)
+    return kept
 
 
 def _spellings(tag: str | None) -> tuple[str | None, ...]:

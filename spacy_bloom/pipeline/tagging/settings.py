@@ -30,3 +30,8 @@ class TokenClassifierSettings:
 
     def __post_init__(self) -> None:
         check_settings(self, "bloom_token_classifier")
+
+    @property
+    def score(self) -> str:
+        """RETURNS (str): The name of the score that counts."""
+        return {"ents": "ents_f", "spans": f"spans_{self.spans_key}_f"}.get(self.target, f"{self.target}_acc")

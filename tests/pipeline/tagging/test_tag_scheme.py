@@ -19,22 +19,26 @@ SCHEMES = {
 }
 
 
-def legal(tags, scheme):
+def legal(tags, scheme, blank=None):
     """By the rules of the schemes, read off a sequence from left to right."""
+    blank = [False] * len(tags) if blank is None or "O" not in scheme else blank
     starting = {t[2:] for t in scheme if t[:2] in ("B-", "U-", "S-")}
     closing = {t[2:] for t in scheme if t[:2] in ("L-", "E-")}
     open_label = None  # of the span that the last token belongs to and that may go on
     must_go_on = False
-    for tag in tags:
+    for i, tag in enumerate(tags):
         prefix, label = ("", "") if tag == "O" else (tag[0], tag[2:]) if tag[1:2] == "-" else ("I", tag)
         goes_on = prefix in ("I", "L", "E") and open_label == label
-        if must_go_on and not goes_on:
+        ends_before = open_label is not None and not goes_on
+        if must_go_on and not goes_on or ends_before and blank[i - 1]:
+            return False
+        if blank[i] and not (tag == "O" or goes_on and prefix == "I"):
             return False
         if prefix in ("I", "L", "E") and not goes_on and label in starting:
             return False
         open_label = label if prefix in ("B", "I") else None
         must_go_on = open_label is not None and label in closing
-    return not must_go_on
+    return not must_go_on and not (open_label is not None and blank[-1])
 
 
 @pytest.mark.parametrize("name", SCHEMES)
@@ -45,8 +49,11 @@ def test_viterbi_finds_the_best_of_all_legal_sequences(name, data):
     length = data.draw(st.integers(1, 4))
     values = st.lists(st.floats(-20, 0, width=32), min_size=length * len(tags), max_size=length * len(tags))
     scores = numpy.array(data.draw(values), dtype="float32").reshape(length, len(tags))
-    found = TagScheme(tags).decode(scores)
-    candidates = [c for c in product(range(len(tags)), repeat=length) if legal([tags[i] for i in c], tags)]
+    blank = data.draw(st.lists(st.booleans(), min_size=length, max_size=length))
+    found = TagScheme(tags).decode(scores, numpy.array(blank))
+    candidates = [
+        c for c in product(range(len(tags)), repeat=length) if legal([tags[i] for i in c], tags, blank)
+    ]
     assert tuple(found) in candidates
     total = {c: sum(float(scores[i, tag]) for i, tag in enumerate(c)) for c in candidates}
     assert total[tuple(found)] == pytest.approx(max(total.values()), abs=1e-3)
@@ -58,7 +65,9 @@ def test_what_is_legal(name):
     tags = SCHEMES[name]
     scheme = TagScheme(tags)
     for sequence in product(range(len(tags)), repeat=3):
-        assert scheme._is_legal(numpy.array(sequence)) == legal([tags[i] for i in sequence], tags), sequence
+        for blank in product((0, 1), repeat=3) if "O" in tags else [(0, 0, 0)]:
+            found = scheme._is_legal(numpy.array(sequence), numpy.array(blank))
+            assert found == legal([tags[i] for i in sequence], tags, blank), (sequence, blank)
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4, 1e30])
@@ -67,6 +76,27 @@ def test_long_sequences_of_any_scores_are_legal(name, scale):
     tags = SCHEMES[name]
     scores = -scale * numpy.random.default_rng(0).random((500, len(tags)), dtype="float32")
     assert legal([tags[i] for i in TagScheme(tags).decode(scores)], tags)
+
+
+@pytest.mark.parametrize(
+    "blank, expected",
+    [
+        ([1, 0, 0, 0], [(1, 3, "X")]),  # not the first
+        ([0, 0, 1, 0], [(0, 2, "X")]),  # nor the last
+        ([0, 1, 0, 0], [(0, 3, "X")]),  # but one in the middle
+        ([1, 1, 1, 1], []),
+        ([0, 1, 1, 1], [(0, 1, "X")]),
+    ],
+)
+@pytest.mark.parametrize("name", ["BIO", "BILUO", "BIOES", "IO"])
+def test_spans_do_not_begin_or_end_with_blanks(name, blank, expected):
+    scheme = TagScheme(SCHEMES[name])
+    worth = {("B", "X"): -2.0, ("I", "X"): -1.0, ("L", "X"): -1.0, ("U", "X"): -4.0}
+    like_a_span = [worth.get(tag, -9.0) for tag in scheme.parsed]
+    outside = [-1.0 if tag == "O" else -9.0 for tag in scheme.tags]
+    scores = numpy.array([like_a_span] * 3 + [outside], dtype="float32")
+    assert scheme.spans(scheme.decode(scores)) == [(0, 3, "X")]
+    assert scheme.spans(scheme.decode(scores, numpy.array(blank, dtype=bool))) == expected
 
 
 @pytest.mark.parametrize(
