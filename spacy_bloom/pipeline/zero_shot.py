@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import BloomWarning, InputError
 from ..generation.batches import encode_prompts
-from .base.cats_scores import NO_WEIGHTS, score_own_cats
+from .base.cats_scores import score_own_cats
 from .base.component import component
 from .base.extensions import add_read_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
@@ -48,8 +48,6 @@ def make_zero_shot_scorer() -> Callable:
     ZeroShotSettings,
     DEFAULT_CONFIG,
     assigns=["doc.cats"],
-    # It does not learn: its scores are shown in training, and decide nothing there.
-    score_weights={"cats_score": 0.0, **NO_WEIGHTS},
 )
 class BloomZeroShot(LanguageModelPipe):
     """Writes to doc.cats how likely each label is as the text after a prompt, compared with the other labels. Labels
@@ -59,6 +57,8 @@ class BloomZeroShot(LanguageModelPipe):
     label are encoded separately; control tokens in them are ordinary text. BLOOM's pieces begin with the space
     before a word: a text that begins with a space has the pieces that it has in the joint text, if the prompt does
     not end in a space.
+
+    It does not learn: no score of it has a weight in training, where another component's doc.cats may have one.
 
     Every Doc gets its labels. A Doc without text gets what the model expects of any text. A prompt without any piece
     begins with `</s>`, as texts do in BLOOM's training.

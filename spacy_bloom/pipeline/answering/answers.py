@@ -1,10 +1,13 @@
 """Questions and their answers on Docs, predicted and gold alike.
 
-A group of answers is a SpanGroup. Its attrs hold `questions`, all that were asked, also those without an answer,
+A group of answers is a SpanGroup. Its attrs hold `questions`, all that were asked, including those without an answer,
 and `scores`, one for each span. The label of a span says which question it answers: Q1 the first. All of this
-survives Doc.to_bytes and DocBin, also without user data.
+survives Doc.to_bytes and DocBin, with and without user data.
+
+Doc.from_docs and Doc.to_json drop the attrs of groups. So a span's kb_id_ has the score, rounded, and the question.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,6 +17,9 @@ from spacy.tokens import Doc, Span, SpanGroup
 
 from ...errors import InputError
 from ..base.extensions import add_extension, add_read_extension
+
+LABEL = re.compile(r"Q\d+")
+NOTE = re.compile(r"(?P<score>-?[\d.]+(e[-+]\d+)?|-?inf|) (?P<question>.*)", re.DOTALL)
 
 
 class Answer(NamedTuple):
@@ -49,10 +55,14 @@ def set_answers(doc: Doc, answers: Mapping[str, Sequence[Answer]], *, key: str =
     answers (Mapping[str, Sequence[Answer]]): The answers to each question, best first; none if there is none.
     """
     found = [(number, answer) for number, of_one in enumerate(answers.values(), 1) for answer in of_one]
+    questions = list(answers)
     # The key tells a span from an equal one in the group of another component.
-    spans = [Span(doc, a.start, a.end, label=_label(number), span_id=key) for number, a in found]
+    spans = [
+        Span(doc, a.start, a.end, _label(number), kb_id=_note(questions[number - 1], a.score), span_id=key)
+        for number, a in found
+    ]
     scores = numpy.array([answer.score for _, answer in found], dtype="float32")
-    attrs = {"questions": list(answers), "scores": scores}
+    attrs = {"questions": questions, "scores": scores}
     doc.spans[key] = SpanGroup(doc, name=key, spans=spans, attrs=attrs)
 
 
@@ -61,25 +71,27 @@ def get_answers(doc: Doc, *, key: str = "answers") -> dict[str, list[Span]]:
     `doc.spans[key]`; empty if there is no such group.
     """
     group = doc.spans.get(key)
-    questions = _questions_by_label(group)
-    answers: dict[str, list[Span]] = {question: [] for question in questions.values()}
+    answers: dict[str, list[Span]] = {question: [] for question in _questions_by_label(group).values()}
     for span in group or []:
-        if span.label in questions:
-            answers[questions[span.label]].append(span)
+        question = _question_in(group, span)
+        if question is not None:
+            answers.setdefault(question, []).append(span)
     return answers
 
 
 def question_of(span: Span) -> str | None:
-    """RETURNS (str | None): The question that a span answers; None if it is no answer."""
-    group, _ = _find(span)
-    return _questions_by_label(group).get(span.label)
+    """RETURNS (str | None): The question that a span answers; None if it is not an answer."""
+    return _question_in(_find(span)[0], span)
 
 
 def score_of(span: Span) -> float | None:
-    """RETURNS (float | None): The score of an answer; None if the span is no answer."""
+    """RETURNS (float | None): The score of an answer; None if the span is not an answer."""
     group, index = _find(span)
     scores = [] if group is None else group.attrs.get("scores", [])
-    return float(scores[index]) if index < len(scores) else None
+    if index < len(scores):
+        return float(scores[index])
+    note = _read_note(span)
+    return float(note["score"] or "nan") if note else None
 
 
 def _find(span: Span) -> tuple[SpanGroup | None, int]:
@@ -92,6 +104,14 @@ def _find(span: Span) -> tuple[SpanGroup | None, int]:
     return None, 0
 
 
+def _question_in(group: SpanGroup | None, span: Span) -> str | None:
+    known = _questions_by_label(group)
+    if known:
+        return known.get(span.label)
+    note = _read_note(span)
+    return note["question"] if note else None
+
+
 def _questions_by_label(group: SpanGroup | None) -> dict[int, str]:
     questions = [] if group is None else group.attrs.get("questions", [])
     # By hash: a vocabulary that has not seen the label can read the group too.
@@ -100,3 +120,12 @@ def _questions_by_label(group: SpanGroup | None) -> dict[int, str]:
 
 def _label(number: int) -> str:
     return f"Q{number}"
+
+
+def _note(question: str, score: float) -> str:
+    """RETURNS (str): Score and question as text. Rounded, as spaCy's vocabulary keeps every text that it has seen."""
+    return f"{'' if numpy.isnan(score) else format(score, '.4g')} {question}"
+
+
+def _read_note(span: Span) -> re.Match | None:
+    return NOTE.fullmatch(span.kb_id_) if LABEL.fullmatch(span.label_) else None

@@ -30,9 +30,9 @@ def legal(tags, scheme, blank=None):
         prefix, label = ("", "") if tag == "O" else (tag[0], tag[2:]) if tag[1:2] == "-" else ("I", tag)
         goes_on = prefix in ("I", "L", "E") and open_label == label
         ends_before = open_label is not None and not goes_on
-        if must_go_on and not goes_on or ends_before and blank[i - 1]:
+        if (must_go_on and not goes_on) or (ends_before and blank[i - 1]):
             return False
-        if blank[i] and not (tag == "O" or goes_on and prefix == "I"):
+        if blank[i] and not (tag == "O" or (goes_on and prefix == "I")):
             return False
         if prefix in ("I", "L", "E") and not goes_on and label in starting:
             return False
