@@ -158,12 +158,13 @@ class BloomTextClassifier(LabelledPipe):
         """RETURNS (NDArray): Scores by Doc and label; nothing is written on the Docs. Shape (Docs, labels)."""
         docs = list(docs)
         self._get_ready()
-        filled = [len(doc) > 0 for doc in docs]
         scores = numpy.zeros((len(docs), len(self.labels)), dtype="float32")
-        if any(filled):
+        logits = self._run(docs)
+        if logits is not None:
             ops = self.model.ops
+            filled = [len(doc) > 0 for doc in docs]
             activate = ops.softmax if self.exclusive else ops.sigmoid
-            scores[filled] = ops.to_numpy(activate(self.model.predict(docs)))[filled]
+            scores[filled] = ops.to_numpy(activate(logits))[filled]
         return scores
 
     def set_annotations(self, docs: Iterable[Doc], predictions: NDArray[numpy.float32]) -> None:

@@ -187,12 +187,13 @@ class BloomTokenClassifier(LabelledPipe):
         """RETURNS (list[Prediction]): Tags and probabilities of each Doc; nothing is written on the Docs."""
         docs = list(docs)
         self._get_ready()
-        if not any(len(doc) for doc in docs):  # layers below cannot run on a batch without any token
+        outputs = self._run(docs)
+        if outputs is None:
             return [no_tokens(len(self.tags)) for _ in docs]
         scheme = tag_scheme(self.tags) if self._writes_spans else None
         return [
             decode(self.model.ops.to_numpy(logits), scheme, ~edge_tokens(doc))
-            for doc, logits in zip(docs, self.model.predict(docs), strict=True)
+            for doc, logits in zip(docs, outputs, strict=True)
         ]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:

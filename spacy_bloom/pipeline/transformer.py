@@ -121,6 +121,7 @@ class BloomTransformer(Transformer):
 
     def find_listeners(self, component: Any) -> None:
         """Connect the listeners of a component, or hand it the weights that it reads."""
+        self._readers.follow_name(component, self.name)
         super().find_listeners(component)
         if component is not self:
             self._readers.connect(component, self)

@@ -16,6 +16,7 @@ from ...generation.causal_lm import BloomForCausalLM
 from ...thinc_layers.language_model import LanguageModelShim, language_model_on
 from ...thinc_layers.weights.shim import BloomShim
 from ...tokenizer import BloomTokenizerFast
+from .renaming import rename_upstream
 from .streaming import pipe_batches
 
 DEFAULT_MODEL = Config().from_str("""
@@ -44,9 +45,18 @@ class Upstream:
     def __reduce__(self) -> tuple[type, tuple]:
         return Upstream, (None, self.name, self._find())
 
-    def link(self, component: Any) -> None:
-        """Use this transformer; as a weak reference, since its pipeline holds it."""
-        self._linked = weakref.ref(component)
+    def link(self, component: Any, user: Any) -> None:
+        """Use a transformer that has the name, or had it and was renamed; as a weak reference, since its pipeline
+        holds it.
+
+        user (Any): The component that uses it. Its config follows the new name.
+        """
+        if component.name == self.name:
+            self._linked = weakref.ref(component)
+        elif component is self._linked():
+            nlp = None if self._nlp is None else self._nlp()
+            rename_upstream(nlp, user, self.name, component.name)
+            self.name = component.name
 
     def shim(self) -> BloomShim:
         """RETURNS (BloomShim): The shim with the transformer's weights.
@@ -106,8 +116,8 @@ class LanguageModelPipe(Pipe):
         it changes, including sourced ones. A component that is part of two pipelines follows the one that was linked
         last, like spaCy's listeners.
         """
-        if self._upstream is not None and self._upstream.name == transformer.name:
-            self._upstream.link(transformer)
+        if self._upstream is not None:
+            self._upstream.link(transformer, self)
 
     @property
     def language_model(self) -> BloomForCausalLM:

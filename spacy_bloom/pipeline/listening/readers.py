@@ -10,6 +10,8 @@ from spacy_transformers.layers import TransformerListener
 from spacy_transformers.pipeline_component import Transformer
 from thinc.api import Model
 
+from ..base.renaming import rename_upstream
+
 
 class Readers:
     """Knows the pipeline of a transformer, and the listeners of other pipelines that share it: spaCy sources components
@@ -32,6 +34,7 @@ class Readers:
             int
         ] = []  # ids of the components after the transformer, when its pipeline linked them last
         self._links = _Links()
+        self._named: weakref.WeakSet[TransformerListener] = weakref.WeakSet()  # that name the transformer
 
     def __reduce__(self) -> tuple[type, tuple]:
         return Readers, ()
@@ -43,10 +46,20 @@ class Readers:
             self._own = self._links.own if self._links.are_own else self._own
             self._links = _Links(transformer.listener_map)
         nlp, listeners = self._pipeline(transformer), listeners_in(component, transformer.name)
+        self._named.update(listener for listener in listeners if listener.upstream_name != "*")
         self._links.add(component, listeners, [] if nlp is None else _after(transformer, nlp))
         is_own = nlp is None or any(pipe is component for _, pipe in nlp.components)
         if not is_own and nlp is not None and getattr(component, "vocab", None) is nlp.vocab:
             self._indistinct.update(listeners)
+
+    def follow_name(self, component: Any, name: str) -> None:
+        """Let the listeners of a component that name the transformer use the name that it has now."""
+        nlp = None if self._nlp is None else self._nlp()
+        for listener in listeners_in(component):
+            old = listener.upstream_name
+            if listener in self._named and old != name:
+                listener.upstream_name = name
+                rename_upstream(nlp, component, old, name)
 
     def learning(self, transformer: Transformer, vocab: Vocab) -> list[TransformerListener]:
         """RETURNS (list[TransformerListener]): The connected listeners that can learn: those of enabled components."""
@@ -112,13 +125,12 @@ class _Links:
         return self._seen == self.own
 
 
-def listeners_in(pipe: Any, upstream_name: str) -> list[TransformerListener]:
-    """RETURNS (list[TransformerListener]): The layers of a component that listen to a transformer."""
+def listeners_in(pipe: Any, upstream_name: str | None = None) -> list[TransformerListener]:
+    """RETURNS (list[TransformerListener]): The layers of a component that listen to a transformer, or to any (None)."""
     model = getattr(pipe, "model", None)
     nodes = model.walk() if isinstance(model, Model) else []
-    return [
-        n for n in nodes if isinstance(n, TransformerListener) and n.upstream_name in ("*", upstream_name)
-    ]
+    found = [node for node in nodes if isinstance(node, TransformerListener)]
+    return [node for node in found if upstream_name is None or node.upstream_name in ("*", upstream_name)]
 
 
 def _after(transformer: Transformer, nlp: Language) -> list[Any]:
