@@ -15,7 +15,7 @@ from thinc.types import Floats2d
 from ..errors import ConfigError
 from ..thinc_layers.output_layer import find_head, load_output, set_output
 from .base.cats_scores import NO_WEIGHTS, score_own_cats
-from .base.component import component
+from .base.component import announce, component
 from .base.labelled_pipe import LabelledPipe
 from .categorizing.losses import binary_loss, exclusive_loss
 from .categorizing.settings import TextClassifierSettings
@@ -35,6 +35,9 @@ upstream = "*"
 pooling = {"@layers": "reduce_last.v1"}
 """)["bloom_text_classifier"]
 
+ASSIGNS = ["doc.cats"]
+SCORE_WEIGHTS = {"cats_score": 1.0, **NO_WEIGHTS}
+
 
 def text_classifier_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): `score_own_cats` of the component's labels."""
@@ -51,8 +54,8 @@ def make_text_classifier_scorer() -> Callable:
     "bloom_text_classifier",
     TextClassifierSettings,
     DEFAULT_CONFIG,
-    assigns=["doc.cats"],
-    score_weights={"cats_score": 1.0, **NO_WEIGHTS},
+    assigns=ASSIGNS,
+    score_weights=SCORE_WEIGHTS,
 )
 class BloomTextClassifier(LabelledPipe):
     """Writes doc.cats from the vectors of a Doc's pieces.
@@ -82,6 +85,13 @@ class BloomTextClassifier(LabelledPipe):
     ) -> None:
         own = TextClassifierSettings(**settings)
         super().__init__(nlp, model, name, scorer=scorer, settings=own, labels=[])
+        announce(
+            nlp,
+            "bloom_text_classifier",
+            like="textcat_multilabel" if own.exclusive is False else "textcat",
+            assigns=ASSIGNS,
+            score_weights=SCORE_WEIGHTS,
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:

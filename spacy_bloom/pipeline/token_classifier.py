@@ -6,6 +6,7 @@ from typing import Any, List
 
 import numpy
 from spacy.language import Language
+from spacy.pipeline.spancat import SpanCategorizer
 from spacy.scorer import Scorer, get_ner_prf
 from spacy.tokens import Doc, Token
 from spacy.training import Example, validate_get_examples
@@ -47,6 +48,10 @@ ASSIGNS = {
     "tag": ["token.tag"],
     "pos": ["token.pos"],
 }
+# spaCy's factories that write the same. Its morphologizer writes more than parts of speech.
+LIKE = {"ents": "ner", "spans": "spancat", "tag": "tagger", "pos": ""}
+
+UntypedSpanCategorizer: Any = SpanCategorizer  # none of its methods is used
 
 
 def token_classifier_score(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
@@ -81,8 +86,9 @@ def make_token_classifier_scorer() -> Callable:
     assigns=ASSIGNS["ents"],
     score_weights={"ents_f": 1.0},
 )
-class BloomTokenClassifier(LabelledPipe):
-    """Labels tokens from their vectors and writes entities, spans, tags or parts of speech.
+class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
+    """Labels tokens from their vectors and writes entities, spans, tags or parts of speech. It is a SpanCategorizer in
+    name only, as spaCy's `debug data` asks for one that writes spans.
 
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.TokenClassifier.v1`.
@@ -105,7 +111,13 @@ class BloomTokenClassifier(LabelledPipe):
     ) -> None:
         own = TokenClassifierSettings(**settings)
         super().__init__(nlp, model, name, scorer=scorer, settings=own, tags=[])
-        announce(nlp, "bloom_token_classifier", assigns=ASSIGNS[own.target], score_weights={own.score: 1.0})
+        announce(
+            nlp,
+            "bloom_token_classifier",
+            like=LIKE[own.target],
+            assigns=ASSIGNS[own.target],
+            score_weights={own.score: 1.0},
+        )
         if own.scores_attr is not None:
             add_extension(Token, own.scores_attr)
 
@@ -128,6 +140,11 @@ class BloomTokenClassifier(LabelledPipe):
     @property
     def _where(self) -> dict[str, str]:
         return {"target": self.cfg["target"], "spans_key": self.cfg["spans_key"]}
+
+    @property
+    def set_candidates(self) -> Any:
+        """There are no candidates, unlike in spaCy's SpanCategorizer."""
+        raise AttributeError("set_candidates")
 
     def initialize(
         self,

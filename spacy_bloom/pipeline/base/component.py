@@ -41,19 +41,53 @@ def component(
     return register
 
 
+class FactoryName(str):
+    """The name of a factory that equals another one too: spaCy's `debug data` and `evaluate --displacy-path` know what
+    a component writes by the name of spaCy's own factory.
+
+    name (str): The name.
+    like (str): The other one.
+    """
+
+    like: str
+
+    def __new__(cls, name: str, like: str = "") -> "FactoryName":
+        self = super().__new__(cls, name)
+        self.like = like
+        return self
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, other) is True or self.like == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 def announce(
-    nlp: Language, factory: str, *, assigns: Iterable[str], score_weights: Mapping[str, float | None]
+    nlp: Language,
+    factory: str,
+    *,
+    like: str,
+    assigns: Iterable[str],
+    score_weights: Mapping[str, float | None],
 ) -> None:
     """Tell spaCy what a component writes, where that depends on its settings. spaCy knows it by factory alone, and
     looks it up right after it has made a component; so this is called when one is made. A sourced component is not
     made again: it has the default weights of the one that was made last.
 
     nlp (Language), factory (str): Whose component it is.
+    like (str): The factory of spaCy that writes the same; "" for none.
     assigns (Iterable[str]), score_weights (Mapping[str, float | None]): As for `Language.factory`.
     """
-    weights = dict(score_weights)
-    meta = nlp.get_factory_meta(factory)
-    own = replace(meta, assigns=list(assigns), scores=list(weights), default_score_weights=weights)
+    own = replace(
+        nlp.get_factory_meta(factory),
+        factory=FactoryName(factory, like),
+        assigns=list(assigns),
+        scores=list(score_weights),
+        default_score_weights=dict(score_weights),
+    )
     nlp.set_factory_meta(factory, own)
 
 
