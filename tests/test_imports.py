@@ -29,6 +29,7 @@ LEVELS = {
     "bloom_jax": 2,
     "thinc_layers": 3,
     "multilingual_tokenizer": 3,
+    "console_logger": 3,
     "pipeline": 4,
     "cli": 5,
 }

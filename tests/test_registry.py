@@ -31,6 +31,7 @@ RELEASED = {
         "spacy-bloom.TextClassifier.v1",
         "spacy-bloom.QuestionAnswerer.v1",
     },
+    "spacy_loggers": {"spacy-bloom.ConsoleLogger.v1"},
     "spacy_tokenizers": {"spacy-bloom.MultilingualTokenizer.v1"},
     "spacy_scorers": {
         "spacy-bloom.token_classifier_scorer.v1",
@@ -66,7 +67,7 @@ def test_entry_point_resolves(group, name):
     assert callable(getattr(importlib.import_module(module), attribute))
 
 
-@pytest.mark.parametrize("group", ["architectures", "tokenizers", "scorers"])
+@pytest.mark.parametrize("group", ["architectures", "loggers", "tokenizers", "scorers"])
 def test_names_are_found_by_spacy(group):
     for name in RELEASED[f"spacy_{group}"]:
         assert callable(registry.get(group, name))

@@ -45,7 +45,11 @@ def _replace_output(model: Model, new: Model) -> None:
     for node in model.walk():
         if node.layers and node.has_dim("nO") and any(leaf is old for leaf in node.layers[-1].walk()):
             node.set_dim("nO", new.get_dim("nO"), force=True)
-    model.replace_node(old, new)
+    for node in list(model.walk(order="dfs_post")):  # thinc's replace_node fails on references that are unset
+        node.layers[:] = [new if layer is old else layer for layer in node.layers]
+        for name in node.ref_names:
+            if node.maybe_get_ref(name) is old:
+                node.set_ref(name, new)
 
 
 def has_output(model: Model) -> bool:

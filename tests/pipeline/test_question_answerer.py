@@ -20,7 +20,6 @@ from transformers import BloomForQuestionAnswering as HfModel
 
 from spacy_bloom import BloomModel
 from spacy_bloom.errors import BloomWarning, CheckpointError, ConfigError, InputError, NotTrainedError
-from spacy_bloom.pipeline.answering.answer_scores import answer_scores, normalize
 from spacy_bloom.pipeline.answering.answers import Answer, get_answers, set_answers
 from spacy_bloom.pipeline.question_answerer import question_answerer_score
 
@@ -651,31 +650,6 @@ def test_a_checkpoint_without_a_head(checkpoint):
 # Scores
 
 
-@pytest.mark.parametrize(
-    "predicted, gold, em, f1, char_f1",
-    [
-        ("The Lima!", ["lima"], 1, 1, 1),
-        ("in Lima", ["Lima"], 0, 2 / 3, 2 * 4 / (6 + 4)),
-        ("Rio", ["Lima", "Rio de", "Rio"], 1, 1, 1),
-        ("", ["Lima"], 0, 0, 0),
-        ("Lima", [], 0, 0, 0),
-        ("", [], 1, 1, 1),
-        ("在北京", ["北京"], 0, 0, 4 / 5),
-        ("《北京》。", ["北京"], 1, 1, 1),
-        ("a a b", ["a b b"], 0, 2 / 3, 2 / 3),  # "a" is an article
-        ("x x y", ["x y y"], 0, 2 / 3, 2 / 3),
-    ],
-)
-def test_answer_scores(predicted, gold, em, f1, char_f1):
-    found = answer_scores(predicted, gold)
-    assert found == pytest.approx({"em": em, "f1": f1, "char_f1": char_f1})
-
-
-def test_normalize():
-    assert normalize("  The  Theatre, an-other «A» day؟ ") == "theatre another day"
-    assert normalize("$5.00 + पानी।") == "500 पानी"
-
-
 def test_scoring(trained):
     examples = make_examples(trained, GOLD[:2])
     unasked = question_answerer_score(examples)
@@ -691,17 +665,6 @@ def test_gold_questions_are_asked_for_scoring(trained, make, tmp_path):
     examples = make_examples(nlp)[:5]
     assert nlp.evaluate(examples)["qa_em"] >= 10 / 12
     assert all("answers" not in eg.predicted.spans for eg in examples)
-
-
-def test_equal_answers_of_two_components():
-    """Each group has its own questions and scores, also after a way through bytes."""
-    doc = spacy.blank("en")("Ana was born")
-    set_answers(doc, {"Who was born?": [Answer(0, 1, 5.0)]}, key="who")
-    set_answers(doc, {"Who is first?": [Answer(0, 1, -2.0)]}, key="first")
-    for found in (doc, Doc(doc.vocab).from_bytes(doc.to_bytes())):
-        ((who,), (first,)) = found.spans["who"], found.spans["first"]
-        assert (who._.question, who._.answer_score) == ("Who was born?", 5.0)
-        assert (first._.question, first._.answer_score) == ("Who is first?", -2.0)
 
 
 # The commands

@@ -57,7 +57,7 @@ discard_oversize = false
 tolerance = 0.2
 
 [training.logger]
-@loggers = "spacy.ConsoleLogger.v3"
+@loggers = "spacy-bloom.ConsoleLogger.v1"
 progress_bar = "train"
 console_output = true
 

@@ -46,14 +46,14 @@ class FactoryName(str):
     a component writes by the name of spaCy's own factory.
 
     name (str): The name.
-    like (str): The other one.
+    like (str): The other one, if any.
     """
 
     like: str
 
     def __new__(cls, name: str, like: str = "") -> "FactoryName":
         self = super().__new__(cls, name)
-        self.like = like
+        self.like = like or name
         return self
 
     def __eq__(self, other: object) -> bool:

@@ -136,3 +136,22 @@ def test_labels(target, expected):
     eg.reference.spans["other"] = [Span(eg.reference, 0, 1, "R")]
     empty = Example(NLP.make_doc(""), NLP.make_doc(""))
     assert gold_labels([eg, empty], target=target, spans_key="sc") == expected
+
+
+@pytest.mark.parametrize(
+    "words, places, expected",
+    [
+        (["Ana", "\n", "Lima"], [(0, 2)], [None, None, "O"]),  # ends with white space
+        (["\n", "Ana", "Lima"], [(0, 2)], [None, None, "O"]),  # begins with it
+        (["Ana", "\n", "Lima"], [(1, 2)], ["O", None, "O"]),  # is nothing else
+        (["Ana", "\t", "Lima"], [(0, 3)], ["B-X", "I-X", "L-X"]),  # has it inside
+        (["Ana", " ", "Lima"], [(0, 1), (1, 3)], ["U-X", None, None]),
+    ],
+)
+@pytest.mark.parametrize("target", ["ents", "spans"])
+def test_spans_that_begin_or_end_with_white_space_are_not_learnt(words, places, expected, target):
+    doc = Doc(NLP.vocab, words=words, spaces=[False] * len(words))
+    reference = doc.copy()
+    reference.ents = [Span(reference, *place, "X") for place in places]
+    reference.spans["sc"] = list(reference.ents)
+    assert gold(Example(doc, reference), TAGS["BILUO"], target) == expected

@@ -1,0 +1,43 @@
+import pytest
+import spacy
+from spacy.util import raise_error
+
+from spacy_bloom.pipeline.base.streaming import pipe_batches
+
+DOCS = ["a", "bad", "b", "c", "bad"]
+
+
+class Counting:
+    """Predicts the number of Docs of each batch; fails on Docs that are bad."""
+
+    name = "counting"
+
+    def __init__(self):
+        self.failed = []
+
+    def predict(self, docs):
+        if any(doc.text == "bad" for doc in docs):
+            raise ValueError("bad")
+        return [len(docs)] * len(docs)
+
+    def set_annotations(self, docs, predictions):
+        for doc, size in zip(docs, predictions, strict=True):
+            doc.user_data["size"] = size
+
+    def get_error_handler(self):
+        return lambda name, proc, docs, error: self.failed.extend(doc.text for doc in docs)
+
+
+@pytest.mark.parametrize("batch_size, sizes", [(1, [1, 1, 1]), (2, [1, 2, 2]), (10, [1, 1, 1])])
+def test_a_bad_doc_is_dropped_alone(batch_size, sizes):
+    pipe = Counting()
+    stream = map(spacy.blank("xx"), DOCS)
+    found = [(doc.text, doc.user_data["size"]) for doc in pipe_batches(pipe, stream, batch_size)]
+    assert found == list(zip("abc", sizes, strict=True)) and pipe.failed == ["bad", "bad"]
+
+
+def test_an_error_handler_may_raise():
+    pipe = Counting()
+    pipe.get_error_handler = lambda: raise_error
+    with pytest.raises(ValueError, match="bad"):
+        list(pipe_batches(pipe, map(spacy.blank("xx"), DOCS), 3))
