@@ -13,7 +13,6 @@ from spacy.training import Example, validate_examples
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ...errors import NotTrainedError
-from ...thinc_layers.listener import BloomTransformerListener
 from ...thinc_layers.output_layer import has_output, keeping_output
 from .saved_settings import keeping_settings
 from .streaming import pipe_batches
@@ -76,15 +75,8 @@ class HeadPipe(TrainablePipe):
             self.model.initialize(X=sample or [Doc(self.vocab, words=["text"])])
 
     def _run(self, docs: list[Doc]) -> Any:
-        """RETURNS (Any): The model's output. None for Docs without any token, which its layers cannot run on; they are
-        read all the same, so that the transformer's output leaves them.
-        """
-        if any(len(doc) for doc in docs):
-            return self.model.predict(docs)
-        for node in self.model.walk():
-            if isinstance(node, BloomTransformerListener):
-                node.predict(docs)
-        return None
+        """RETURNS (Any): The model's output; None for Docs without any token, which its layers cannot run on."""
+        return self.model.predict(docs) if any(len(doc) for doc in docs) else None
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
