@@ -1,5 +1,8 @@
 """BLOOM as a shared transformer component of spaCy pipelines."""
 
+from importlib import import_module
+from typing import Any
+
 from .bloom.heads import (
     BloomForQuestionAnswering,
     BloomForSequenceClassification,
@@ -27,3 +30,12 @@ __all__ = [
 ]
 
 QUANTIZATIONS["int8"] = Int8()
+
+IN_JAX = ("FlaxBloomForCausalLM", "FlaxBloomModel", "FlaxBloomPreTrainedModel")
+
+
+def __getattr__(name: str) -> Any:
+    # JAX takes seconds to import, and need not be installed.
+    if name in IN_JAX:
+        return getattr(import_module(".bloom_jax", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ LEVELS = {
     "parallel": 2,
     "pretraining": 2,
     "finetuning": 2,
-    "bloom_jax": 2,
+    "bloom_jax": 2.5,  # generates with generation's options
     "thinc_layers": 3,
     "multilingual_tokenizer": 3,
     "console_logger": 3,
