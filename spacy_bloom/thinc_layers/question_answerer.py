@@ -8,10 +8,11 @@ import numpy
 import torch
 from numpy.typing import NDArray
 from spacy import registry
+from spacy.tokens import Doc
 from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InputError
 from ..finetuning.learning import LearningSettings
 from ..finetuning.lora import LoraSettings
 from .output_layer import find_head, load_output
@@ -103,6 +104,10 @@ def forward(
     model: Model[list[Ints1d], list[Floats2d]], sequences: list[Ints1d], is_train: bool
 ) -> tuple[list[Floats2d], Callable]:
     """Ids to last hidden states; see `bloom_sequences`."""
+    if sequences and isinstance(sequences[0], Doc):  # as from `spacy debug model`
+        raise InputError(
+            "Expected ids of pieces, got Docs. Call the component: it asks questions about its Docs."
+        )
     shim = bloom_shim(model)
     lengths = [len(ids) for ids in sequences]
     packed = torch.from_numpy(numpy.concatenate(sequences)), lengths
