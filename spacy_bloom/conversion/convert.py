@@ -4,7 +4,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..checkpoint.files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
 from ..checkpoint.load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
 from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
+from ..checkpoint.quantized import quantization_method
 from ..checkpoint.sizes import format_size, parse_size
 from ..checkpoint.sources import SMALL_FILES
 from ..checkpoint.writing import (
@@ -47,6 +48,7 @@ class Plan:
     rows (Mapping[str, Tensor]): For weights of which a part is kept, the rows to keep, in their new order. Each of
         shape (kept,).
     contents (Mapping[str, str]): Small files that are written anew instead of copied.
+    weights (Mapping[str, Tensor] | None): Weights of the result by its own names, if they are not the source's.
     """
 
     source: Path
@@ -56,6 +58,7 @@ class Plan:
     n_bytes: int
     rows: Mapping[str, Tensor] = field(default_factory=dict)
     contents: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, Tensor] | None = None
 
     @property
     def new_n_bytes(self) -> int:
@@ -76,6 +79,8 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
         source, "save the pipeline with lora.merge = true, or train without mix_layers, first"
     )
     config, is_kept = first_blocks(BloomConfig.from_json_file(source / CONFIG_FILE), num_layers)
+    if quantization_method(config) is not None:
+        raise InputError(f"Got a quantised checkpoint in {source}. Convert the one that it was made from.")
     files = WeightFiles(source, wanted=is_kept)
     expected, names = decoder_shapes(config), match_decoder(config, files)
     _check_readable({names[name]: files.weights[names[name]].dtype for name in names})
@@ -96,6 +101,18 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
         {name: weight.numel * dtype.itemsize for name, weight in kept.items()},
         sum(weight.numel * old[name].itemsize for name, weight in kept.items()),
     )
+
+
+def with_weights(plan: Plan, config: BloomConfig, weights: Mapping[str, Tensor]) -> Plan:
+    """Write other weights beside the source's small files, quantised ones for example.
+
+    config (BloomConfig): What describes the weights.
+    weights (Mapping[str, Tensor]): By name, in the dtypes that are written.
+    RETURNS (Plan): The plan for `convert_checkpoint`.
+    """
+    sizes = {name: value.numel() * value.itemsize for name, value in weights.items()}
+    described = config.replace(extra={**plan.config.extra, **config.extra})
+    return replace(plan, config=described, sizes=sizes, weights=weights)
 
 
 def _expect_nothing_beside(path: Path, advice: str) -> None:
@@ -134,6 +151,8 @@ def convert_checkpoint(
     check_output(output, plan.new_n_bytes, force)
 
     def read(names: Sequence[str]) -> dict[str, Tensor]:
+        if plan.weights is not None:
+            return {name: plan.weights[name].contiguous() for name in names}
         # Opened for each shard: when the map is closed, the pages that were read are free again.
         files = WeightFiles(plan.source, wanted=set(names).__contains__)
         weights = {}

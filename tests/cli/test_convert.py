@@ -7,7 +7,7 @@ from spacy.cli._util import app
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
-from spacy_bloom import BloomForCausalLM
+from spacy_bloom import BloomForCausalLM, BloomTokenizerFast, bundled_path
 
 
 def run(*arguments):
@@ -82,3 +82,35 @@ def test_options_that_do_not_fit(tmp_path, tiny_checkpoint, arguments, message):
 def test_a_source_that_is_none(tmp_path):
     result = run("./nothing", tmp_path / "new")
     assert result.exit_code == 1 and "No directory './nothing'" in words(result)
+
+
+@pytest.mark.parametrize("shard_size", ["2GB", "20KB"])
+def test_int8(tmp_path, tiny_checkpoint, shard_size):
+    result = run(tiny_checkpoint, tmp_path / "new", "--quantization", "int8", "-s", shard_size)
+    assert result.exit_code == 0, result.output
+    assert "(2 blocks, int8," in words(result)
+    found = BloomForCausalLM.from_pretrained(tmp_path / "new")
+    expected = BloomForCausalLM.from_pretrained(tiny_checkpoint, quantization="int8")
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(found(ids).logits, expected(ids).logits)
+    assert BloomTokenizerFast.from_pretrained(tmp_path / "new").encode("a b") == (
+        BloomTokenizerFast.from_pretrained(tiny_checkpoint).encode("a b")
+    )
+
+
+def test_int8_takes_half_of_float16(tmp_path):
+    assert run("tiny-bloom", tmp_path / "new", "-q", "int8").exit_code == 0
+    size = (tmp_path / "new" / "model.safetensors").stat().st_size
+    assert size < 0.52 * (bundled_path("tiny-bloom") / "model.safetensors").stat().st_size
+    result = CliRunner().invoke(app, ["bloom", "info", str(tmp_path / "new")])
+    assert result.exit_code == 0 and "int8" in result.output
+
+
+def test_what_is_quantised_is_not_converted_again(tmp_path, tiny_checkpoint):
+    run(tiny_checkpoint, tmp_path / "new", "-q", "int8")
+    result = run(tmp_path / "new", tmp_path / "newer")
+    assert result.exit_code == 1 and "the one that it was made from" in words(result)
+    result = run(tiny_checkpoint, tmp_path / "other", "-q", "int5")
+    assert result.exit_code == 1 and "got 'int5'" in words(result)
+    assert not (tmp_path / "other").exists()
