@@ -41,6 +41,15 @@ def spelled_bytes(piece: str) -> bytes:
         return piece.encode("utf8")
 
 
+def vocabulary_bytes(tokenizer: BloomTokenizerFast) -> dict[int, bytes]:
+    """RETURNS (dict[int, bytes]): The bytes of each piece, by id. Added pieces are text, not in byte-level spelling."""
+    added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
+    return {
+        i: added[i].content.encode("utf8") if i in added else spelled_bytes(piece)
+        for piece, i in tokenizer.get_vocab().items()
+    }
+
+
 def to_symbols(strings: Iterable[bytes]) -> Ints:
     """RETURNS (Ints): The bytes of all strings, END after each. Shape (bytes + strings,)."""
     arrays = [array for s in strings for array in (numpy.frombuffer(s, dtype=numpy.uint8), [END])]
@@ -62,16 +71,13 @@ class PieceBytes:
     """
 
     def __init__(self, tokenizer: BloomTokenizerFast) -> None:
-        vocabulary = tokenizer.get_vocab()
+        vocabulary = vocabulary_bytes(tokenizer)
         added = tokenizer.backend_tokenizer.get_added_tokens_decoder()
         control = {*tokenizer.all_special_ids, *(i for i, token in added.items() if token.special)}
-        self.control: dict[int, bytes] = {}
-        spelled = [b""] * (max(vocabulary.values()) + 1)
-        for piece, piece_id in vocabulary.items():
-            if piece_id in control:
-                self.control[piece_id] = spelled_bytes(piece)
-            else:
-                spelled[piece_id] = spelled_bytes(piece)
+        self.control = {i: vocabulary[i] for i in sorted(control & vocabulary.keys())}
+        spelled = [b""] * (max(vocabulary) + 1)
+        for piece_id in vocabulary.keys() - control:
+            spelled[piece_id] = vocabulary[piece_id]
         self.single_bytes = frozenset(s[0] for s in spelled if len(s) == 1)
         self._data = b"".join(spelled)
         self._ends = numpy.cumsum([0, *map(len, spelled)])  # of the piece before

@@ -1,7 +1,7 @@
 """The component that continues prompts made from Docs, and writes texts, categories, spans or parsed objects."""
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -11,43 +11,20 @@ import numpy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import minibatch
-from thinc.api import Config, Model
+from thinc.api import Model
 
 from ..errors import BloomWarning, InputError
 from ..generation.batches import encode_prompts, generate_batched
 from ..generation.config import GenerationConfig
 from ..generation.constraints.base import Constraint
 from ..generation.generator import GeneratedPieces
+from .base.component import component
 from .base.extensions import add_extension
 from .base.language_model_pipe import DEFAULT_MODEL, LanguageModelPipe
 from .base.streaming import annotate
 from .prompting.generated_annotation import ExtensionText, Unit, make_annotation
-from .prompting.generator_settings import (
-    check_sizes,
-    check_together,
-    check_units,
-    make_constraint_settings,
-    make_options,
-)
+from .prompting.generator_settings import GeneratorSettings, check_together, make_constraint_settings
 from .prompting.prompt_template import MAX_CHARACTERS_PER_PIECE, PromptTemplate
-
-DEFAULT_CONFIG = """
-[bloom_text_generator]
-upstream = null
-prompt = "{{ doc.text }}"
-per = "doc"
-spans_key = null
-attr = "generated"
-special_tokens = false
-max_new_tokens = 50
-seed = 0
-constraint = null
-max_batch_items = null
-max_prompt_pieces = 2048
-max_seconds = 600.0
-
-[bloom_text_generator.generation]
-"""
 
 
 @dataclass(frozen=True)
@@ -82,14 +59,7 @@ class Response:
     late: int
 
 
-@Language.factory(
-    "bloom_text_generator",
-    assigns=["doc._.generated"],
-    default_config={
-        "model": DEFAULT_MODEL,
-        **Config().from_str(DEFAULT_CONFIG)["bloom_text_generator"],
-    },
-)
+@component("bloom_text_generator", GeneratorSettings, {"model": DEFAULT_MODEL}, assigns=["doc._.generated"])
 class BloomTextGenerator(LanguageModelPipe):
     """Fills a prompt template from each Doc, lets the model continue it, and writes the result.
 
@@ -101,75 +71,28 @@ class BloomTextGenerator(LanguageModelPipe):
     nlp (Language): The pipeline.
     model (Model): A model made by `spacy-bloom.LanguageModel.v2`.
     name (str): Name of the component.
-    upstream (str | None): Name of a bloom_transformer whose weights are used instead, as training leaves them.
-    prompt (str): A Jinja2 template with the variable `doc` (text, ents, sents, spans, cats, user_data, _), and `sent`
-        or `span` (text, label_, start_char, end_char, ents, sent, _) for these values of per.
-    per (str): The unit of a prompt: "doc", every "sent" of doc.sents, or every "span" of doc.spans[spans_key].
-    spans_key (str | None): Key of the spans; None for doc.ents.
-    attr (str): Extension of Doc (or Span, depending on per) for texts and parsed objects; None where nothing was
-        written. Texts exclude prompt, control tokens and stop string; several sequences are a list.
-    special_tokens (bool): Read control tokens in the template's own text as control tokens. Text from Docs is always
-        ordinary text.
-    max_new_tokens (int): Maximum number of pieces in a text.
-    generation (Mapping[str, Any] | None): More options of GenerationConfig, such as do_sample, temperature, num_beams,
-        num_return_sequences, stop_strings, prompt_lookup_num_tokens. A checkpoint's own options are not used.
-    seed (int | None): Seed for do_sample; None for different texts every time.
-    constraint (Mapping[str, Any] | None): Restricts the text, by type:
-        "choice": one of `labels`; written to doc.cats, 1 for the chosen one and 0 for the others.
-        "spans": a verbatim span of the unit's text, at token boundaries, with `label`; written to doc.ents, or with
-            `target` "spans" to doc.spans[`spans_key`]; `occurrences` "all" or "first".
-        "json": JSON that matches a `schema`, with free `whitespace` or as json.dumps writes it; written to attr, parsed
-            to objects.
-        "regex": a text that matches a `pattern`; written to attr. The last two require llguidance.
-        All have `leading_space`, whether a space comes before the text: by default if the prompt does not end in one.
-        Incomplete texts are not written; a BloomWarning counts them.
-    max_batch_items (int | None): Maximum number of pieces whose keys and values are in memory at once, including
-        padding and generated pieces; a longer prompt is continued alone. None for as many as take 1/20 of the memory
-        of the weights, or 64 MB if that is more.
-    max_prompt_pieces (int): Maximum number of pieces in a prompt, and in a text from which spans are taken; more are an
-        error for that Doc.
-    max_seconds (float | None): Seconds after which no further piece of a batch is started. A BloomWarning counts the
-        texts that are cut off.
+    **settings: Those of `GeneratorSettings`.
     RAISES (ConfigError): A setting is invalid.
     """
 
     def __init__(
-        self,
-        nlp: Language,
-        model: Model,
-        name: str = "bloom_text_generator",
-        *,
-        upstream: str | None = None,
-        prompt: str = "{{ doc.text }}",
-        per: str = "doc",
-        spans_key: str | None = None,
-        attr: str = "generated",
-        special_tokens: bool = False,
-        max_new_tokens: int = 50,
-        generation: Mapping[str, Any] | None = None,
-        seed: int | None = 0,
-        constraint: Mapping[str, Any] | None = None,
-        max_batch_items: int | None = None,
-        max_prompt_pieces: int = 2048,
-        max_seconds: float | None = 600.0,
+        self, nlp: Language, model: Model, name: str = "bloom_text_generator", **settings: Any
     ) -> None:
-        super().__init__(nlp, model, name, upstream=upstream)
-        check_sizes(max_prompt_pieces=max_prompt_pieces, max_batch_items=max_batch_items)
-        check_units(per, spans_key)
-        self.per, self.spans_key = per, spans_key
-        self.max_batch_items, self.max_prompt_pieces = max_batch_items, max_prompt_pieces
-        variables = ("doc",) if per == "doc" else ("doc", per)
-        self.template = PromptTemplate(prompt, variables, special_tokens=special_tokens)
-        self.options = make_options(
-            generation or {}, max_new_tokens=max_new_tokens, max_time=max_seconds, seed=seed
-        )
-        self.constraint = make_constraint_settings(constraint)
-        check_together(self.constraint, self.options, per)
+        checked = GeneratorSettings(**settings)
+        super().__init__(nlp, model, name, **vars(checked))
+        self.options = checked.options()
+        self.constraint = make_constraint_settings(checked.constraint)
+        check_together(self.constraint, self.options, checked.per)
+        variables = ("doc",) if checked.per == "doc" else ("doc", checked.per)
+        self.template = PromptTemplate(checked.prompt, variables, special_tokens=checked.special_tokens)
         self.annotation = make_annotation(
-            self.constraint, attr=attr, stops=self.options.stop_texts, max_new_tokens=max_new_tokens
+            self.constraint,
+            attr=checked.attr,
+            stops=self.options.stop_texts,
+            max_new_tokens=checked.max_new_tokens,
         )
         if isinstance(self.annotation, ExtensionText):
-            add_extension(Doc if per == "doc" else Span, attr)
+            add_extension(Doc if checked.per == "doc" else Span, checked.attr)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
@@ -212,15 +135,16 @@ class BloomTextGenerator(LanguageModelPipe):
         return [self._request(doc, unit) for unit in self._units(doc) if self.annotation.applies(unit)]
 
     def _units(self, doc: Doc) -> list[Unit]:
-        if self.per == "doc":
+        if self.cfg["per"] == "doc":
             return [doc]
-        if self.per == "sent":
+        if self.cfg["per"] == "sent":
             return list(doc.sents)
-        return list(doc.ents) if self.spans_key is None else list(doc.spans.get(self.spans_key, ()))
+        key = self.cfg["spans_key"]
+        return list(doc.ents) if key is None else list(doc.spans.get(key, ()))
 
     def _request(self, doc: Doc, unit: Unit) -> Request:
-        values = {"doc": doc} if self.per == "doc" else {"doc": doc, self.per: unit}
-        ids = self.template.encode(self.tokenizer, max_pieces=self.max_prompt_pieces, **values)
+        values = {"doc": doc} if self.cfg["per"] == "doc" else {"doc": doc, self.cfg["per"]: unit}
+        ids = self.template.encode(self.tokenizer, max_pieces=self.cfg["max_prompt_pieces"], **values)
         prompt = tuple(ids) or (self.tokenizer.eos_token_id,)
         if self.constraint is None:
             return Request(unit, prompt)
@@ -238,7 +162,7 @@ class BloomTextGenerator(LanguageModelPipe):
 
     def _check_source(self, text: str) -> None:
         """Limit the text of a constraint, which costs memory and time even if it is not in the prompt."""
-        limit = self.max_prompt_pieces
+        limit = self.cfg["max_prompt_pieces"]
         if (
             len(text) > limit * MAX_CHARACTERS_PER_PIECE
             or len(encode_prompts(self.tokenizer, [text])[0]) > limit
@@ -272,7 +196,7 @@ class BloomTextGenerator(LanguageModelPipe):
             tokenizer,
             [request.prompt for request in requests],
             config,
-            max_batch_items=self.max_batch_items,
+            max_batch_items=self.cfg["max_batch_items"],
             processors=[request.constraint for request in requests if request.constraint is not None],
         )
 

@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
-from ...generation.piece_bytes import spelled_bytes
+from ...generation.piece_bytes import vocabulary_bytes
 from ...thinc_layers.pieces.windows import DocPieces, WindowSettings, cut_docs
 from ...tokenizer import BloomTokenizerFast
 
@@ -96,11 +96,10 @@ class PieceCounter:
         self.tokenizer = tokenizer
         self.windows = windows
         self.groups: dict[str, Counts] = {}
-        vocabulary = tokenizer.get_vocab()
-        self._n_bytes = numpy.zeros(max(vocabulary.values()) + 1, dtype=numpy.int64)
+        vocabulary = vocabulary_bytes(tokenizer)
+        self._n_bytes = numpy.zeros(max(vocabulary) + 1, dtype=numpy.int64)
         self._is_byte = numpy.zeros(len(self._n_bytes), dtype=bool)
-        for piece, i in vocabulary.items():
-            spelled = spelled_bytes(piece)
+        for i, spelled in vocabulary.items():
             self._n_bytes[i] = len(spelled)
             self._is_byte[i] = len(spelled) == 1 and spelled[0] >= NOT_ASCII
 

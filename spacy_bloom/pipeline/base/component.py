@@ -7,6 +7,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from spacy.language import Language
 
+from .dollar_signs import SETTING, StoredName, plain_settings, remember
+
 ComponentClass = TypeVar("ComponentClass", bound=type)
 
 
@@ -19,7 +21,8 @@ def component(
     score_weights: Mapping[str, float | None] | None = None,
 ) -> Callable[[ComponentClass], ComponentClass]:
     """Register a component class as a factory. Its config keys are the fields of the settings class, and the
-    arguments of the component class that are not `**settings`, such as `model` and `scorer`.
+    arguments of the component class that are not `**settings`, such as `model` and `scorer`, and `dollar`: see
+    `dollar_signs`.
 
     factory (str): The registered name.
     settings (type): A dataclass whose fields all have defaults.
@@ -29,14 +32,24 @@ def component(
     """
 
     def register(cls: ComponentClass) -> ComponentClass:
+        names = vars(settings()).keys()
+
+        def make(nlp: Language, name: str, dollar: str | None = None, **given: Any) -> Any:
+            own = {key: value for key, value in given.items() if key in names}
+            pipe = cls(nlp, name=name, **{**given, **plain_settings(own, dollar)})
+            remember(pipe, nlp, own, dollar)
+            return pipe
+
         # spaCy validates configs by signature.
-        cls.__signature__ = _with_settings(signature(cls), settings)  # type: ignore[attr-defined]
-        return Language.factory(
+        make.__signature__ = _with_settings(signature(cls), settings)  # type: ignore[attr-defined]
+        cls.name = StoredName()  # type: ignore[attr-defined]
+        Language.factory(
             factory,
             assigns=assigns,
             default_config={**vars(settings()), **default_config},
             default_score_weights=dict(score_weights or {}),
-        )(cls)
+        )(make)
+        return cls
 
     return register
 
@@ -92,9 +105,10 @@ def announce(
 
 
 def _with_settings(own: Signature, settings: type) -> Signature:
-    """RETURNS (Signature): The fields in place of `**settings`."""
+    """RETURNS (Signature): The fields in place of `**settings`, and `dollar`."""
     parameters = [p for p in own.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]
     types = get_type_hints(settings)
     for name, default in vars(settings()).items():
         parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=types[name]))
+    parameters.append(Parameter(SETTING, Parameter.KEYWORD_ONLY, default=None, annotation=str | None))
     return own.replace(parameters=parameters)

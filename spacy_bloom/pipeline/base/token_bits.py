@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from spacy.tokens import Doc
 
 from ...errors import InputError
-from ...generation.piece_bytes import spelled_bytes
+from ...generation.piece_bytes import vocabulary_bytes
 from ...thinc_layers.pieces.alignment import Ints, token_offsets
 from ...tokenizer import BloomTokenizerFast
 
@@ -33,12 +33,11 @@ class Spelling:
     @classmethod
     def of(cls, tokenizer: BloomTokenizerFast) -> "Spelling":
         """RETURNS (Spelling): The spelling of a tokenizer's pieces."""
-        vocabulary = tokenizer.get_vocab()
-        shape = max(vocabulary.values()) + 1
+        vocabulary = vocabulary_bytes(tokenizer)
+        shape = max(vocabulary) + 1
         n_bytes, n_leading = numpy.zeros(shape, dtype=numpy.int64), numpy.zeros(shape, dtype=numpy.int64)
         begins = numpy.zeros(shape, dtype=bool)
-        for piece, piece_id in vocabulary.items():
-            spelled = spelled_bytes(piece)
+        for piece_id, spelled in vocabulary.items():
             rest = spelled.lstrip(SPACE)
             n_bytes[piece_id] = len(spelled)
             n_leading[piece_id] = len(spelled) - len(rest) if rest else 0

@@ -68,3 +68,13 @@ def test_any_texts_places_and_sums(spelling, text):
 def test_pieces_of_another_text_are_an_error(spelling):
     with pytest.raises(InputError, match="spell the text byte by byte"):
         byte_places(NLP("river"), ids_of(spelling, NLP("rivers and seas")), spelling)
+
+
+def test_added_words_have_the_bytes_of_their_text(checkpoint):
+    tokenizer = BloomTokenizerFast.from_pretrained(checkpoint)
+    tokenizer.backend_tokenizer.add_tokens(["Straßenbahn", "été", "今天吗"])
+    spelling = Spelling.of(tokenizer)
+    for text in ("Die Straßenbahn kommt.", "un été", "今天吗 Straßenbahnété"):
+        doc = NLP(text)
+        places = byte_places(doc, ids_of(spelling, doc), spelling)
+        assert places.ends[-1] == len(text.encode("utf8"))

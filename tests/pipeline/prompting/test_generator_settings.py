@@ -6,14 +6,13 @@ from spacy_bloom.errors import ConfigError
 from spacy_bloom.generation.config import GenerationConfig
 from spacy_bloom.pipeline.prompting.generator_settings import (
     ChoiceSettings,
+    GeneratorSettings,
     JsonSettings,
     RegexSettings,
     SpansSettings,
     check_sizes,
     check_together,
-    check_units,
     make_constraint_settings,
-    make_options,
     refuse_options,
     with_one_seed,
 )
@@ -53,14 +52,16 @@ def test_wrong_constraints_are_named(settings, message):
 
 
 def test_options_join_the_section_and_the_components_settings():
-    found = make_options({"do_sample": True, "top_k": 5}, max_new_tokens=7, max_time=None, seed=3)
-    assert found == GenerationConfig(do_sample=True, top_k=5, max_new_tokens=7, seed=3)
+    settings = GeneratorSettings(
+        generation={"do_sample": True, "top_k": 5}, max_new_tokens=7, max_seconds=None, seed=3
+    )
+    assert settings.options() == GenerationConfig(do_sample=True, top_k=5, max_new_tokens=7, seed=3)
     with pytest.raises(
         ConfigError, match=r"Got seed=5 among the options of generation\. Set seed of the component"
     ):
-        make_options({"seed": 5}, max_new_tokens=7)
+        GeneratorSettings(generation={"seed": 5}).options()
     with pytest.raises(ConfigError, match="max_new_tokens to be an integer of 1 or more, got None"):
-        make_options({}, max_new_tokens=None)
+        GeneratorSettings(max_new_tokens=None)
 
 
 def test_refused_options_and_several_seeds():
@@ -74,11 +75,14 @@ def test_refused_options_and_several_seeds():
 
 def test_sizes_units_and_what_does_not_go_together():
     check_sizes(a=1, b=None)
-    check_units("span", "k")
+    assert GeneratorSettings(per="span", spans_key="k").spans_key == "k"
     for wrong, message in [
         (lambda: check_sizes(a=1, b=0), "Expected b to be an integer of 1 or more, got 0"),
-        (lambda: check_units("token", None), "Expected per to be one of 'doc', 'sent', 'span', got 'token'"),
-        (lambda: check_units("sent", "k"), "got 'k' with per = 'sent'"),
+        (
+            lambda: GeneratorSettings(per="token"),
+            "expected per to be one of 'doc', 'sent', 'span', got 'token'",
+        ),
+        (lambda: GeneratorSettings(per="sent", spans_key="k"), "got 'k' with per = 'sent'"),
         (lambda: check_together(ChoiceSettings(labels=["a"]), GenerationConfig(), "sent"), "got 'sent'"),
     ]:
         with pytest.raises(ConfigError, match=re.escape(message)):
