@@ -1,6 +1,7 @@
 """Texts that a tokenizer is given, and the rows of ids that it returns."""
 
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 import numpy
@@ -49,6 +50,12 @@ def _check_unicode(text: str) -> None:
             f"Expected text of whole Unicode characters, got a lone surrogate at {error.start}: "
             f"{text[max(0, error.start - 10) : error.start + 10]!r}. Replace it, for example by U+FFFD."
         ) from None
+
+
+def as_ids(ids: Any) -> tuple[list[int], bool]:
+    """RETURNS (tuple[list[int], bool]): Ids as a list, and whether it was one id; numpy and torch have such too."""
+    is_one = isinstance(ids, Integral) or getattr(ids, "ndim", None) == 0
+    return [int(i) for i in ([ids] if is_one else ids)], is_one
 
 
 def padded_length(

@@ -2,23 +2,31 @@
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
-from .batch_encoding import BatchEncoding, check_texts, pad, padded_length, to_array
+from .batch_encoding import BatchEncoding, as_ids, check_texts, pad, padded_length, to_array
 from .checkpoint.sources import find_checkpoint
 from .errors import ConfigError, InputError
 from .files import read_json, replacing_together, to_json, write_text
-from .settings import FLAG, check, one_of
+from .settings import FLAG, Check, check, list_of, one_of, optional
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
 # In the order of their ids in BLOOM, 0 to 3.
 SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
+# Control tokens that BLOOM does not have and its descendants may.
+MORE_SPECIAL_TOKENS = ("sep_token", "cls_token", "mask_token")
+ADDITIONAL = "additional_special_tokens"
+TOKEN = Check(
+    "a control token as text or as a record with 'content'", lambda x: isinstance(x, str) and x != ""
+)
 SIDE = one_of("left", "right")
 DEFAULTS = {
     **SPECIAL_TOKENS,
@@ -33,6 +41,7 @@ class BloomTokenizerFast:
 
     tokenizer_object (Tokenizer): The `tokenizers` object with vocabulary and merges.
     unk_token, bos_token, eos_token, pad_token (str): The control tokens.
+    sep_token, cls_token, mask_token (str | None), additional_special_tokens (list[str]): More control tokens.
     padding_side (str): "left" (as BLOOM's checkpoints have it) or "right".
     add_prefix_space (bool): Whether to encode a text as if it began with a space.
     split_special_tokens (bool): Whether to encode control tokens in texts as ordinary text. False is the behaviour of
@@ -44,7 +53,10 @@ class BloomTokenizerFast:
 
     def __init__(self, tokenizer_object: Tokenizer, **config: Any) -> None:
         self.backend_tokenizer = tokenizer_object
-        self.init_kwargs = {**DEFAULTS, **config}
+        self.init_kwargs = {
+            **DEFAULTS,
+            **{name: _plain_tokens(name, value) for name, value in config.items()},
+        }
         # A tokenizer.json may have the settings of the last call before it was saved.
         tokenizer_object.no_padding()
         tokenizer_object.no_truncation()
@@ -54,7 +66,13 @@ class BloomTokenizerFast:
         check("add_prefix_space", self.add_prefix_space, FLAG)
         self.split_special_tokens = bool(self.init_kwargs["split_special_tokens"])
         for name in SPECIAL_TOKENS:
-            setattr(self, name, _content(self.init_kwargs[name]))
+            check(name, self.init_kwargs[name], TOKEN)
+            setattr(self, name, self.init_kwargs[name])
+        for name in MORE_SPECIAL_TOKENS:
+            check(name, self.init_kwargs.get(name), optional(TOKEN))
+            setattr(self, name, self.init_kwargs.get(name))
+        check(ADDITIONAL, self.init_kwargs.get(ADDITIONAL), optional(list_of(TOKEN)))
+        self.additional_special_tokens = list(self.init_kwargs.get(ADDITIONAL) or ())
         missing = [token for token in self.all_special_tokens if tokenizer_object.token_to_id(token) is None]
         if missing:
             tokenizer_object.add_special_tokens(
@@ -68,6 +86,9 @@ class BloomTokenizerFast:
     bos_token: str
     eos_token: str
     pad_token: str
+    sep_token: str | None
+    cls_token: str | None
+    mask_token: str | None
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
@@ -78,7 +99,9 @@ class BloomTokenizerFast:
     @property
     def all_special_tokens(self) -> list[str]:
         """RETURNS (list[str]): The control tokens, each once."""
-        return list(dict.fromkeys(getattr(self, name) for name in SPECIAL_TOKENS))
+        more = [getattr(self, name) for name in MORE_SPECIAL_TOKENS if getattr(self, name) is not None]
+        own = [getattr(self, name) for name in SPECIAL_TOKENS]
+        return list(dict.fromkeys([*own, *more, *self.additional_special_tokens]))
 
     @property
     def all_special_ids(self) -> list[int]:
@@ -123,14 +146,38 @@ class BloomTokenizerFast:
         """RETURNS (dict[str, int]): All pieces, in their byte-level spelling, with their ids."""
         return self.backend_tokenizer.get_vocab(with_added_tokens=True)
 
-    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str | None]:
-        """RETURNS (list[str | None]): Pieces in their byte-level spelling; None for ids without a piece."""
-        return [self.backend_tokenizer.id_to_token(int(i)) for i in ids]
+    @property
+    def literal_pieces(self) -> frozenset[str]:
+        """RETURNS (frozenset[str]): Added tokens outside the byte-level vocabulary: they are spelled as text."""
+        model = self.backend_tokenizer.model
+        added = self.backend_tokenizer.get_added_tokens_decoder().values()
+        return frozenset(token.content for token in added if model.token_to_id(token.content) is None)
 
-    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]:
-        """RETURNS (list[int]): Ids of pieces in their byte-level spelling, `<unk>`'s for unknown ones."""
-        found = (self.backend_tokenizer.token_to_id(token) for token in tokens)
-        return [self.unk_token_id if i is None else i for i in found]
+    @overload
+    def convert_ids_to_tokens(self, ids: int) -> str | None: ...
+    @overload
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str | None]: ...
+    def convert_ids_to_tokens(self, ids: int | Iterable[int]) -> str | list[str | None] | None:
+        """ids (int | Iterable[int]): One id or several.
+        RETURNS (str | None | list[str | None]): The piece, or the list of pieces, in byte-level spelling; None for ids
+            without a piece.
+        """
+        several, is_one = as_ids(ids)
+        pieces = [self.backend_tokenizer.id_to_token(i) for i in several]
+        return pieces[0] if is_one else pieces
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]
+    @overload
+    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
+    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
+        """tokens (str | Iterable[str]): One piece or several, in byte-level spelling.
+        RETURNS (int | list[int]): The id, or the list of ids; `<unk>`'s for unknown pieces.
+        """
+        if isinstance(tokens, str):
+            found = self.backend_tokenizer.token_to_id(tokens)
+            return self.unk_token_id if found is None else found
+        return [self.convert_tokens_to_ids(token) for token in tokens]
 
     def tokenize(self, text: str) -> list[str]:
         """RETURNS (list[str]): The pieces of a text in their byte-level spelling."""
@@ -242,14 +289,29 @@ class BloomTokenizerFast:
             return BatchEncoding({name: to_array(rows, return_tensors) for name, rows in columns.items()})
         return BatchEncoding({name: rows[0] if single else rows for name, rows in columns.items()})
 
-    def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = False) -> str:
-        """RETURNS (str): The text of the pieces; exactly the text that was encoded, as nothing is cleaned up.
+    def decode(self, ids: int | Iterable[int], *, skip_special_tokens: bool = False) -> str:
+        """ids (int | Iterable[int]): One id or several.
+        RETURNS (str): The text of the pieces; exactly the text that was encoded, as nothing is cleaned up.
         RAISES (InputError): Negative ids, as labels have them for pieces to ignore.
         """
-        ids = [int(i) for i in ids]
+        ids, _ = as_ids(ids)
         if ids and not 0 <= min(ids) <= max(ids) < 2**32:
             raise InputError(f"Expected ids of pieces, got {min(ids)} to {max(ids)}.")
-        return self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        # The library's decoder takes the letters of added tokens for the bytes that they stand for elsewhere.
+        added, literal = self.backend_tokenizer.get_added_tokens_decoder(), self.literal_pieces
+        texts = {
+            i: "" if skip_special_tokens and token.special else token.content
+            for i, token in added.items()
+            if token.content in literal and not token.content.isascii()
+        }
+        parts = []
+        for is_text, run in groupby(ids, texts.__contains__):
+            part = list(run)
+            if is_text:
+                parts += [texts[i] for i in part]
+            else:
+                parts.append(self.backend_tokenizer.decode(part, skip_special_tokens=skip_special_tokens))
+        return "".join(parts)
 
     def batch_decode(self, rows: Iterable[Iterable[int]], *, skip_special_tokens: bool = False) -> list[str]:
         """RETURNS (list[str]): `decode` of every row."""
@@ -291,6 +353,8 @@ class BloomTokenizerFast:
                 f"No {TOKENIZER_FILE} in {path}. Expected a checkpoint in the Hugging Face layout."
             )
         from_files = {**_read_json(path / CONFIG_FILE), **_read_json(path / SPECIAL_TOKENS_FILE)}
+        if (path / CHAT_TEMPLATE_FILE).is_file():
+            from_files["chat_template"] = (path / CHAT_TEMPLATE_FILE).read_text(encoding="utf8")
         return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
 
     @classmethod
@@ -317,20 +381,27 @@ class BloomTokenizerFast:
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         tokenizer_json, config = self.to_strings()
-        special = {name: getattr(self, name) for name in SPECIAL_TOKENS}
+        names = (*SPECIAL_TOKENS, *MORE_SPECIAL_TOKENS, ADDITIONAL)
+        special = {name: getattr(self, name) for name in names if getattr(self, name)}
         config = {**config, **special, "tokenizer_class": "BloomTokenizerFast"}
+        (path / CHAT_TEMPLATE_FILE).unlink(missing_ok=True)  # in the config, or another tokenizer's
         with replacing_together(path) as create:
             create(TOKENIZER_FILE).write_bytes(tokenizer_json)
             write_text(create(CONFIG_FILE), to_json(config))
             write_text(create(SPECIAL_TOKENS_FILE), to_json(special))
 
 
-def _content(token: Any) -> str:
-    """The text of a control token, which files write as a string or as a record."""
-    text = token.get("content") if isinstance(token, dict) else token
-    if not isinstance(text, str) or not text:
-        raise ConfigError(f"Expected a control token as text or as a record with 'content', got {token!r}.")
-    return text
+def _plain_tokens(name: str, value: Any) -> Any:
+    """RETURNS (Any): A field of the config with tokens as text, which Hugging Face reads everywhere, unlike records."""
+    if not name.endswith(("_token", "_tokens")):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain_tokens(name, part) for part in value]
+    if isinstance(value, Mapping):
+        return (
+            value["content"] if "content" in value else {k: _plain_tokens(name, v) for k, v in value.items()}
+        )
+    return value
 
 
 def _set_prefix_space(backend: Tokenizer) -> None:

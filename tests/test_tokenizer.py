@@ -9,7 +9,7 @@ import torch
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import BloomError, ConfigError, InputError
@@ -383,3 +383,104 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, tiny_tokenizer, our_tokeniz
     with pytest.raises(OSError, match="No space"):
         our_tokenizer(padding_side="right").save_pretrained(tmp_path)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def add_to(hf, kind):
+    """Give one of Hugging Face's tokenizers further tokens, in one of its ways."""
+    if kind == "additional":
+        hf.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|größe|>"]})
+    elif kind == "named":
+        hf.add_special_tokens({"sep_token": "<sep>", "mask_token": AddedToken("<mask>", lstrip=True)})
+    elif kind == "records":
+        tokens = [AddedToken("<a>", rstrip=True), AddedToken("<b>", single_word=True)]
+        hf.add_special_tokens({"additional_special_tokens": tokens, "cls_token": AddedToken("<cls>")})
+    elif kind == "another eos":
+        hf.add_special_tokens({"eos_token": AddedToken("<|im_end|>", normalized=False)})
+    else:
+        hf.add_tokens(["Straßenbahn", "ज़िंदगी"])
+    return hf
+
+
+KINDS = ("additional", "named", "records", "another eos", "words")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("way", ["disk", "strings"])
+def test_hugging_face_reads_further_tokens_that_we_saved(tmp_path, hf_tokenizer, kind, way):
+    theirs = add_to(hf_tokenizer(), kind)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = BloomTokenizerFast.from_directory(tmp_path / "theirs")
+    if way == "strings":
+        ours = BloomTokenizerFast.from_strings(*ours.to_strings())
+    ours.save_pretrained(tmp_path / "ours")
+    again = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+    assert type(again) is transformers.BloomTokenizerFast
+    assert again.all_special_tokens == theirs.all_special_tokens
+    assert again.special_tokens_map == theirs.special_tokens_map
+    assert again.get_added_vocab() == theirs.get_added_vocab()
+    assert sorted(ours.all_special_tokens) == sorted(theirs.all_special_tokens)
+    assert ours.additional_special_tokens == theirs.additional_special_tokens
+    text = "a <a> b <b> <sep><mask>x<|user|><cls> <|größe|>Straßenbahn <|im_end|></s>"
+    assert ours(text)["input_ids"] == again(text)["input_ids"] == theirs(text)["input_ids"]
+
+
+@pytest.mark.parametrize("value", [5, "<|user|>", [5], [""], {"a": "<b>"}, [{"special": True}]])
+def test_further_tokens_that_are_none(our_tokenizer, value):
+    with pytest.raises(ConfigError, match="additional_special_tokens to be a list"):
+        our_tokenizer(additional_special_tokens=value)
+    with pytest.raises(ConfigError, match="sep_token to be a control token"):
+        our_tokenizer(sep_token=value if value != "<|user|>" else 5)
+
+
+def test_a_chat_template_of_a_file_of_its_own(tmp_path, hf_tokenizer):
+    theirs = hf_tokenizer()
+    theirs.chat_template = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
+    theirs.save_pretrained(tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "chat_template.jinja").is_file()
+    for source in ("theirs", "ours"):  # read from both, and written over itself
+        BloomTokenizerFast.from_directory(tmp_path / source).save_pretrained(tmp_path / "ours")
+        again = transformers.AutoTokenizer.from_pretrained(tmp_path / "ours")
+        assert again.chat_template == theirs.chat_template
+
+
+WORDS = ["Straßenbahn", "été", "今天", "ÿ", "two words", "Ωmega", "क्षत्रिय"]
+
+
+@pytest.mark.parametrize(
+    "text", ["Die Straßenbahn", "Straßenbahn", "l'été, 今天Ωmega ÿ", "two words été</s>क्षत्रियÿ今天"]
+)
+def test_added_words_are_decoded_as_they_were_written(tiny_tokenizer, text):
+    backend = tiny_tokenizer.backend_tokenizer
+    backend.add_tokens(
+        [AddedToken(word, normalized=False) for word in WORDS if backend.token_to_id(word) is None]
+    )
+    ids = tiny_tokenizer.encode(text)
+    assert tiny_tokenizer.decode(ids) == text
+    assert tiny_tokenizer.batch_decode([ids, ids]) == [text] * 2
+    words = [word for word in WORDS if word in text and word in tiny_tokenizer.literal_pieces]
+    assert words and set(tiny_tokenizer.convert_tokens_to_ids(words)) <= set(ids)
+    assert tiny_tokenizer.decode(ids, skip_special_tokens=True) == text.replace("</s>", "")
+
+
+def test_added_words_between_parts_of_characters(tiny_tokenizer):
+    """Half a character is U+FFFD, whatever comes after it."""
+    backend = tiny_tokenizer.backend_tokenizer
+    backend.add_tokens(
+        [AddedToken("Straße", normalized=False), AddedToken("<ß>", special=True, normalized=False)]
+    )
+    half = tiny_tokenizer.convert_tokens_to_ids(["à", "¤"])  # two bytes of three
+    word, control = tiny_tokenizer.convert_tokens_to_ids(["Straße", "<ß>"])
+    assert tiny_tokenizer.decode([*half, word, half[0], word]) == "\ufffdStraße\ufffdStraße"
+    assert tiny_tokenizer.decode([control, word, 2]) == "<ß>Straße</s>"
+    assert tiny_tokenizer.decode([control, word, 2], skip_special_tokens=True) == "Straße"
+
+
+def test_one_is_no_list(tiny_tokenizer, hf_tokenizer):
+    theirs = hf_tokenizer()
+    for token in ("</s>", "<pad>", "river", "no such piece", "a"):
+        assert tiny_tokenizer.convert_tokens_to_ids(token) == theirs.convert_tokens_to_ids(token)
+    assert tiny_tokenizer.convert_tokens_to_ids(["</s>", "a"]) == theirs.convert_tokens_to_ids(["</s>", "a"])
+    for one in (2, numpy.int64(300), torch.tensor(300)):
+        assert tiny_tokenizer.convert_ids_to_tokens(one) == theirs.convert_ids_to_tokens(int(one))
+        assert tiny_tokenizer.decode(one) == theirs.decode(one)
+    assert tiny_tokenizer.convert_ids_to_tokens(10**6) is None

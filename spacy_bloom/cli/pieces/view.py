@@ -6,7 +6,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from ...generation.piece_bytes import spelled_bytes
+from ...generation.piece_bytes import vocabulary_bytes
 from ...thinc_layers.pieces.question_windows import token_pieces
 from ...thinc_layers.pieces.windows import DocPieces, Window, WindowSettings, cut_docs
 from ...tokenizer import BloomTokenizerFast
@@ -99,14 +99,14 @@ class CutText:
 
 def cut_texts(tokenizer: BloomTokenizerFast, docs: Sequence[Doc], settings: WindowSettings) -> list[CutText]:
     """RETURNS (list[CutText]): Docs, cut as the transformer cuts them."""
-    pieces = cut_docs(tokenizer, docs)
+    pieces, spelled = cut_docs(tokenizer, docs), vocabulary_bytes(tokenizer)
     windows = settings.cut([len(p.ids) for p in pieces])
     cut = []
     for number, (doc, p) in enumerate(zip(docs, pieces, strict=True)):
         first, last = token_pieces(p.align)
         of_token = [range(a, b + 1) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
         own = [window for window in windows if window.doc == number]
-        cut.append(CutText(doc, p, [spelled_bytes(s) for s in p.strings], of_token, own))
+        cut.append(CutText(doc, p, [spelled[i] for i in p.ids.tolist()], of_token, own))
     return cut
 
 
