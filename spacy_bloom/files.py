@@ -23,9 +23,25 @@ def read_json(path: Path) -> Any:
             f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout."
         ) from None
     except (ValueError, RecursionError) as error:  # also no UTF-8, numbers of 5,000 digits
-        raise ConfigError(f"{path} is not JSON: {error}.") from None
+        raise ConfigError(f"{path} is not JSON: {error}.{found_instead(path)}") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from None
+
+
+def found_instead(path: Path) -> str:
+    """RETURNS (str): What a failed download left in place of a file, and what to do, to end an error; "" if unknown."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(200).lstrip().lower()
+    except OSError:
+        return ""
+    if not start:
+        return " The file is empty: download it again."
+    if start.startswith(b"version https://git-lfs.github.com/spec/"):
+        return " It is a pointer of git-lfs, not the file itself: run `git lfs pull` there, or download the file."
+    if start.startswith((b"<!doctype html", b"<html")):
+        return " It is a web page: download the file itself."
+    return ""
 
 
 def to_json(values: Any) -> str:

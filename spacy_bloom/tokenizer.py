@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Encoding, Tokenizer
 from .batch_encoding import BatchEncoding, as_ids, check_texts, pad, padded_length, to_array
 from .checkpoint.sources import find_checkpoint
 from .errors import ConfigError, InputError
-from .files import read_json, replacing_together, to_json, write_text
+from .files import found_instead, read_json, replacing_together, to_json, write_text
 from .settings import FLAG, Check, check, list_of, one_of, optional
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -355,7 +355,10 @@ class BloomTokenizerFast:
         from_files = {**_read_json(path / CONFIG_FILE), **_read_json(path / SPECIAL_TOKENS_FILE)}
         if (path / CHAT_TEMPLATE_FILE).is_file():
             from_files["chat_template"] = (path / CHAT_TEMPLATE_FILE).read_text(encoding="utf8")
-        return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
+        try:
+            return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}{found_instead(path / TOKENIZER_FILE)}") from None
 
     @classmethod
     def from_strings(cls, tokenizer_json: bytes, config: dict[str, Any]) -> Self:

@@ -6,7 +6,15 @@ import pytest
 
 from spacy_bloom import files
 from spacy_bloom.errors import ConfigError
-from spacy_bloom.files import partial_path, read_json, replacing, replacing_together, to_json, write_file
+from spacy_bloom.files import (
+    found_instead,
+    partial_path,
+    read_json,
+    replacing,
+    replacing_together,
+    to_json,
+    write_file,
+)
 
 
 def contents(folder):
@@ -116,3 +124,24 @@ def test_what_is_no_json(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ConfigError, match="is not JSON"):
         read_json(tmp_path / "a.json")
+
+
+INSTEAD = {
+    "git lfs pull": b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n",
+    "is empty": b"",
+    "is a web page": b"\n<!DOCTYPE html>\n<html><title>Sign in</title>",
+}
+
+
+@pytest.mark.parametrize("told", INSTEAD)
+def test_what_a_download_left_is_named(tmp_path, told):
+    (tmp_path / "a.json").write_bytes(INSTEAD[told])
+    assert told in found_instead(tmp_path / "a.json")
+    with pytest.raises(ConfigError, match=f"is not JSON.*{told}"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", [b"{}", b"\x80\x04N.", b"version 1", b"<s>"])
+def test_other_content_is_not_named(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    assert found_instead(tmp_path / "a") == found_instead(tmp_path / "missing") == ""

@@ -1,10 +1,13 @@
 """Keys and values of the pieces that were already computed."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
+
+from ..config import BloomConfig
+from ..errors import InputError
 
 # Extra room that is allocated, in pieces and as a fraction of what is needed, so that most steps copy nothing.
 MIN_ROOM, ROOM = 16, 0.125
@@ -53,6 +56,35 @@ class KeyValueCache:
     def __init__(self, n_layer: int, *, capacity: int = 0) -> None:
         self.capacity = capacity
         self._layers: list[_Layer | None] = [None] * n_layer
+
+    @classmethod
+    def of(cls, past: Any, config: BloomConfig) -> Self:
+        """Take the keys and values that another model returned: a cache, or those of Hugging Face.
+
+        past (Any): A KeyValueCache; or pairs of keys and values by block, each of shape (batch, n_head, length,
+            head_dim), in a tuple or in one of transformers' caches.
+        config (BloomConfig): The model's config.
+        RETURNS (KeyValueCache): The same cache, or a new one with these pairs, which are not changed.
+        RAISES (InputError): It is something else, or of another geometry.
+        """
+        if isinstance(past, cls):
+            return past
+        pairs = past.to_legacy_cache() if hasattr(past, "to_legacy_cache") else past
+        try:
+            layers = [_Layer(keys, values, keys.shape[2]) for keys, values in pairs]
+            shapes = {tuple(x.shape) for layer in layers for x in (layer.keys, layer.values)}
+        except (TypeError, ValueError, AttributeError, IndexError):
+            layers, shapes = [], set()
+        shape = next(iter(shapes), ())
+        if (len(layers), len(shapes), shape[1::2]) != (config.n_layer, 1, (config.n_head, config.head_dim)):
+            raise InputError(
+                f"Expected past_key_values as a KeyValueCache or as {config.n_layer} pairs of keys and values of one "
+                f"shape (batch, {config.n_head}, length, {config.head_dim}); got {type(past).__name__} of "
+                f"{len(layers)} pairs with shapes {sorted(shapes)[:4]}."
+            )
+        cache = cls(config.n_layer)
+        cache._layers = [*layers]
+        return cache
 
     def __len__(self) -> int:
         """RETURNS (int): Number of blocks."""

@@ -125,7 +125,7 @@ class BloomModel(BloomPreTrainedModel):
                 "Expected input_ids of shape (batch, length), or inputs_embeds of shape (batch, length, "
                 f"{self.config.hidden_size}), got {got}."
             )
-        cache = past_key_values
+        cache = None if past_key_values is None else KeyValueCache.of(past_key_values, self.config)
         if cache is not None:
             self._check_cache(cache, embeds.shape[0])
         if cache is None and self._wants_cache(use_cache):

@@ -1,6 +1,5 @@
 """Reading weights: safetensors, shards with an index, and weights-only `.bin` files."""
 
-import json
 import math
 import re
 import warnings
@@ -14,10 +13,15 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import BloomWarning, CheckpointError
+from ..files import found_instead, read_json
 
 CONFIG_FILE = "config.json"
-# Adapters of a trained pipeline, in peft's files.
+# Adapters in peft's files: in a folder of the checkpoint, where pipelines have them, or beside it, where peft looks.
 ADAPTER_FOLDER, ADAPTER_CONFIG = "adapter", "adapter_config.json"
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+ADAPTER_ADVICE = (
+    "To use all of an adapter, merge it in peft (model.merge_and_unload()) and load the saved result."
+)
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN = "pytorch_model.bin"
@@ -28,17 +32,30 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
+def find_adapter(path: Path) -> Path | None:
+    """RETURNS (Path | None): The folder with the adapters of a checkpoint directory, or None.
+    RAISES (CheckpointError): There are two.
+    """
+    folders = [folder for folder in (path / ADAPTER_FOLDER, path) if (folder / ADAPTER_CONFIG).is_file()]
+    if len(folders) > 1:
+        raise CheckpointError(
+            f"Got adapters in {folders[0]} and in {folders[1]}. Remove those not to be used."
+        )
+    return folders[0] if folders else None
+
+
 def has_adapter(path: Path) -> bool:
     """RETURNS (bool): Whether there are adapters in a checkpoint directory."""
-    return (path / ADAPTER_FOLDER / ADAPTER_CONFIG).is_file()
+    return find_adapter(path) is not None
 
 
 def warn_of_adapter(path: Path) -> None:
     """Warn about adapters in a directory whose weights are loaded without them."""
-    if has_adapter(path):
+    folder = find_adapter(path)
+    if folder is not None:
         warnings.warn(
-            f"There are adapters in {path / ADAPTER_FOLDER}, which are not read: what is loaded is the model without "
-            "them. To have them in the weights, save their pipeline with lora.merge = true.",
+            f"The adapters in {folder} are not read: the model is loaded without them. To use adapters of a pipeline "
+            f"here, save the pipeline with lora.merge = true. {ADAPTER_ADVICE}",
             BloomWarning,
             stacklevel=3,
         )
@@ -120,7 +137,9 @@ class WeightFiles:
             opened = safe_open(file, framework="pt")
             found = {name: _in_header(file, opened.get_slice(name)) for name in opened.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file} is not a safetensors file: {error}") from None
+            raise CheckpointError(
+                f"{file} is not a safetensors file: {error}.{found_instead(file)}"
+            ) from None
         self._opened[file] = opened
         return found
 
@@ -130,7 +149,7 @@ class WeightFiles:
         except Exception as error:  # zip, pickle and torch errors alike
             raise CheckpointError(
                 f"{file} is not a weights-only PyTorch file: {_first_line(error)} "
-                "Convert it to safetensors where you trust it."
+                f"Convert it to safetensors where you trust it.{found_instead(file)}"
             ) from None
         if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
             raise CheckpointError(
@@ -190,9 +209,9 @@ def weight_files(path: Path, *, wanted: Callable[[str], bool] | None = None) -> 
 def _indexed_files(index: Path, suffix: str, wanted: Callable[[str], bool] | None) -> list[Path]:
     """RETURNS (list[Path]): The shards in an index. Its file names are input: only plain names are followed."""
     try:
-        weight_map = json.loads(index.read_text(encoding="utf8"))["weight_map"]
+        weight_map = read_json(index)["weight_map"]
         names = sorted({file for name, file in weight_map.items() if wanted is None or wanted(name)})
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError, OSError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise CheckpointError(f"{index} is not an index of weights: {error!r}.") from None
     for name in names:
         if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name) or not name.endswith(suffix):

@@ -3,8 +3,18 @@
 import os
 from pathlib import Path
 
-from ..errors import CheckpointError
-from .files import BIN, BIN_INDEX, CONFIG_FILE, SAFETENSORS, SAFETENSORS_INDEX
+from ..errors import CheckpointError, InputError
+from ..settings import shown
+from .files import (
+    ADAPTER_ADVICE,
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BIN,
+    BIN_INDEX,
+    CONFIG_FILE,
+    SAFETENSORS,
+    SAFETENSORS_INDEX,
+)
 
 BUNDLED = Path(__file__).parent.parent / "assets"
 BUNDLED_NAMES = ("tiny-bloom",)
@@ -16,9 +26,11 @@ SMALL_FILES = [
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "chat_template.jinja",
 ]
 SAFETENSORS_FILES = [SAFETENSORS, SAFETENSORS_INDEX, "model-*-of-*.safetensors", "model_*-of-*.safetensors"]
 BIN_FILES = [BIN, BIN_INDEX, "pytorch_model-*-of-*.bin", "pytorch_model_*-of-*.bin"]
+ADAPTER_FILES = [ADAPTER_CONFIG, *ADAPTER_WEIGHTS]
 
 
 def find_checkpoint(
@@ -42,17 +54,35 @@ def find_checkpoint(
         return BUNDLED / str(name)
     path = Path(name)
     if str(name) and path.is_dir():
-        return path
+        return _expect_more_than_adapter(path)
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
         raise CheckpointError(
             f"No directory {str(name)!r}. Expected a checkpoint in the Hugging Face layout there."
         )
-    return _fetch(str(name), revision, local_files_only, weights)
+    return _expect_more_than_adapter(_fetch(str(name), revision, local_files_only, weights))
 
 
-def bundled_path(name: str) -> Path | None:
-    """RETURNS (Path | None): Where a bundled checkpoint or pipeline lies; None for other names."""
-    return BUNDLED / name if name in BUNDLED_NAMES + BUNDLED_PIPELINES else None
+def _expect_more_than_adapter(path: Path) -> Path:
+    """RETURNS (Path): The path. RAISES (CheckpointError): It has peft's adapters without their checkpoint."""
+    if (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG_FILE).is_file():
+        raise CheckpointError(
+            f"Expected a checkpoint in {path}, got an adapter of peft without the model that it was trained on. To use "
+            "plain LoRA, copy its files into a folder `adapter` of the model's directory, and name that directory. "
+            f"{ADAPTER_ADVICE}"
+        )
+    return path
+
+
+def bundled_path(name: str) -> Path:
+    """RETURNS (Path): Directory of a bundled checkpoint or pipeline.
+    RAISES (InputError): There is none of this name; the error lists the names.
+    """
+    names = (*BUNDLED_NAMES, *BUNDLED_PIPELINES)
+    if name not in names:
+        raise InputError(
+            f"Expected the name of what is bundled, one of {', '.join(names)}; got {shown(name)}."
+        )
+    return BUNDLED / name
 
 
 def _fetch(name: str, revision: str | None, local_files_only: bool, weights: bool) -> Path:
@@ -68,7 +98,7 @@ def _fetch(name: str, revision: str | None, local_files_only: bool, weights: boo
         )
 
     try:
-        path = download(SMALL_FILES + SAFETENSORS_FILES if weights else SMALL_FILES)
+        path = download(SMALL_FILES + (SAFETENSORS_FILES + ADAPTER_FILES if weights else ADAPTER_FILES[:1]))
         if weights and not any((path / file).exists() for file in (SAFETENSORS, SAFETENSORS_INDEX)):
             path = download(SMALL_FILES + BIN_FILES)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoint.files import ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
+from ..checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
 from ..checkpoint.load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
 from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
 from ..checkpoint.quantized import quantization_method
@@ -31,7 +31,7 @@ from ..files import partial_path, replacing, replacing_together, write_text
 # The config is written anew; the files of tokenizer and generation are copied.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
 # What a trained pipeline has beside its weights: adapters, and the mixture of layers.
-BESIDE = (ADAPTER_FOLDER, "layer_mix.safetensors")
+BESIDE = (ADAPTER_FOLDER, ADAPTER_CONFIG, "layer_mix.safetensors")
 # Left by a process that was killed while writing.
 PARTIAL = re.compile(r"\..+\.partial")
 

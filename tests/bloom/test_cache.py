@@ -1,8 +1,10 @@
 import pytest
 import torch
+import transformers
 
 from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.bloom.cache import MIN_ROOM, KeyValueCache
+from spacy_bloom.errors import InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3)
 
@@ -179,3 +181,64 @@ def test_gradients_flow_through_the_cache(randomize, difference):
         torch.cat(logits, dim=1).square().mean().backward()
         gradients.append(model.transformer.h[0].self_attention.dense.weight.grad.clone())
     assert difference(gradients[1], gradients[0]) < 1e-5
+
+
+@pytest.fixture
+def theirs():
+    """One of Hugging Face's models, and ours with the same weights."""
+    config = BloomConfig(vocab_size=50, hidden_size=24, n_layer=2, n_head=3)
+    torch.manual_seed(0)
+    model = transformers.BloomForCausalLM(transformers.BloomConfig(**config.to_dict())).eval()
+    ours = BloomForCausalLM(config).eval()
+    ours.load_state_dict(model.state_dict())
+    return model, ours
+
+
+@pytest.mark.parametrize("kind", ["cache", "tuple", "list", "ours as pairs"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_keys_and_values_of_hugging_face_go_on_here(theirs, kind, rows):
+    model, ours = theirs
+    ids = torch.arange(rows * 7).view(rows, 7)
+    with torch.no_grad():
+        expected = model(ids).logits[:, 4:]
+        past = model(ids[:, :4], use_cache=True).past_key_values
+        pairs = past.to_legacy_cache() if hasattr(past, "to_legacy_cache") else past
+        own = ours(ids[:, :4], use_cache=True).past_key_values
+        made = {
+            "cache": past,
+            "tuple": pairs,
+            "list": [list(p) for p in pairs],
+            "ours as pairs": [own[0], own[1]],
+        }
+        before = [x.clone() for pair in pairs for x in pair]
+        first = ours(ids[:, 4:6], past_key_values=made[kind], use_cache=True)
+        last = ours(ids[:, 6:], past_key_values=first.past_key_values)
+    logits = torch.cat((first.logits, last.logits), dim=1)
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    assert all(torch.equal(x, y) for x, y in zip(before, [x for pair in pairs for x in pair], strict=True))
+
+
+def pair(batch=1, heads=3, length=4, size=8):
+    return torch.zeros(batch, heads, length, size), torch.zeros(batch, heads, length, size)
+
+
+NO_CACHES = {
+    "a number": 5,
+    "nothing": (),
+    "too few blocks": (pair(),),
+    "other heads": (pair(heads=4), pair(heads=4)),
+    "another size": (pair(size=6), pair(size=6)),
+    "lengths that differ": (pair(), pair(length=5)),
+    "three dimensions": tuple((keys[0], values[0]) for keys, values in (pair(), pair())),
+    "keys alone": (pair()[0], pair()[0]),
+    "no tensors": ((1, 2), (3, 4)),
+    "None in a block": ((None, None), (None, None)),
+}
+
+
+@pytest.mark.parametrize("kind", NO_CACHES)
+def test_what_is_no_cache(theirs, kind):
+    with pytest.raises(
+        InputError, match=r"Expected past_key_values as a KeyValueCache or as 2 pairs .*, 3, length, 8"
+    ):
+        theirs[1](torch.tensor([[1]]), past_key_values=NO_CACHES[kind])

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -7,10 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spacy_bloom import BloomConfig, BloomModel
+from spacy_bloom import BloomConfig, BloomModel, BloomTokenizerFast
 from spacy_bloom.checkpoint.files import WeightFiles, has_weights, weight_files
 from spacy_bloom.checkpoint.writing import save_weights
-from spacy_bloom.errors import CheckpointError
+from spacy_bloom.errors import BloomError, CheckpointError
 
 
 def draw(seed=0, dtype=torch.float32):
@@ -165,3 +166,27 @@ def test_whether_there_are_weights(tmp_path):
     assert not has_weights(tmp_path)
     (tmp_path / "pytorch_model.bin.index.json").write_text("damaged", encoding="utf8")
     assert has_weights(tmp_path)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+PARTS = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "model.safetensors.index.json",
+    "config.json",
+    "tokenizer.json",
+)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    "content, told", [(POINTER, "git lfs pull"), ("", "is empty"), ("<html>", "is a web page")]
+)
+def test_pointers_in_place_of_files_are_named(tmp_path, tiny_checkpoint, name, content, told):
+    shutil.copytree(tiny_checkpoint, tmp_path / "copy")
+    if name in PARTS[1:3]:
+        (tmp_path / "copy" / "model.safetensors").unlink()
+    (tmp_path / "copy" / name).write_text(content)
+    load = BloomTokenizerFast if name == "tokenizer.json" else BloomModel
+    with pytest.raises(BloomError, match=f"(?s){name}.*{told}"):
+        load.from_pretrained(tmp_path / "copy")

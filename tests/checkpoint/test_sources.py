@@ -13,8 +13,14 @@ import pytest
 import torch
 
 from spacy_bloom import BloomForCausalLM
-from spacy_bloom.checkpoint.sources import BUNDLED, BUNDLED_NAMES, find_checkpoint
-from spacy_bloom.errors import CheckpointError
+from spacy_bloom.checkpoint.sources import (
+    BUNDLED,
+    BUNDLED_NAMES,
+    BUNDLED_PIPELINES,
+    bundled_path,
+    find_checkpoint,
+)
+from spacy_bloom.errors import CheckpointError, InputError
 
 FIRST, SECOND = "a" * 40, "b" * 40  # commits
 
@@ -264,3 +270,24 @@ def test_bundled_names_mean_the_same_in_every_directory(tmp_path, monkeypatch):
 def test_paths_are_never_looked_up_on_the_hub(name):
     with pytest.raises(CheckpointError, match=r"No directory .*Hugging Face layout"):
         find_checkpoint(name)
+
+
+@pytest.mark.parametrize("name", [*BUNDLED_NAMES, *BUNDLED_PIPELINES])
+def test_what_is_bundled(name):
+    assert bundled_path(name) == BUNDLED / name and bundled_path(name).is_dir()
+
+
+@pytest.mark.parametrize(
+    "name", ["xx_bloom_tiny_dmeo", "", "bloom-560m", "../tiny-bloom", None, "tiny_bloom"]
+)
+def test_what_is_not_bundled(name):
+    with pytest.raises(InputError, match="one of tiny-bloom, xx_bloom_tiny_demo, xx_bloom_tiny_qa; got"):
+        bundled_path(name)
+
+
+def test_adapters_without_a_model(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="adapter of peft without the model"):
+        find_checkpoint(tmp_path)
+    shutil.copy(BUNDLED / "tiny-bloom" / "config.json", tmp_path)
+    assert find_checkpoint(tmp_path) == tmp_path

@@ -1,5 +1,6 @@
 import json
 import shutil
+import warnings
 from dataclasses import replace
 
 import numpy
@@ -9,7 +10,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from thinc.api import Adam
 
-from spacy_bloom.errors import BloomWarning, CheckpointError
+from spacy_bloom import BloomForCausalLM
+from spacy_bloom.conversion.convert import plan_conversion
+from spacy_bloom.errors import BloomWarning, CheckpointError, InputError
 from spacy_bloom.finetuning.learning import LearningSettings
 from spacy_bloom.finetuning.lora import LoraSettings, has_lora
 from spacy_bloom.thinc_layers.language_model import LanguageModelShim
@@ -146,24 +149,35 @@ def change_weights(path, change):
     save_file(weights, path / WEIGHTS)
 
 
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 10\n"
 NAME = "base_model.model.h.0.mlp.dense_4h_to_h.lora_A.weight"
 DAMAGES = {
     "a huge rank": (lambda p: change_config(p, r=10**12), "misshapen"),
     "another rank": (lambda p: change_config(p, r=4), "misshapen"),
     "other targets": (lambda p: change_config(p, target_modules=["dense"]), "missing"),
-    "a pattern": (lambda p: change_config(p, target_modules=".*"), "settings of adapters"),
+    "another layer": (lambda p: change_config(p, target_modules=["word_embeddings"]), "settings of adapters"),
     "no rank": (lambda p: change_config(p, r="8"), "settings of adapters"),
     "another kind": (lambda p: change_config(p, peft_type="IA3"), "plain LoRA"),
-    "another scale": (lambda p: change_config(p, use_rslora=True), r"plain LoRA.*\(use_rslora\)"),
+    "magnitudes": (lambda p: change_config(p, use_dora=True), r"plain LoRA.*\(use_dora\).*merge_and_unload"),
+    "what nobody knows yet": (lambda p: change_config(p, use_new=[1]), r"plain LoRA.*\(use_new\)"),
+    "changed weights": (lambda p: change_config(p, init_lora_weights="pissa"), r"\(init_lora_weights\)"),
+    "biases": (lambda p: change_config(p, bias="all"), "without biases"),
     "scales of some": (
         lambda p: change_config(p, alpha_pattern={"dense": 2}),
         r"plain LoRA.*\(alpha_pattern\)",
     ),
     "a list": (lambda p: (p / CONFIG).write_text("[]"), "settings of adapters"),
-    "no JSON": (lambda p: (p / CONFIG).write_text("{"), "Expected JSON"),
+    "no JSON": (lambda p: (p / CONFIG).write_text("{"), "is not JSON"),
+    "a pointer": (lambda p: (p / WEIGHTS).write_text(POINTER), "git lfs pull"),
+    "a pointer for a config": (lambda p: (p / CONFIG).write_text(POINTER), "git lfs pull"),
+    "two": (lambda p: shutil.copy(p / CONFIG, p / "adapter_config.json"), "Got adapters in .* and in "),
+    "two that differ": (
+        lambda p: change_weights(p, lambda w: w.update({NAME: w[NAME] + 1})),
+        "different adapters for h.0.mlp.dense_4h_to_h.lora_A.weight",
+    ),
     "a missing weight": (lambda p: change_weights(p, lambda w: w.pop(NAME)), f"missing: {NAME}"),
     "one too many": (lambda p: change_weights(p, lambda w: w.update(x=torch.zeros(1))), "unexpected: x"),
-    "no file": (lambda p: (p / WEIGHTS).unlink(), "not a safetensors file"),
+    "no file": (lambda p: (p / WEIGHTS).unlink(), "no such file"),
     "a pickle": (lambda p: (p / WEIGHTS).write_bytes(b"\x80\x04N."), "not a safetensors file"),
 }
 
@@ -175,3 +189,135 @@ def test_damaged_adapters_are_refused(adapted, checkpoint, tmp_path, kind):
     damage(tmp_path)
     with pytest.raises(CheckpointError, match=message):
         make(checkpoint).from_disk(tmp_path)
+
+
+PEFT = {
+    "alone": ("BloomModel", dict(target_modules=["query_key_value"])),
+    "in a language model": ("BloomForCausalLM", dict(target_modules=["dense", "dense_4h_to_h"])),
+    "a pattern": ("BloomForCausalLM", dict(target_modules=r".*\.(query_key_value|dense_h_to_4h)")),
+    "all layers": ("BloomForCausalLM", dict(target_modules="all-linear")),
+    "another scale": ("BloomForSequenceClassification", dict(target_modules=["dense"], use_rslora=True)),
+    "a head beside": ("BloomForTokenClassification", dict(target_modules=["dense"], task_type="TOKEN_CLS")),
+    "whole names": ("BloomModel", dict(target_modules=[f"h.{i}.self_attention.dense" for i in range(9)])),
+}
+
+
+@pytest.fixture
+def trained(checkpoint, tmp_path):
+    """A function that returns a folder with adapters of peft's, and the hidden states with them."""
+    import peft
+
+    def make(cls, settings):
+        theirs = getattr(transformers, cls).from_pretrained(checkpoint)
+        config = peft.LoraConfig(r=3, lora_alpha=5, init_lora_weights=False, **settings)
+        model = peft.get_peft_model(theirs, config).eval()
+        model.save_pretrained(tmp_path / "peft")
+        decoder = model.base_model.model if cls == "BloomModel" else model.base_model.model.transformer
+        with torch.no_grad():
+            rows = [decoder(row[None]).last_hidden_state[0] for row in IDS.split([4, 5])]
+        return tmp_path / "peft", torch.cat(rows).numpy()
+
+    return make
+
+
+def put(adapter, checkpoint, target, place):
+    shutil.copytree(checkpoint, target)
+    (target / place).mkdir(exist_ok=True)
+    for file in adapter.glob("adapter_*"):
+        shutil.copy(file, target / place / file.name)
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:Some weights:UserWarning")
+@pytest.mark.parametrize("place", [".", "adapter"])
+@pytest.mark.parametrize("kind", PEFT)
+def test_adapters_of_peft_are_read(checkpoint, trained, tmp_path, kind, place):
+    adapter, expected = trained(*PEFT[kind])
+    shim = make(put(adapter, checkpoint, tmp_path / "both", place))
+    if kind == "a head beside":
+        with pytest.warns(BloomWarning, match=r"weights of a head, which are not read: .*classifier"):
+            shim.load()
+    numpy.testing.assert_allclose(run(shim), expected, rtol=1e-5, atol=1e-5)
+    shim.to_disk(tmp_path / "saved")
+    numpy.testing.assert_array_equal(run(make(tmp_path / "saved")), run(shim))
+
+
+def test_older_files_of_peft(checkpoint, trained, tmp_path):
+    adapter, expected = trained(*PEFT["in a language model"])
+    torch.save(load_file(adapter / "adapter_model.safetensors"), adapter / "adapter_model.bin")
+    (adapter / "adapter_model.safetensors").unlink()
+    shim = make(put(adapter, checkpoint, tmp_path / "both", "."))
+    numpy.testing.assert_allclose(run(shim), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "cls, settings",
+    [
+        ("BloomForCausalLM", dict(target_modules=["dense"], layers_to_transform=[0])),
+        ("BloomModel", dict(target_modules=["dense", "dense_4h_to_h"], rank_pattern={"dense_4h_to_h": 2})),
+        ("BloomForCausalLM", dict(target_modules=["dense"], modules_to_save=["word_embeddings"])),
+        ("BloomForCausalLM", dict(target_modules=["dense", "word_embeddings"])),
+        ("BloomModel", dict(target_modules=["dense"], use_dora=True)),
+    ],
+)
+def test_adapters_of_other_kinds_are_refused_with_advice(checkpoint, trained, tmp_path, cls, settings):
+    adapter, _ = trained(cls, settings)
+    for place in (".", "adapter"):
+        shim = make(put(adapter, checkpoint, tmp_path / f"both{place}", place))
+        with pytest.raises(CheckpointError, match=r"(?s)adapter.*merge_and_unload"):
+            shim.load()
+
+
+@pytest.mark.parametrize("place", [".", "adapter"])
+def test_who_does_not_read_adapters_says_so(checkpoint, trained, tmp_path, place):
+    adapter, _ = trained(*PEFT["alone"])
+    both = put(adapter, checkpoint, tmp_path / "both", place)
+    with pytest.warns(BloomWarning, match="are not read.*merge_and_unload"):
+        BloomForCausalLM.from_pretrained(both)
+    with pytest.warns(BloomWarning, match="are not read"):
+        LanguageModelShim(WeightSettings(str(both))).load()
+    with pytest.raises(InputError, match="adapter"):
+        plan_conversion(both)
+
+
+def test_adapters_without_their_model(trained):
+    adapter, _ = trained(*PEFT["alone"])
+    for read in (BloomForCausalLM.from_pretrained, lambda path: make(path).load()):
+        with pytest.raises(
+            CheckpointError, match=r"adapter of peft without the model.*copy its files.*merge_and"
+        ):
+            read(adapter)
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        "BloomModel",
+        "BloomForCausalLM",
+        "BloomForSequenceClassification",
+        "BloomForTokenClassification",
+        "BloomForQuestionAnswering",
+    ],
+)
+def test_peft_takes_ours_back_in_every_class(adapted, tmp_path, cls):
+    import peft
+
+    adapted.to_disk(tmp_path)
+    base = getattr(transformers, cls).from_pretrained(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)  # of missing adapters
+        theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    decoder = theirs.base_model.model if cls == "BloomModel" else theirs.base_model.model.transformer
+    with torch.no_grad():
+        expected = torch.cat([decoder(row[None]).last_hidden_state[0] for row in IDS.split([4, 5])])
+    numpy.testing.assert_allclose(run(adapted), expected.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_adapters_that_were_there_before_go(adapted, checkpoint, trained, tmp_path):
+    """They belong to other weights, wherever they are."""
+    adapter, _ = trained(*PEFT["alone"])
+    both = put(adapter, checkpoint, tmp_path / "both", ".")
+    adapted.to_disk(both)
+    numpy.testing.assert_array_equal(run(make(both)), run(adapted))
+    make(checkpoint).to_disk(both)
+    assert not list(both.glob("**/adapter*"))
