@@ -102,9 +102,11 @@ def _fetch(name: str, revision: str | None, local_files_only: bool, weights: boo
         if weights and not any((path / file).exists() for file in (SAFETENSORS, SAFETENSORS_INDEX)):
             path = download(SMALL_FILES + BIN_FILES)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        where = "in the local cache" if isinstance(error, LocalEntryNotFoundError) else "on the Hub"
+        # Where the Hub has answered, its client still advises to check the internet connection.
+        answer = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
+        where = "in the local cache" if isinstance(answer, LocalEntryNotFoundError) else "on the Hub"
         at = "" if revision is None else f" at revision {revision!r}"
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = " ".join(str(answer).split())[:300] or type(answer).__name__
         raise CheckpointError(
             f"No checkpoint {name!r}: it is not bundled ({', '.join(BUNDLED_NAMES)}), not a directory here, "
             f"and was not found {where}{at}: {reason}"

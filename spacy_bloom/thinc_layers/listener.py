@@ -70,6 +70,16 @@ class TokenVectors(NamedTuple):
         return cls(output, arrays.layers[0], arrays.attrs["grad_factor"])
 
 
+NOT_TRAINED = (
+    "If it is frozen, list it under training.annotating_components too, or set train_transformer = false on its model "
+    "instead of freezing it."
+)
+READ_TWICE = (
+    "If this component runs a second time on the same Doc, set keep_activations = true on the transformer: its output "
+    "leaves the Doc with the last reader."
+)
+
+
 def init(model: BloomTransformerListener, X: Any = None, Y: Any = None) -> None:
     """Remember the sample to infer shapes from: it alone may be read before the transformer has run."""
     model._samples = list(X) if X is not None else []
@@ -84,17 +94,17 @@ def forward(
         assert model._outputs is not None
         return model._outputs, model.backprop_and_clear
     # A frozen transformer has annotated the Docs, in training as in prediction.
-    outputs = [_read(model, doc) for doc in docs]
+    outputs = [_read(model, doc, is_train) for doc in docs]
     if not is_train:  # in training the component may annotate next, and read again
         for doc, data in zip(docs, outputs, strict=True):
             _release(model, doc, data)
     return outputs, _no_backprop
 
 
-def _read(model: BloomTransformerListener, doc: Doc) -> TransformerData:
+def _read(model: BloomTransformerListener, doc: Doc, is_train: bool) -> TransformerData:
     data = doc._.trf_data if Doc.has_extension("trf_data") else None
     if data is None:
-        return _without_output(model, doc)
+        return _without_output(model, doc, is_train)
     source = data.source if isinstance(data, BloomTransformerData) else None
     if source is not None and model.upstream_name not in ("*", source):
         raise ListenerError(
@@ -126,7 +136,7 @@ def _release(model: BloomTransformerListener, doc: Doc, data: TransformerData) -
             remove_output(doc)
 
 
-def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerData:
+def _without_output(model: BloomTransformerListener, doc: Doc, is_train: bool) -> TransformerData:
     if not len(doc):
         return TransformerData.empty()
     width = model.maybe_get_dim("nO")
@@ -134,11 +144,8 @@ def _without_output(model: BloomTransformerListener, doc: Doc) -> TransformerDat
         return TransformerData.zeros(len(doc), width, xp=model.ops.xp)
     upstream = "a transformer" if model.upstream_name == "*" else repr(model.upstream_name)
     raise ListenerError(
-        f"Expected the output of {upstream} on the Doc {doc.text[:40]!r}, got none. Add the transformer "
-        "before this component and keep it enabled; in training, list a frozen transformer under "
-        "training.annotating_components too, or set train_transformer = false on its model instead. If "
-        "something runs this component a second time, set keep_activations = true on the transformer: its "
-        "output leaves the Doc with the last reader."
+        f"Expected the output of {upstream} on the Doc {doc.text[:40]!r}, got none. Add the transformer before this "
+        f"component and keep it enabled. {NOT_TRAINED if is_train else READ_TWICE}"
     )
 
 

@@ -209,6 +209,7 @@ def test_a_revision_is_respected(hub, ask, files, tmp_path, tiny_checkpoint):
     assert ask(code) == [one, other, other, one, one]
     message = ask("refused('owner/tiny', revision='v9')")[0]
     assert "owner/tiny" in message and "v9" in message
+    assert "on the Hub" in message and "internet connection" not in message
 
 
 def test_shards_are_fetched(hub, ask, files, tmp_path, tiny_checkpoint):
