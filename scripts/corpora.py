@@ -1,4 +1,4 @@
-"""How the conversion scripts write a corpus: one `.spacy` file for each split and each data set."""
+"""Writes the corpora of the conversion scripts: one `.spacy` file for each split and each data set."""
 
 import random
 from argparse import ArgumentParser, ArgumentTypeError
@@ -17,7 +17,7 @@ Report = dict[tuple[str, str], Counter]  # counts by data set and split
 
 
 def multilingual_pipeline() -> Language:
-    """RETURNS (Language): only a tokenizer."""
+    """RETURNS (Language): A pipeline with only a tokenizer."""
     return spacy.blank(
         "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
     )
@@ -35,31 +35,24 @@ def write_corpus(
     """Convert a folder of `<name>.<split>.<suffix>` files.
 
     Writes `<split>.spacy` with all data sets together, and `<split>.<name>.spacy` for dev and test. The name is on
-    `doc.user_data["lang"]`. Those of data sets that are not taken go, if they are there of an earlier conversion.
+    `doc.user_data["lang"]`. Files of other data sets, left by an earlier conversion, are removed.
 
-    source (Path): the folder.
-    target (Path): where the `.spacy` files go; is made if need be.
-    suffix (str): ends the names of the files.
-    read (Callable): gives the Docs of a file, and how many there are of what, from its path and its name.
-    names (Collection[str] | None): the data sets to take; all by default.
-    seed (int): of the order of the training Docs.
-    RETURNS (Report): the counts.
-    RAISES (ValueError): when the folder holds no such file, or two of one data set and split.
+    source (Path): The folder.
+    target (Path): Folder for the `.spacy` files; created if needed.
+    suffix (str): Suffix of the files' names.
+    read (Callable): Takes a file's path and name; returns its Docs and counts.
+    names (Collection[str] | None): The data sets to convert; all by default.
+    seed (int): Seed for the order of the training Docs.
+    RETURNS (Report): The counts.
+    RAISES (ValueError): As for `find_files`.
     """
     report: Report = {}
     written = set()
+    files = find_files(source, suffix, names)
     target.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         together: list[Doc] = []
-        for path in sorted(source.glob(f"*.{split}.{suffix}")):
-            name = path.name.split(".")[0]
-            if names and name not in names:
-                continue
-            if (name, split) in report:
-                raise ValueError(
-                    f"{source} holds two files of {name}, {split}; one is {path.name}. What stands before the first "
-                    "dot is the name of a data set: give them different ones."
-                )
+        for name, path in files[split].items():
             docs, report[name, split] = read(path, name)
             for doc in docs:
                 doc.user_data["lang"] = name
@@ -70,20 +63,39 @@ def write_corpus(
             random.Random(seed).shuffle(together)
         if together:
             written.add(save(together, target / f"{split}.spacy"))
-    if not report:
-        raise ValueError(
-            f"{source} holds no file of the chosen data sets named LANG.{{train,dev,test}}.{suffix}."
-        )
     remove_others(target, written, {path.name.split(".")[0] for path in source.glob(f"*.{suffix}")})
     return report
 
 
-def remove_others(target: Path, written: Collection[Path], names: Collection[str]) -> None:
-    """Remove what an earlier conversion of other data sets has written: evaluation reads all that is there.
+def find_files(source: Path, suffix: str, names: Collection[str] | None = None) -> dict[str, dict[str, Path]]:
+    """RETURNS (dict[str, dict[str, Path]]): The files of the chosen data sets, by split and data set.
+    RAISES (ValueError): There is no such file, or there are two for one data set and split.
+    """
+    files: dict[str, dict[str, Path]] = {split: {} for split in SPLITS}
+    for split, found in files.items():
+        for path in sorted(source.glob(f"*.{split}.{suffix}")):
+            name = path.name.split(".")[0]
+            if names and name not in names:
+                continue
+            if name in found:
+                raise ValueError(
+                    f"{source} holds two files of {name}, {split}; one is {path.name}. The part before the first dot "
+                    "is the name of a data set: give each its own."
+                )
+            found[name] = path
+    if not any(files.values()):
+        raise ValueError(
+            f"{source} holds no file of the chosen data sets named LANG.{{train,dev,test}}.{suffix}."
+        )
+    return files
 
-    target (Path): where the `.spacy` files are.
-    written (Collection[Path]): those that stay.
-    names (Collection[str]): all data sets that the source has.
+
+def remove_others(target: Path, written: Collection[Path], names: Collection[str]) -> None:
+    """Remove the files of an earlier conversion of other data sets, because evaluation reads every file in the folder.
+
+    target (Path): Folder of the `.spacy` files.
+    written (Collection[Path]): Files to keep.
+    names (Collection[str]): All data sets of the source.
     """
     for split in SPLITS:
         for path in (target / f"{split}.spacy", *(target / f"{split}.{name}.spacy" for name in names)):
@@ -92,7 +104,7 @@ def remove_others(target: Path, written: Collection[Path], names: Collection[str
 
 
 def add_group(parser: ArgumentParser) -> None:
-    """Give a conversion script the option --group: sentences in a Doc, at least 1."""
+    """Add the option --group to a conversion script: the number of sentences in a Doc."""
 
     def size(text: str) -> int:
         if not text.isdecimal() or int(text) < 1:
@@ -105,13 +117,13 @@ def add_group(parser: ArgumentParser) -> None:
 
 
 def save(docs: list[Doc], path: Path) -> Path:
-    """RETURNS (Path): where the Docs were written to."""
+    """RETURNS (Path): The path that the Docs were written to."""
     DocBin(docs=docs, store_user_data=True).to_disk(path)
     return path
 
 
 def table(report: Report, columns: Collection[str]) -> str:
-    """RETURNS (str): the counts, with their sums in the last row."""
+    """RETURNS (str): The counts as a table, with totals in the last row."""
     width = max(len(cell) for cell in (*columns, *(name for name, _ in report))) + 2
     rows = [("lang", "split", *columns)]
     rows += [
