@@ -2,31 +2,24 @@
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self, overload
 
-from tokenizers import AddedToken, Encoding, Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from .batch_encoding import BatchEncoding, as_ids, check_texts, pad, padded_length, to_array
 from .checkpoint.sources import find_checkpoint
 from .errors import ConfigError, InputError
 from .files import found_instead, read_json, replacing_together, to_json, write_text
-from .settings import FLAG, Check, check, list_of, one_of, optional
+from .settings import FLAG, check, one_of
+from .special_tokens import ADDITIONAL, MORE_SPECIAL_TOKENS, SPECIAL_TOKENS, SpecialTokens, plain_tokens
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
-# In the order of their ids in BLOOM, 0 to 3.
-SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-# Control tokens that BLOOM does not have and its descendants may.
-MORE_SPECIAL_TOKENS = ("sep_token", "cls_token", "mask_token")
-ADDITIONAL = "additional_special_tokens"
-TOKEN = Check(
-    "a control token as text or as a record with 'content'", lambda x: isinstance(x, str) and x != ""
-)
 SIDE = one_of("left", "right")
 DEFAULTS = {
     **SPECIAL_TOKENS,
@@ -36,7 +29,7 @@ DEFAULTS = {
 }
 
 
-class BloomTokenizerFast:
+class BloomTokenizerFast(SpecialTokens):
     """Encodes text to pieces (subwords) with character offsets, and decodes them.
 
     tokenizer_object (Tokenizer): The `tokenizers` object with vocabulary and merges.
@@ -55,7 +48,7 @@ class BloomTokenizerFast:
         self.backend_tokenizer = tokenizer_object
         self.init_kwargs = {
             **DEFAULTS,
-            **{name: _plain_tokens(name, value) for name, value in config.items()},
+            **{name: plain_tokens(name, value) for name, value in config.items()},
         }
         # A tokenizer.json may have the settings of the last call before it was saved.
         tokenizer_object.no_padding()
@@ -65,73 +58,16 @@ class BloomTokenizerFast:
         check("padding_side", self.padding_side, SIDE)
         check("add_prefix_space", self.add_prefix_space, FLAG)
         self.split_special_tokens = bool(self.init_kwargs["split_special_tokens"])
-        for name in SPECIAL_TOKENS:
-            check(name, self.init_kwargs[name], TOKEN)
-            setattr(self, name, self.init_kwargs[name])
-        for name in MORE_SPECIAL_TOKENS:
-            check(name, self.init_kwargs.get(name), optional(TOKEN))
-            setattr(self, name, self.init_kwargs.get(name))
-        check(ADDITIONAL, self.init_kwargs.get(ADDITIONAL), optional(list_of(TOKEN)))
-        self.additional_special_tokens = list(self.init_kwargs.get(ADDITIONAL) or ())
-        missing = [token for token in self.all_special_tokens if tokenizer_object.token_to_id(token) is None]
-        if missing:
-            tokenizer_object.add_special_tokens(
-                [AddedToken(t, special=True, normalized=False) for t in missing]
-            )
+        self._set_special_tokens()
         if self.add_prefix_space:
             _set_prefix_space(tokenizer_object)
         self._lock = threading.Lock()
-
-    unk_token: str
-    bos_token: str
-    eos_token: str
-    pad_token: str
-    sep_token: str | None
-    cls_token: str | None
-    mask_token: str | None
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "_lock"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """RETURNS (list[str]): The control tokens, each once."""
-        more = [getattr(self, name) for name in MORE_SPECIAL_TOKENS if getattr(self, name) is not None]
-        own = [getattr(self, name) for name in SPECIAL_TOKENS]
-        return list(dict.fromkeys([*own, *more, *self.additional_special_tokens]))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """RETURNS (list[int]): The ids of the control tokens."""
-        return [self._id(token) for token in self.all_special_tokens]
-
-    @property
-    def unk_token_id(self) -> int:
-        """RETURNS (int): The id of `<unk>`."""
-        return self._id(self.unk_token)
-
-    @property
-    def bos_token_id(self) -> int:
-        """RETURNS (int): The id of `<s>`."""
-        return self._id(self.bos_token)
-
-    @property
-    def eos_token_id(self) -> int:
-        """RETURNS (int): The id of `</s>`."""
-        return self._id(self.eos_token)
-
-    @property
-    def pad_token_id(self) -> int:
-        """RETURNS (int): The id of `<pad>`."""
-        return self._id(self.pad_token)
-
-    def _id(self, token: str) -> int:
-        piece_id = self.backend_tokenizer.token_to_id(token)
-        assert piece_id is not None, token  # __init__ added what was missing
-        return piece_id
 
     def __len__(self) -> int:
         """RETURNS (int): Number of pieces, control tokens included."""
@@ -392,19 +328,6 @@ class BloomTokenizerFast:
             create(TOKENIZER_FILE).write_bytes(tokenizer_json)
             write_text(create(CONFIG_FILE), to_json(config))
             write_text(create(SPECIAL_TOKENS_FILE), to_json(special))
-
-
-def _plain_tokens(name: str, value: Any) -> Any:
-    """RETURNS (Any): A field of the config with tokens as text, which Hugging Face reads everywhere, unlike records."""
-    if not name.endswith(("_token", "_tokens")):
-        return value
-    if isinstance(value, (list, tuple)):
-        return [_plain_tokens(name, part) for part in value]
-    if isinstance(value, Mapping):
-        return (
-            value["content"] if "content" in value else {k: _plain_tokens(name, v) for k, v in value.items()}
-        )
-    return value
 
 
 def _set_prefix_space(backend: Tokenizer) -> None:
