@@ -25,15 +25,15 @@ def best_spans(
 ) -> list[Scored]:
     """The best answers to one question over all windows of its Doc.
 
-    A span's score is that of its start and its end, less that of "no answer" in the same window: windows are
-    comparable by how sure they are to hold the answer, not by the height of their logits.
+    A span's score is that of its start and end minus that of "no answer" in the same window. Logits of different
+    windows cannot be compared directly; how sure each window is that it holds the answer can.
 
     scores (Sequence[Floats]): Logits of start and end by window. Shape (pieces of the window, 2).
-    readable (NDArray): Tokens that an answer can start and end with. Shape (tokens,).
+    readable (NDArray): Whether an answer can start and end with a token. Shape (tokens,).
     RETURNS (list[Scored]): At most n_best different spans, best first.
     """
     whole = [(w.start <= tokens.first) & (tokens.last < w.end) for w in windows]  # each (tokens,)
-    # Tokens of more pieces than a window has in common with the next: they are read wherever a part of them is.
+    # Tokens with more pieces than windows overlap by are read in every window that holds a part of them.
     cut = ~numpy.logical_or.reduce(whole)
     found: dict[tuple[int, int], float] = {}
     for window, logits, inside in zip(windows, scores, whole, strict=True):
@@ -53,7 +53,7 @@ def _best_of_window(
     n_best: int,
     max_tokens: int,
 ) -> list[Scored]:
-    """The best spans between the given tokens, all combinations compared."""
+    """The best spans between the given tokens, by comparing all combinations."""
     if not len(places):
         return []
     margins = logits[window.prefix :] - logits[window.prefix - 1]  # (pieces of the Doc, 2)
@@ -76,8 +76,8 @@ def _best_of_window(
 def span_loss(
     window: QuestionWindow, logits: Floats2d, answers: Sequence[tuple[int, int]]
 ) -> tuple[float, Floats2d]:
-    """Mean of the cross entropies of start and end over the pieces that can be either: those of the Doc, and the
-    separator's last, which stands for "no answer" and is the target where the window holds no whole answer.
+    """Mean of the cross entropies of start and end over the pieces that can be either: those of the Doc, and the last
+    of the separator. That one stands for "no answer", and is the target if the window holds no complete answer.
 
     logits (Floats2d): Shape (pieces of the window, 2).
     answers (Sequence[tuple[int, int]]): First and last piece of each gold answer, in the Doc. The first one in

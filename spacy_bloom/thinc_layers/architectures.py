@@ -42,26 +42,26 @@ def create_transformer_model_v2(
     """BLOOM over Docs, loaded on first use.
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
-    window (int): Most pieces that the model sees at once; longer Docs are cut, and every token is covered.
-    context (int): Pieces that are seen before those that a window is for, and after them with bidirectional attention.
+    window (int): Maximum number of pieces that the model sees at once. Longer Docs are cut into overlapping windows.
+    context (int): Pieces that a window sees in addition, before those it is for; with bidirectional attention also
+        after them.
     dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
     revision (Optional[str]): Branch, tag or commit on the Hub.
     gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
     attention (str): "causal", as BLOOM was trained, or "bidirectional": no causal mask, and the bias -slope * distance
-        on both sides. Taggers gain from what follows a token; `train-lm --training.objective mntp` prepares a
-        checkpoint for it.
-    bidirectional_layers (Optional[int]): The last layers that are bidirectional; None for all, and then nothing tells
-        left from right.
-    train_transformer (bool): Whether the weights learn; otherwise only what listens does, on vectors that are
-        computed as in prediction.
-    reuse (Optional[Dict[str, Any]]): Keep the vectors of training texts for the epochs to come, if the weights do
-        not learn: settings of `ReuseSettings`, {} for 1,000 megabytes in memory.
-    trainable_layers (Union[int, Dict[str, Optional[int]], None]): How many of the last layers learn, None for all and
-        the embeddings; or numbers by the step from which on they hold, to let layer after layer learn.
+        on both sides. Taggers benefit from seeing what follows a token. `train-lm --training.objective mntp` prepares
+        a checkpoint for it.
+    bidirectional_layers (Optional[int]): Number of last layers that are bidirectional. None is all, and then the model
+        cannot tell left from right.
+    train_transformer (bool): Whether the weights learn. If not, only the components that listen do.
+    reuse (Optional[Dict[str, Any]]): Store the vectors of training texts for later epochs, if the weights do not
+        learn: fields of `ReuseSettings`; {} stores up to 1,000 megabytes in memory.
+    trainable_layers (Union[int, Dict[str, Optional[int]], None]): Number of last layers that learn; None is everything
+        including the embeddings. Or numbers by the step they hold from, to unfreeze layer by layer.
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
-    lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: settings of `LoraSettings`.
-    mix_layers (bool): Give out learned mixtures of all layers' states instead of the last state.
+    lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: fields of `LoraSettings`.
+    mix_layers (bool): Return a learned mixture of all layers' states instead of the last state.
     quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss. They do not
         learn; adapters beside them do. None for the checkpoint's own.
     RETURNS (Model): Docs to their pieces' vectors.
@@ -125,8 +125,8 @@ def create_transformer_model(
 def create_transformer_listener(
     pooling: Model[Ragged, Floats2d], grad_factor: float = 1.0, upstream: str = "*"
 ) -> Model[List[Doc], List[Floats2d]]:
-    """Token vectors from a transformer earlier in the pipeline, whose output leaves the Doc when all have
-    read it.
+    """Token vectors from a transformer earlier in the pipeline. Its output is removed from the Doc by the last
+    component that reads it.
 
     pooling (Model[Ragged, Floats2d]): From a token's pieces to its vector: reduce_mean, reduce_last, ...
     grad_factor (float): Weight of this component's gradient on its way to the transformer.
@@ -160,8 +160,7 @@ def create_tok2vec_transformer_v2(
     mix_layers: bool = False,
     quantization: Optional[str] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """A component's own transformer, shared with no other; what nlp.replace_listeners puts in a listener's
-    place.
+    """A transformer that one component has to itself. nlp.replace_listeners replaces listeners with it.
 
     Arguments as for the listener and the transformer model.
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).

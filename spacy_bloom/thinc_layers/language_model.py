@@ -13,8 +13,8 @@ from ..checkpoint.load import frame_model
 from ..errors import ConfigError
 from ..generation.causal_lm import BloomForCausalLM
 from ..generation.scoring import surprisal
+from .weights.checkpoint_shim import CheckpointShim
 from .weights.settings import WeightSettings
-from .weights.shim import CheckpointShim
 
 
 class LanguageModelShim(CheckpointShim):

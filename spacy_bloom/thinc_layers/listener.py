@@ -1,4 +1,4 @@
-"""A listener that never makes vectors up, and takes them off the Doc when all listeners have read them."""
+"""A listener that never makes up vectors, and removes them from the Doc when all listeners have read them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,10 +15,35 @@ from .pieces.alignment import token_offsets
 from .transformer_data import BloomTransformerData, remove_output
 
 
+class LastBatch:
+    """The Docs that a listener has learnt from last: they have no output, but are predicted again by tools such as
+    `spacy debug model`. A copy knows none.
+
+    docs (Sequence[Doc]): The Docs.
+    run (Callable | None): Docs to the transformer's output.
+    """
+
+    def __init__(
+        self,
+        docs: Sequence[Doc] = (),
+        run: Callable[[list[Doc]], Sequence[TransformerData]] | None = None,
+    ) -> None:
+        self._docs = docs
+        self._run = run
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return LastBatch, ()
+
+    def output_for(self, doc: Doc) -> TransformerData | None:
+        """RETURNS (TransformerData | None): Of the transformer as it is now; None for other Docs."""
+        if self._run is None or not any(doc is one for one in self._docs):
+            return None
+        return self._run([doc])[0]
+
+
 class BloomTransformerListener(TransformerListener):
-    """spacy-transformers' listener with three differences: Docs that the transformer has not seen are an error
-    instead of zeros, so are those whose tokens have changed since, and activations leave the Doc with their last
-    reader.
+    """spacy-transformers' listener with three differences: Docs that the transformer has not seen are an error instead
+    of zeros, so are Docs whose tokens have changed since, and the last reader removes the activations from the Doc.
 
     upstream_name (str): Name of the transformer component, or "*" for any.
     """
@@ -33,9 +58,10 @@ class BloomTransformerListener(TransformerListener):
         self._outputs = None
         self._backprop = None
         self._samples: list[Doc] = []
+        self.last_batch = LastBatch()
 
     def read_pieces(self) -> None:
-        """Accept Docs whose tokens were merged or split since: vectors of pieces are read here, not of tokens."""
+        """Accept Docs whose tokens were merged or split since, because vectors of pieces are read, not of tokens."""
         self.attrs["reads_tokens"] = False
 
     def receive(self, batch_id: int, outputs: Any, backprop: Callable) -> None:
@@ -81,7 +107,7 @@ READ_TWICE = (
 
 
 def init(model: BloomTransformerListener, X: Any = None, Y: Any = None) -> None:
-    """Remember the sample to infer shapes from: it alone may be read before the transformer has run."""
+    """Remember the sample to infer shapes from. Only the sample may be read before the transformer has run."""
     model._samples = list(X) if X is not None else []
 
 
@@ -93,7 +119,7 @@ def forward(
         model.verify_inputs(docs)
         assert model._outputs is not None
         return model._outputs, model.backprop_and_clear
-    # A frozen transformer has annotated the Docs, in training as in prediction.
+    # A frozen transformer annotates the Docs, in training as in prediction.
     outputs = [_read(model, doc, is_train) for doc in docs]
     if not is_train:  # in training the component may annotate next, and read again
         for doc, data in zip(docs, outputs, strict=True):
@@ -103,6 +129,8 @@ def forward(
 
 def _read(model: BloomTransformerListener, doc: Doc, is_train: bool) -> TransformerData:
     data = doc._.trf_data if Doc.has_extension("trf_data") else None
+    if data is None and not is_train:
+        data = model.last_batch.output_for(doc)
     if data is None:
         return _without_output(model, doc, is_train)
     source = data.source if isinstance(data, BloomTransformerData) else None

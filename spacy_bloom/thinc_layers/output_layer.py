@@ -59,7 +59,7 @@ def has_output(model: Model) -> bool:
 
 @contextmanager
 def keeping_output(model: Model) -> Iterator[None]:
-    """Initialise the model inside, and the last layer stays what it is."""
+    """Keep the last layer's weights while the model is initialized inside."""
     output_layer = model.get_ref("output_layer")
     params = {name: output_layer.get_param(name).copy() for name in output_layer.param_names}
     yield
@@ -68,7 +68,7 @@ def keeping_output(model: Model) -> Iterator[None]:
 
 
 def find_head(checkpoint: str, revision: str | None = None) -> tuple[Path, BloomConfig]:
-    """Find a Hugging Face checkpoint, before any of its weights are read.
+    """Find a Hugging Face checkpoint, without reading its weights.
 
     checkpoint (str): Directory or Hub name.
     revision (str | None): Branch, tag or commit on the Hub.
@@ -76,7 +76,7 @@ def find_head(checkpoint: str, revision: str | None = None) -> tuple[Path, Bloom
     """
     path = find_checkpoint(checkpoint, revision=revision)
     config = BloomConfig.from_json_file(path / CONFIG_FILE)
-    if config.id2label is None:  # Hugging Face leaves its default labels out of the file
+    if config.id2label is None:  # Hugging Face does not write default labels
         config = config.replace(num_labels=config.num_labels)
     return path, config
 
@@ -84,15 +84,15 @@ def find_head(checkpoint: str, revision: str | None = None) -> tuple[Path, Bloom
 def load_output(
     model: Model, path: Path, config: BloomConfig, *, head: str, n_outputs: int, bias: bool = True
 ) -> None:
-    """Take the last layer's weights from a checkpoint.
+    """Load the last layer's weights from a checkpoint.
 
-    model (Model): Its reference "output_layer" is linear; a bias that the checkpoint has not becomes 0.
+    model (Model): Its reference "output_layer" is linear. A bias that the checkpoint does not have becomes 0.
     path (Path), config (BloomConfig): What `find_head` returns.
     head (str): Name of the head in the checkpoint: "classifier", "score" or "qa_outputs".
     n_outputs (int): Its outputs.
     bias (bool): Whether that head has a bias.
     RAISES (CheckpointError): The checkpoint has no such head, or one of another size.
-    RAISES (ConfigError): The model has layers that the checkpoint has not, or vectors of another size.
+    RAISES (ConfigError): The model has layers that the checkpoint does not have, or vectors of another size.
     """
     if model.has_ref("encode"):
         raise ConfigError(

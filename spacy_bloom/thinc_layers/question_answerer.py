@@ -1,4 +1,4 @@
-"""BLOOM and two scores on every piece: that an answer starts with it, and that one ends with it."""
+"""BLOOM with two scores for each piece: how likely an answer starts there, and how likely one ends there."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -42,24 +42,24 @@ def create_question_answerer(
     mix_layers: bool = False,
     encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
 ) -> Model[List[Ints1d], List[Floats2d]]:
-    """BLOOM of its own, dropout and a linear layer, as in BloomForQuestionAnswering.
+    """A BLOOM of the component's own, dropout and a linear layer, as in BloomForQuestionAnswering.
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
-    window (int): Most pieces that the model sees at once, those of the question included; longer Docs are cut,
-        and every token is covered.
-    context (int): Pieces to the left that a window shares with the one before it; an answer of no more pieces is
-        whole in at least one window.
+    window (int): Maximum number of pieces that the model sees at once, including the question's. Longer Docs are cut
+        into overlapping windows.
+    context (int): Pieces that a window shares with the one before it. An answer of no more pieces is complete in at
+        least one window.
     dtype (str): Dtype to compute in: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None is the computing dtype.
     revision (Optional[str]): Branch, tag or commit on the Hub.
     gradient_checkpointing (bool): Recompute activations in the backward pass; less memory, more time.
     attention (str), bidirectional_layers (Optional[int]): Whether pieces attend to what follows them, as for
         `create_transformer_model`.
-    train_transformer (bool): Whether BLOOM learns too; otherwise only what stands on it does.
+    train_transformer (bool): Whether BLOOM learns. If not, only the layers on top of it do.
     trainable_layers (Union[int, Dict[str, Optional[int]], None]), layer_factor (float), mix_layers (bool),
-        lora (Optional[Dict[str, Any]]): Cheaper ways to learn, as for `create_transformer_model`.
-    encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own width.
-        A causal model has not seen what follows a piece: a window over its neighbours gives that back.
+        lora (Optional[Dict[str, Any]]): Cheaper training, as for `create_transformer_model`.
+    encode (Optional[Model]): Layers in between, such as spacy.MaxoutWindowEncoder.v2, with vectors of their own width.
+        A causal model does not see what follows a piece; a window over the neighbouring vectors does.
     RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
     RAISES (ConfigError): A window without room for new pieces.
     """
@@ -86,7 +86,7 @@ def create_question_answerer(
 
 
 def bloom_sequences(shim: BloomShim) -> Model[list[Ints1d], list[Floats2d]]:
-    """A model that runs BLOOM on sequences of pieces, all that it is given in one packed batch.
+    """A model that runs BLOOM on sequences of pieces, all of them in one packed batch.
 
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
     RETURNS (Model): Ids to last hidden states. Each of shape (pieces,) and (pieces, hidden_size).
@@ -128,7 +128,7 @@ def score_windows(
 ) -> dict[QuestionWindow, NDArray[numpy.float32]]:
     """Run a model made by `create_question_answerer` in batches.
 
-    max_batch_items (int): Most pieces of a batch.
+    max_batch_items (int): Maximum number of pieces in a batch.
     RETURNS (dict[QuestionWindow, NDArray]): Logits of start and end. Each of shape (pieces of the window, 2).
     """
     scores = {}
@@ -139,7 +139,7 @@ def score_windows(
 
 
 def use_checkpoint(model: Model, checkpoint: str) -> None:
-    """Name the checkpoint that BLOOM is loaded from, in place of the one in the model's config.
+    """Load BLOOM from another checkpoint than the one in the model's config.
 
     model (Model): A model made by `create_question_answerer`, not loaded yet.
     checkpoint (str): Directory or Hub name.
@@ -153,7 +153,7 @@ def load_head(model: Model) -> None:
 
     model (Model): A model made by `create_question_answerer`.
     RAISES (CheckpointError): The checkpoint has no such head.
-    RAISES (ConfigError): The model has layers that the checkpoint has not.
+    RAISES (ConfigError): The model has layers that the checkpoint does not have.
     """
     shim = bloom_shim(model.get_ref("transformer"))
     checkpoint, revision = shim.weights.name, shim.weights.revision

@@ -14,8 +14,8 @@ from thinc.util import get_width
 from ..errors import ListenerError
 from .listener import BloomTransformerListener, TokenVectors
 
-# Of standard deviation 0.02, as BLOOM draws all matrices: hidden states are long vectors, and with thinc's usual
-# weights a new classifier would be sure of itself, and wrong.
+# With standard deviation 0.02, as in BLOOM. Hidden states are long vectors: with thinc's usual weights, a new
+# classifier would be certain of its random predictions.
 draw_weights = partial(uniform_init, lo=-0.02 * 3**0.5, hi=0.02 * 3**0.5)
 
 
@@ -25,11 +25,11 @@ def create_text_classifier(
 ) -> Model[List[Doc], Floats2d]:
     """Dropout and a linear layer on one vector for each Doc, as in BloomForSequenceClassification.
 
-    tok2vec (Model): A listener, or a transformer of the component's own. Its pooling makes one vector of all
-        pieces of a Doc here, not of each token: reduce_last takes the vector of the last piece, which has seen
-        all of the Doc (its window of it, if the Doc is longer than that), reduce_mean the mean over all pieces,
-        reduce_first the first piece's.
-    bias (bool): Whether the linear layer has a bias; Hugging Face's has none.
+    tok2vec (Model): A listener, or a transformer of the component's own. Its pooling is applied to all pieces of a
+        Doc here, instead of the pieces of each token. reduce_last takes the vector of the last piece, which has seen
+        the whole Doc (or its window of a long Doc), reduce_mean the mean over all pieces, reduce_first the first
+        piece's vector.
+    bias (bool): Whether the linear layer has a bias. Hugging Face's has none.
     nO (Optional[int]): Number of labels; set from the labels if None.
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
     RAISES (ConfigError): tok2vec is another kind of layer.
@@ -40,6 +40,7 @@ def create_text_classifier(
     pooled = pool_pieces(pooling, grad_factor)
     output_layer = Linear(nO, init_W=draw_weights) if bias else linear_without_bias(nO)
     model: Model[List[Doc], Floats2d] = chain(output, pooled, Dropout(), output_layer)
+    model.set_ref("tok2vec", output)
     model.set_ref("output_layer", output_layer)
     return model
 
@@ -47,11 +48,11 @@ def create_text_classifier(
 def pool_pieces(
     pooling: Model[Ragged, Floats2d], grad_factor: float
 ) -> Model[Sequence[TransformerData], Floats2d]:
-    """One vector for each Doc, of all its pieces. A Doc without pieces has zeros, and no part in the gradient.
+    """Pool all pieces of each Doc into one vector. A Doc without pieces has a zero vector and adds no gradient.
 
     pooling (Model): From the pieces of each Doc to its vector: reduce_last, reduce_mean, ...
     grad_factor (float): Weight of the gradient on its way to the transformer.
-    RETURNS (Model): The transformer's output for Docs to their vectors. Shape (Docs, hidden_size).
+    RETURNS (Model): From the transformer's output for Docs to their vectors. Shape (Docs, hidden_size).
     """
     return Model("pool_pieces", _pool_forward, layers=[pooling], attrs={"grad_factor": grad_factor})
 

@@ -19,9 +19,8 @@ def create_token_classifier(
     """Dropout and a linear layer on each token's vector, as in BloomForTokenClassification.
 
     tok2vec (Model): Token vectors, usually from a listener.
-    encode (Optional[Model]): Layers between, such as spacy.MaxoutWindowEncoder.v2, on vectors of their own
-        width. A causal transformer has not seen what follows a token: a window over its neighbours gives
-        that back.
+    encode (Optional[Model]): Layers in between, such as spacy.MaxoutWindowEncoder.v2, with vectors of their own
+        width. A causal transformer does not see what follows a token; a window over the neighbouring vectors does.
     nO (Optional[int]): Number of tags; set from the labels if None.
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
     """
@@ -40,13 +39,13 @@ def create_token_classifier(
 
 
 def load_classifier(model: Model, checkpoint: str) -> list[str]:
-    """Take classifier and labels from a Hugging Face token-classification checkpoint.
+    """Load classifier and labels of a Hugging Face token-classification checkpoint.
 
     model (Model): A model made by `create_token_classifier`.
     checkpoint (str): Directory or Hub name.
     RETURNS (list[str]): The tags, in the order of the outputs.
     RAISES (CheckpointError): The checkpoint has no such classifier.
-    RAISES (ConfigError): The model has layers that the checkpoint has not.
+    RAISES (ConfigError): The model has layers that the checkpoint does not have.
     """
     path, config = find_head(checkpoint)
     load_output(model, path, config, head="classifier", n_outputs=config.num_labels)

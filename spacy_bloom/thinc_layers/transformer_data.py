@@ -1,4 +1,4 @@
-"""The transformer's output on Docs, in spacy-transformers' classes, so that its listeners can read it."""
+"""The transformer's output on Docs, in spacy-transformers' classes, which its listeners can read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ from .pieces.windows import DocPieces
 
 @dataclass
 class BloomTransformerData(TransformerData):
-    """The output for one Doc, until its last reader has read it.
+    """The output for one Doc. It stays on the Doc until its last reader has read it.
 
-    token_ends (NDArray | None): Where the tokens end in the Doc's text that the output is aligned with. Shape
-        (tokens,). None in what was serialized.
-    readers (set[int] | None): Ids of the listeners that have yet to read it. None keeps it on the Doc.
+    token_ends (NDArray | None): Where the tokens that the output is aligned with end in the Doc's text. Shape
+        (tokens,). None after serialization.
+    readers (set[int] | None): Ids of the listeners that have not read it yet. None keeps it on the Doc.
     source (str | None): Name of the component that wrote it.
     """
 
@@ -35,11 +35,11 @@ class BloomTransformerData(TransformerData):
 
 
 def doc_output(pieces: DocPieces, vectors: Floats2d) -> BloomTransformerData:
-    """The output for one Doc: one row of all its pieces, each piece once however many windows saw it.
+    """The output for one Doc: one row with all its pieces, each of them once, even if several windows saw it.
 
     vectors (Floats2d): Last hidden states. Shape (pieces, hidden_size).
-    RETURNS (BloomTransformerData): last_hidden_state has shape (1, pieces, hidden_size); without it for a Doc
-        without tokens, as in spacy-transformers.
+    RETURNS (BloomTransformerData): last_hidden_state has shape (1, pieces, hidden_size). As in spacy-transformers,
+        there is none for a Doc without tokens.
     """
     length = len(pieces.ids)
     if length == 0:
@@ -57,14 +57,13 @@ def doc_output(pieces: DocPieces, vectors: Floats2d) -> BloomTransformerData:
 
 
 def remove_output(doc: Doc) -> None:
-    """Take the output off a Doc. The entry goes too: spaCy warns of one that is None, as when it joins Docs."""
+    """Remove the output from a Doc, with its entry: Doc.from_docs warns about an entry even if it is None."""
     entries: dict[Any, Any] = doc.user_data
     entries.pop(("._.", "trf_data", None, None), None)
 
 
 class BloomTransformerBatch(FullTransformerBatch):
-    """The output for a batch of Docs, held Doc by Doc. What the base class holds as one padded batch is put
-    together only if somebody asks for it.
+    """The output for a batch of Docs, stored Doc by Doc. The padded batch of the base class is only built on request.
 
     docs (Sequence[Doc]): The Docs.
     doc_data (Sequence[TransformerData]): Their outputs, or the gradients of those.
@@ -111,7 +110,7 @@ class BloomTransformerBatch(FullTransformerBatch):
         return Ragged(numpy.concatenate([empty, *indices]), numpy.concatenate([empty, *lengths]))
 
     def unsplit_by_doc(self, arrays: list[list[Floats3d]]) -> "BloomTransformerBatch":
-        """Join gradients that listeners give Doc by Doc, leaving out Docs without tokens as they do.
+        """Join gradients by Doc into those of the batch. As in listeners, Docs without tokens are left out.
 
         arrays (list[list[Floats3d]]): One array per Doc with tokens. Shape (1, pieces, hidden_size).
         RETURNS (BloomTransformerBatch): The gradients, for the model's backward pass.

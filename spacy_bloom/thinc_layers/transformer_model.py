@@ -29,14 +29,14 @@ def bloom_transformer_model(
 
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
     windows (WindowSettings): How long Docs are cut.
-    max_batch_items (int): Most pieces of a packed batch in prediction.
-    reuse (ReusedVectors | None): Keeps the vectors of training texts.
+    max_batch_items (int): Maximum number of pieces in a packed batch in prediction.
+    reuse (ReusedVectors | None): Stores the vectors of training texts.
     RETURNS (Model): Docs to vectors.
     RAISES (ConfigError): Vectors are to be kept of weights that learn from the first step on.
     """
     if reuse is not None and shim.learns:
         raise ConfigError(
-            "Got reuse for a transformer that learns: its vectors change with every step. Set "
+            "Got reuse for a transformer that learns, whose vectors change with every step. Set "
             "train_transformer = false (instead of spaCy's frozen_components) and mix_layers = false, or reuse = null."
         )
     return Model(
@@ -102,7 +102,7 @@ def _way(
 
 
 def _reuse(model: Model, pieces: Sequence[DocPieces]) -> tuple[list[Floats2d], Callable]:
-    """As `_predict`, of the Docs whose vectors are not kept."""
+    """As `_predict`, but stored vectors are not computed again."""
     reuse, shim = model.attrs["reuse"], bloom_shim(model)
     windows = model.attrs["windows"]
     settings = (
@@ -166,8 +166,8 @@ def _packed(pieces: Sequence[DocPieces], windows: Sequence[Window]) -> tuple[tor
 def _join(
     model: Model, n_docs: int, windows: Sequence[Window], parts: dict[tuple[int, int], torch.Tensor]
 ) -> list[Floats2d]:
-    """Put the windows of each Doc together, in an array of its own: a view would keep the whole batch in
-    memory for as long as one of its Docs lives.
+    """Join the windows of each Doc in an array of its own. A view would keep the whole batch in memory as long as one
+    of its Docs.
     """
     by_doc: list[list[torch.Tensor]] = [[] for _ in range(n_docs)]
     for window in windows:
@@ -177,11 +177,11 @@ def _join(
 
 
 def _no_backprop(d_vectors: Any) -> None:
-    """Prediction has no gradient, and neither has a transformer that does not learn or a batch of empty Docs."""
+    """There is no gradient in prediction, for a frozen transformer, and for a batch of empty Docs."""
 
 
 def replace_listener(model: Model) -> Model:
-    """RETURNS (Model): What takes a listener's place when a component gets a transformer of its own."""
+    """RETURNS (Model): What replaces a listener when a component gets a transformer of its own."""
     return chain(model, split_trf_batch())
 
 

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ...errors import InputError
 from ...thinc_layers.pieces.windows import WindowSettings
-from ...thinc_layers.weights.shim import CheckpointShim
+from ...thinc_layers.weights.checkpoint_shim import CheckpointShim
 from ...tokenizer import BloomTokenizerFast
 from ..inputs import find_language, find_pipeline, load_pipeline, read_named_texts
 from .counts import PieceCounter

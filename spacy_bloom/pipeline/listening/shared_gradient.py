@@ -10,6 +10,7 @@ from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
 from thinc.types import Floats3d
 
+from ...thinc_layers.listener import BloomTransformerListener, LastBatch
 from ...thinc_layers.transformer_model import bloom_shim
 
 
@@ -72,8 +73,11 @@ class SharedGradient:
             return []  # Docs have no gradient; layers that join models add lists
 
         batch_id = TransformerListener.get_batch_id(docs)
+        last = LastBatch(docs, lambda docs: self._model.predict(docs).doc_data)
         for listener in listeners:
             listener.receive(batch_id, output.doc_data, learn)
+            if isinstance(listener, BloomTransformerListener):
+                listener.last_batch = last
 
     def finish(self, step: Callable[[], None]) -> None:
         """Run an optimizer's step, once there are gradients: `nlp.update` asks for it before the listeners learn."""

@@ -1,4 +1,4 @@
-"""Which pieces a token is made of, from character offsets alone."""
+"""Which pieces belong to a token, by character offsets alone."""
 
 import numpy
 from numpy.typing import NDArray
@@ -18,11 +18,11 @@ def token_offsets(doc: Doc) -> tuple[Ints, Ints]:
 
 
 def align(token_starts: Ints, token_ends: Ints, piece_starts: Ints, piece_ends: Ints) -> Ragged:
-    """Give each token the pieces whose characters overlap its own.
+    """Align each token with the pieces whose characters overlap its own.
 
-    A piece that spans two tokens belongs to both; a piece that holds part of a character has that character's
-    offsets; a piece of nothing but the space between two tokens belongs to none. Every token has at least one
-    piece: a token without characters takes the nearest.
+    A piece that spans two tokens belongs to both. A piece that holds part of a character has that character's
+    offsets. A piece that is only the space between two tokens belongs to none. Every token has at least one piece: a
+    token without characters gets the nearest.
 
     token_starts, token_ends (Ints): Shape (tokens,).
     piece_starts, piece_ends (Ints): In the order of the text. Shape (pieces,), at least one if there are

@@ -1,4 +1,4 @@
-"""Questions and Docs, cut into the sequences that the model reads."""
+"""Questions and Docs as sequences of pieces for the model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,10 +54,10 @@ def read_questions(
     separator: str,
     settings: WindowSettings,
 ) -> tuple[list[QuestionWindow], list[TokenPieces]]:
-    """Cut Docs, and the questions that are put to them, into windows.
+    """Cut Docs into windows, each with a question in front.
 
     asked (Sequence[tuple[Doc, str]]): A Doc and a question, which is ordinary text.
-    separator (str): Stands between them. Control tokens in it are used as such.
+    separator (str): Text between question and Doc. Control tokens in it are used as such.
     settings (WindowSettings): As for `cut_question_windows`.
     RETURNS (tuple[list[QuestionWindow], list[TokenPieces]]): The windows of all questions, and the pieces of the
         tokens of each question's Doc.
@@ -79,7 +79,7 @@ def _ids(encoding: Encoding) -> Ints:
 def cut_question_windows(
     pieces: Sequence[DocPieces], prefixes: Sequence[Ints], settings: WindowSettings
 ) -> list[QuestionWindow]:
-    """Cover every piece of every Doc, with the question before each window.
+    """Cover every piece of every Doc, with the question in front of each window.
 
     pieces (Sequence[DocPieces]): The Doc of each question.
     prefixes (Sequence[Ints]): Question and separator.

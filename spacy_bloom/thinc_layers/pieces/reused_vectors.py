@@ -1,4 +1,4 @@
-"""Vectors of a transformer that does not learn: computed once per training text, and read in every epoch after."""
+"""Vectors of a frozen transformer: computed once for each training text and read in later epochs."""
 
 import hashlib
 import os
@@ -28,14 +28,14 @@ PATTERN = "vectors-*.safetensors"
 
 @dataclass(frozen=True)
 class ReuseSettings:
-    """What is kept, and where.
+    """Which vectors are stored, and where.
 
-    max_mb (float): Most megabytes of vectors. What comes when they are full is computed in every epoch: epochs are
-        cycles, in which making room for the newest text throws out the one that is needed next.
-    path (str | None): Folder to keep them in, which a later run takes up again: a folder in it for each state of
-        the weights and of the settings.
-    disk (bool): Without a path, whether they are in a temporary folder, removed at the end, instead of in memory.
-    dtype (str): "float32", exact, or "float16", half the size. Training reads what was rounded from the start.
+    max_mb (float): Maximum size of the stored vectors in megabytes. Vectors that do not fit are computed in every
+        epoch: since epochs repeat, dropping the oldest would always drop the one that is needed next.
+    path (str | None): Folder to store them in, for later runs to use. It gets a subfolder for each combination of
+        weights and settings.
+    disk (bool): Without a path: use a temporary folder, removed at the end, instead of memory.
+    dtype (str): "float32" is exact, "float16" half the size. Training uses rounded vectors from the start.
     RAISES (ConfigError): A value is out of range.
     """
 
@@ -49,9 +49,9 @@ class ReuseSettings:
 
 
 class ReusedVectors:
-    """Vectors by the pieces that they are of, for one state of the weights at a time.
+    """Vectors by their text's pieces, for one state of the weights at a time. A copy starts empty.
 
-    config (ReuseSettings): What is kept, and where. A copy starts empty.
+    config (ReuseSettings): Which vectors are stored, and where.
     """
 
     def __init__(self, config: ReuseSettings) -> None:
@@ -72,13 +72,13 @@ class ReusedVectors:
 
     @property
     def started(self) -> bool:
-        """RETURNS (bool): Whether there has been training: no prediction of a loaded pipeline fills memory."""
+        """RETURNS (bool): Whether there was training. A pipeline that only predicts stores nothing."""
         return self._identity is not None
 
     def use(self, identity: str) -> None:
-        """Say what the vectors are of; those of anything else are not read again.
+        """Switch to the vectors of these weights and settings; those of others are not read any more.
 
-        identity (str): Of weights and settings, in plain letters.
+        identity (str): A digest of weights and settings; becomes the name of a folder.
         """
         if identity == self._identity:
             return
@@ -91,28 +91,28 @@ class ReusedVectors:
             for file in sorted(self._folder.glob(PATTERN)):
                 self._open(file)
                 self._bytes += file.stat().st_size
-            # The last vectors become a file when the run ends, or when something else is used.
+            # The last vectors are written when the run ends, or when other weights are used.
             self._rest = weakref.finalize(self, _write_rest, self._gathered, self._folder, os.getpid())
         elif self.config.disk:
             self._temporary = tempfile.TemporaryDirectory(prefix="bloom-vectors-")
             self._folder = Path(self._temporary.name)
 
     def get(self, ids: NDArray[numpy.int64], size: int) -> Floats | None:
-        """RETURNS (NDArray | None): The vectors of these pieces, if they are kept. Shape (pieces, size)."""
+        """RETURNS (NDArray | None): The vectors of these pieces, if they are stored. Shape (pieces, size)."""
         key = _key(ids)
         found = self._gathered.get(key)
         if found is None and key in self._files:
             found = _read(self._files[key], key)
         if found is None or found.shape != (len(ids), size) or found.dtype != self.config.dtype:
-            return None  # of a file that is not ours
+            return None  # from a file of another origin
         return found.astype("float32", copy=False)
 
     def add(self, ids: NDArray[numpy.int64], vectors: Floats) -> Floats:
-        """Keep the vectors of these pieces, if there is room.
+        """Store the vectors of these pieces, if there is room.
 
         ids (NDArray): Shape (pieces,).
-        vectors (Floats): Shape (pieces, size). Not to be changed any more.
-        RETURNS (NDArray): What `get` says of them; rounded alike if there is no room.
+        vectors (Floats): Shape (pieces, size). Must not be changed afterwards.
+        RETURNS (NDArray): The vectors as `get` returns them; rounded in the same way if there is no room.
         """
         stored = vectors.astype(self.config.dtype, copy=False)
         key = _key(ids)
@@ -128,7 +128,7 @@ class ReusedVectors:
         return stored.astype("float32", copy=False)
 
     def close(self) -> None:
-        """Write what is left to be written, and remove a temporary folder."""
+        """Write the vectors that are not on disk yet, and remove a temporary folder."""
         if self._rest is not None:
             self._rest()
         if self._temporary is not None:

@@ -24,8 +24,8 @@ class DocPieces:
     strings (list[str]): The pieces in their byte-level spelling.
     align (Ragged): The pieces of each token.
     token_ends (NDArray): Where each token ends in the Doc's text. Shape (tokens,).
-    offsets (NDArray): Where each piece starts and ends in the Doc's text, in Unicode code points; a piece that holds
-        part of a character has that character's. Shape (pieces, 2).
+    offsets (NDArray): Where each piece starts and ends in the Doc's text, in Unicode code points. A piece that holds
+        part of a character has the character's offsets. Shape (pieces, 2).
     """
 
     ids: NDArray[numpy.int64]
@@ -41,7 +41,7 @@ class Window:
 
     doc (int): Index of the Doc in its batch.
     start, end (int): The run.
-    keep, keep_end (int): The pieces whose vectors are taken from this window; the others are context only.
+    keep, keep_end (int): The pieces whose vectors are taken from this window. The others are context.
     """
 
     doc: int
@@ -60,7 +60,7 @@ class Window:
 
 
 def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPieces]:
-    """Encode Docs; text that looks like a control token is ordinary text.
+    """Encode Docs. Text that looks like a control token is encoded as ordinary text.
 
     RETURNS (list[DocPieces]): One per Doc, without pieces for Docs without tokens.
     """
@@ -80,9 +80,9 @@ def cut_docs(tokenizer: BloomTokenizerFast, docs: Sequence[Doc]) -> list[DocPiec
 class WindowSettings:
     """How long Docs are cut. thinc does not serialize attributes of this type: a loaded model has those of its config.
 
-    window (int): Most pieces that the model sees at once.
-    context (int): Pieces that are seen before those that a window is for.
-    both_sides (bool): Whether as many are seen after them.
+    window (int): Maximum number of pieces that the model sees at once.
+    context (int): Pieces that a window sees in addition, before those it is for.
+    both_sides (bool): Whether it sees as many after them.
     RAISES (ConfigError): A window without room for new pieces.
     """
 
@@ -118,7 +118,7 @@ def batch_windows(windows: Sequence[SizedT], max_batch_items: int) -> Iterator[l
     """Sort windows by length, so that similar ones are attended together, and group them into batches.
 
     windows (Sequence[SizedT]): Anything whose length is a number of pieces.
-    max_batch_items (int): Most pieces of a batch; a longer window is a batch of its own.
+    max_batch_items (int): Maximum number of pieces in a batch. A longer window is a batch of its own.
     YIELDS (list[SizedT]): Batches of windows, longest first.
     """
     batch: list[SizedT] = []

@@ -50,7 +50,7 @@ INITIALISATIONS = (
 
 
 def adapter_config(settings: LoraSettings) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The settings as peft writes them."""
+    """RETURNS (dict[str, Any]): The settings in peft's format."""
     return {
         "peft_type": "LORA",
         "base_model_name_or_path": None,  # what is in the folder above

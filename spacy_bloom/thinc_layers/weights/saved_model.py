@@ -1,4 +1,4 @@
-"""A model with all that belongs to it, as files or as bytes."""
+"""A model and everything that is saved with it, as files or as bytes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,11 +42,11 @@ MIX_FILE = "layer_mix.safetensors"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """What is written, and what was read.
+    """What is saved and loaded together.
 
     module (Any): A BloomModel, or a language model around one; its own weights and its adapters.
     tokenizer (BloomTokenizerFast): Its tokenizer.
-    lora (LoraSettings | None): What the module's adapters are, if it has some.
+    lora (LoraSettings | None): Settings of the module's adapters, if it has any.
     mix (bytes | None): The mixture of its layers, see `LayerMix.to_bytes`.
     """
 
@@ -71,7 +71,7 @@ class SavedModel:
         path (Path): Its directory.
         make (type[PretrainedMixin]): The module's class.
         dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
-        read_only (bool): Whether nobody changes the module.
+        read_only (bool): Whether nobody trains the module.
         quantization (str | None): How to quantise weights that are in float.
         RETURNS (SavedModel): What was read.
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
@@ -126,7 +126,7 @@ class SavedModel:
         return cls(module, tokenizer, lora, parts.get(MIX))
 
     def to_disk(self, path: Path, *, dtype: torch.dtype | None) -> None:
-        """Write a checkpoint in the Hugging Face layout, and what else there is beside it.
+        """Write a checkpoint in the Hugging Face layout, with adapters and mixture beside it.
 
         path (Path): Directory, made if it does not exist.
         dtype (torch.dtype | None): Dtype of the weights in the files; None is the module's.
@@ -151,8 +151,8 @@ class SavedModel:
 
     def to_bytes(self, *, dtype: torch.dtype | None) -> bytes:
         """dtype (torch.dtype | None): As for `to_disk`.
-        RETURNS (bytes): All in one.
-        RAISES (CheckpointError): It is too large for spaCy's format, or a weight for the dtype.
+        RETURNS (bytes): Everything in one.
+        RAISES (CheckpointError): The model is too large for spaCy's format, or a weight for the dtype.
         """
         dtype = dtype or self.module.dtype
         self._check_size(dtype)
@@ -192,7 +192,7 @@ class SavedModel:
 
     @property
     def _adapters(self) -> LoraSettings | None:
-        """RETURNS (LoraSettings | None): What adapters are written by themselves."""
+        """RETURNS (LoraSettings | None): Settings of the adapters, if they are saved apart from the weights."""
         return self.lora if self.lora is not None and not self.lora.merge and has_lora(self.module) else None
 
     def _plain_weights(self) -> dict[str, torch.Tensor]:

@@ -51,7 +51,7 @@ class WeightFile:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where weights come from, and what became of them."""
+    """Where weights come from, and how they were loaded."""
 
     files: tuple[WeightFile, ...]
     dtype: torch.dtype | None
@@ -96,12 +96,12 @@ def load_shared(
     read_only: bool,
     quantization: str | None = None,
 ) -> Any:
-    """Load a model from a checkpoint directory, on memory that holds equal weights already where that can be shared.
+    """Load a model from a checkpoint directory. If equal weights are in memory already, they are shared where possible.
 
     make (type[PretrainedMixin]): The model's class.
     path (Path): The directory.
     dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
-    read_only (bool): Whether nobody changes the model. Two models that learn share nothing.
+    read_only (bool): Whether nobody trains the model. Two models that can be trained share nothing.
     quantization (str | None): How to quantise weights that the files hold in float.
     RETURNS (PretrainedMixin): The model.
     """
@@ -131,7 +131,7 @@ def _holder_of(origin: Origin) -> BloomModel | None:
 
 
 def _hold(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
-    """Make a module's weights known. Readers that hold equal ones in memory of their own move to a learner's."""
+    """Make a module's weights known. Readers with equal weights in memory of their own switch to a learner's memory."""
     if read_only:
         _readers[module] = origin
         return
@@ -147,7 +147,7 @@ def _hold(module: nn.Module, origin: Origin, *, read_only: bool) -> None:
 
 
 def own_weights(module: nn.Module) -> None:
-    """Copy the weights of a module that is about to change them, if a reader uses the same memory."""
+    """Copy the weights of a module that is about to learn, if a reader uses the same memory."""
     if _learners.pop(module, None) is None:
         return
     used = {parameter.data_ptr() for reader in _readers for parameter in _decoder(reader).parameters()}

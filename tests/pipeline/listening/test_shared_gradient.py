@@ -8,6 +8,7 @@ import pytest
 import torch
 from thinc.api import Adam
 
+from spacy_bloom.errors import ListenerError
 from spacy_bloom.pipeline.listening.shared_gradient import SharedGradient
 
 NAMES = ["tagger", "bloom_token_classifier"]
@@ -149,3 +150,25 @@ def test_a_copy_starts_without_a_batch(nlp, make_examples):
     gradient = nlp.get_pipe("bloom_transformer")._gradient
     copied = copy.deepcopy(gradient)
     assert isinstance(copied, SharedGradient) and copied._batch is None and gradient._batch is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docs_that_were_learnt_from_can_be_predicted_alone(make_nlp, make_examples, name):
+    """As `spacy debug model` does: with what the transformer says of them now."""
+    nlp = make_nlp(*NAMES)
+    examples = make_examples(nlp)
+    for _ in range(3):
+        for part in ("bloom_transformer", name):
+            nlp.get_pipe(part).update(examples)
+    docs = [eg.predicted for eg in examples]
+    found = nlp.get_pipe(name).model.predict(docs)
+    expected = nlp.get_pipe(name).model.predict(
+        [nlp.get_pipe("bloom_transformer")(nlp.make_doc(doc.text)) for doc in docs]
+    )
+    for one, other in zip(found, expected, strict=True):
+        numpy.testing.assert_allclose(one, other, atol=1e-5)
+    with pytest.raises(ListenerError):
+        nlp.get_pipe(name).model.predict([nlp.make_doc("another Doc")])
+    copied = copy.deepcopy(nlp)
+    with pytest.raises(ListenerError):
+        copied.get_pipe(name).model.predict(docs[:1])
