@@ -181,7 +181,7 @@ class KeyValueCache:
         return grown
 
     def _with_room(self, like: Tensor, batch: int, needed: int) -> _Layer:
-        """RETURNS (_Layer): Empty, for so many pieces and some more."""
+        """RETURNS (_Layer): An empty layer with room for the needed pieces and some more."""
         capacity = self.capacity if needed <= self.capacity else needed + max(MIN_ROOM, int(needed * ROOM))
         shape = (batch, like.shape[1], capacity, like.shape[3])
         return _Layer(like.new_empty(shape), like.new_empty(shape), 0)

@@ -62,7 +62,7 @@ class RunningRows:
         return self._feed(pieces, pad_left=False)
 
     def take_back(self, counts: Sequence[int]) -> None:
-        """Forget the last real pieces of each row: so many as each count says."""
+        """Forget the last real pieces of each row. counts (Sequence[int]): Number of pieces per row."""
         if not any(counts):
             return
         real = self.mask.flip(1).cumsum(dim=1).flip(1)  # number from the end, 1 for the last
