@@ -1,8 +1,8 @@
 """spaCy's console logger with names of components that its columns have room for."""
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from types import SimpleNamespace
 from typing import IO, Any, Dict, Optional, Tuple
 
@@ -53,21 +53,14 @@ def create_console_logger(
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
-    """RETURNS (dict[str, str]): Names of at most 8 characters, all different."""
+    """RETURNS (dict[str, str]): Names of at most 8 characters, all different: without first words that are alike."""
     whole = {name: name.removeprefix(PREFIX) for name in names}
-    starts = Counter(name[:WIDTH] for name in whole.values())
-    short = {
-        name: text
-        if len(text) <= WIDTH
-        else text[:WIDTH]
-        if starts[text[:WIDTH]] == 1
-        else _start_and_end(text)
-        for name, text in whole.items()
-    }
+    short = {}
+    for name, text in whole.items():
+        alike = [other.split("_") for other in whole.values() if other[:WIDTH] == text[:WIDTH]]
+        n_shared = sum(1 for _ in takewhile(lambda words: len(set(words)) == 1, zip(*alike, strict=False)))
+        rest = "_".join(text.split("_")[n_shared:]) if len(alike) > 1 else text
+        short[name] = (rest or text)[:WIDTH]
     if len(set(short.values())) < len(short):
         return {name: f"{number}_{whole[name]}"[:WIDTH] for number, name in enumerate(names, 1)}
     return short
-
-
-def _start_and_end(text: str) -> str:
-    return f"{text[:4]}~{text[-3:]}"

@@ -13,12 +13,12 @@ NAMES = ["bloom_transformer", "bloom_token_classifier", "bloom_token_classifier_
 @pytest.mark.parametrize(
     "names, expected",
     [
-        (NAMES, ["transfor", "toke~ier", "toke~tag", "text_cla"]),
+        (NAMES, ["transfor", "token_cl", "tag", "text_cla"]),
         (["ner", "bloom_question_answerer"], ["ner", "question"]),
         (["tok2vec", "tagger", "sentences"], ["tok2vec", "tagger", "sentence"]),
         (["tags_en_one", "tags_of_fr_one"], ["tags_en_", "tags_of_"]),
-        (["entities_en_1", "entities_fr_1"], ["enti~n_1", "enti~r_1"]),
-        (["entities_en_1", "entities_on_1"], ["1_entiti", "2_entiti"]),
+        (["entities_en_1", "entities_fr_1"], ["en_1", "fr_1"]),
+        (["tag", "token_classifier", "token_classifier_tag"], ["1_tag", "2_token_", "3_token_"]),
         (["bloom_ner", "ner"], ["1_ner", "2_ner"]),
         ([], []),
     ],
@@ -50,7 +50,7 @@ def nlp():
 
 def test_loss_columns_can_be_told_apart(nlp, tmp_path):
     columns, row = header(create_console_logger(output_file=tmp_path / "log.jsonl"), nlp)
-    assert columns == ["LOSS TRANSFOR", "LOSS TOKE~IER", "LOSS TOKE~TAG", "LOSS TEXT_CLA"]
+    assert columns == ["LOSS TRANSFOR", "LOSS TOKEN_CL", "LOSS TAG", "LOSS TEXT_CLA"]
     assert row[2:6] == ["0.00", "1.00", "2.00", "3.00"]
     written = json.loads((tmp_path / "log.jsonl").read_text("utf8"))
     assert written["losses"] == {name: float(i) for i, name in enumerate(NAMES)}
