@@ -84,11 +84,11 @@ class BloomTransformer(Transformer):
     model (Model): A model made by `spacy-bloom.TransformerModel.v2`.
     set_extra_annotations (Callable): Called with the Docs and the output after the output is set.
     name (str): Name of the component.
-    max_batch_items (int): Budget of a packed batch in prediction, in pieces.
+    max_batch_items (int): Maximum number of pieces in a packed batch in prediction.
     keep_activations (bool): Whether `doc._.trf_data` stays when all listeners have read it. It always stays
         when nothing listens, or when one of spacy-transformers' own listeners does.
     nlp (Language | None): The pipeline, to know which listeners are going to read.
-    RAISES (ConfigError): The model is another architecture's, or the budget is below 1.
+    RAISES (ConfigError): The model is another architecture's, or max_batch_items is below 1.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class BloomTransformer(Transformer):
         return True
 
     def find_listeners(self, component: Any) -> None:
-        """Connect the listeners of a component, or hand it the weights that it reads."""
+        """Connect the listeners of a component, or give a component that generates or scores the weights it reads."""
         self._readers.follow_name(component, self.name)
         super().find_listeners(component)
         if component is not self:
@@ -131,7 +131,7 @@ class BloomTransformer(Transformer):
             component.link_upstream(self)
 
     def add_listener(self, listener: TransformerListener, component_name: str) -> None:
-        """Connect a listener, telling it the size of the vectors as far as that is known by now."""
+        """Connect a listener, and set the size of its vectors as far as it is known by now."""
         if self.model.maybe_get_dim("nO") is None:
             set_width(self.model)
         super().add_listener(listener, component_name)
@@ -159,7 +159,7 @@ class BloomTransformer(Transformer):
         return self.model(docs, is_train)[0]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
-        """Write `doc._.trf_data`, for as long as somebody is going to read it."""
+        """Write `doc._.trf_data`. It is removed when all components that listen have read it."""
         docs = list(docs)
         by_vocab = {id(doc.vocab): self._expected_readers(doc.vocab) for doc in docs}
         for doc, data in zip(docs, predictions.doc_data, strict=True):
@@ -220,9 +220,9 @@ class BloomTransformer(Transformer):
         return losses
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Change the weights, once the listeners have learnt: `nlp.update` asks for it before they have.
+        """Update the weights, once the listeners have learnt: `nlp.update` asks for it before they have.
 
-        sgd (Optimizer): What changes them.
+        sgd (Optimizer): The optimizer.
         """
         self._gradient.finish(lambda: self.model.finish_update(sgd))
 
