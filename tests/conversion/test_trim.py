@@ -252,7 +252,7 @@ BREAK = {
     break_rows: "hidden states of the trimmed checkpoint differ by",
     break_pieces: "is encoded to other pieces",
     break_decoding: "is decoded to another text",
-    change_texts: "is encoded to other pieces: .*Did the texts change",
+    change_texts: "is encoded to other pieces: .*If the texts did not change",
 }
 
 
