@@ -15,6 +15,7 @@ from .cache import KeyValueCache
 from .causal_lm import FlaxBloomForCausalLM, FlaxBloomGenerateOutput
 from .model import FlaxBloomCausalLMOutput, FlaxBloomModelOutput
 from .pretrained import FlaxBloomModel, FlaxBloomPreTrainedModel
+from .training import TrainState, lm_loss, train_step
 
 __all__ = [
     "FlaxBloomCausalLMOutput",
@@ -24,4 +25,7 @@ __all__ = [
     "FlaxBloomModelOutput",
     "FlaxBloomPreTrainedModel",
     "KeyValueCache",
+    "TrainState",
+    "lm_loss",
+    "train_step",
 ]

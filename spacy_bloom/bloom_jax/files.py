@@ -67,11 +67,15 @@ def read_params(
     target = to_jax_dtype(dtype)
 
     def read(name: str) -> jax.Array:
-        return jax.make_array_from_callback(
-            shapes[name],
-            shardings[name],
-            lambda index: to_numpy(files.part(in_file[name], index or ())).astype(target, copy=False),
-        )
+        parts: dict[str, np.ndarray] = {}  # several devices may have the same
+
+        def part(index: Any) -> np.ndarray:
+            if str(index) not in parts:
+                weight = files.part(in_file[name], index)
+                parts[str(index)] = to_numpy(weight).astype(target, copy=False)
+            return parts[str(index)]
+
+        return jax.make_array_from_callback(shapes[name], shardings[name], part)
 
     return {name: read(name) for name in shapes}
 
