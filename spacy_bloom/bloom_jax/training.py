@@ -49,8 +49,8 @@ def lm_loss(
     dropout_rng: Key = None,
     remat: bool = False,
 ) -> jax.Array:
-    """Mean cross entropy of the next piece, in nats; to be called while JAX traces. Logits are computed a few columns at
-    a time, in the backward pass again, so that those of a whole batch never exist.
+    """Mean cross entropy of the next piece, in nats; to be called while JAX traces. Logits are computed a few columns
+    at a time, in the backward pass again, so that those of a whole batch never exist.
 
     input_ids, attention_mask (jax.Array): Shape (batch, length), int32.
     labels (jax.Array): Usually input_ids; shifted here. -100 is ignored. Shape (batch, length).

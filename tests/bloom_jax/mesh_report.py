@@ -1,5 +1,5 @@
-"""What one, two and eight virtual devices compute, as JSON: to be run in a process of its own, as the number of devices is
-fixed when JAX starts.
+"""What one, two and eight virtual devices compute, as JSON: to be run in a process of its own, as the number of
+devices is fixed when JAX starts.
 """
 
 import json
