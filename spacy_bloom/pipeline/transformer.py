@@ -161,7 +161,8 @@ class BloomTransformer(Transformer):
     def set_annotations(self, docs: Iterable[Doc], predictions: FullTransformerBatch) -> None:
         """Write `doc._.trf_data`. It is removed when all components that listen have read it."""
         docs = list(docs)
-        by_vocab = {id(doc.vocab): self._expected_readers(doc.vocab) for doc in docs}
+        vocabs = {id(doc.vocab): doc.vocab for doc in docs}  # one, unless pipelines share the transformer
+        by_vocab = {key: self._expected_readers(vocab) for key, vocab in vocabs.items()}
         for doc, data in zip(docs, predictions.doc_data, strict=True):
             readers = by_vocab[id(doc.vocab)]
             if isinstance(data, BloomTransformerData):

@@ -24,17 +24,13 @@ class Readers:
 
     def __init__(self, nlp: Language | None = None) -> None:
         self._nlp = None if nlp is None else weakref.ref(nlp)
-        self._elsewhere: weakref.WeakSet[TransformerListener] = (
-            weakref.WeakSet()
-        )  # in pipelines before the last
-        self._indistinct: weakref.WeakSet[TransformerListener] = (
-            weakref.WeakSet()
-        )  # in others of our vocabulary
-        self._own: list[
-            int
-        ] = []  # ids of the components after the transformer, when its pipeline linked them last
+        # In pipelines that linked before the last; in others of our vocabulary; those that name the transformer.
+        self._elsewhere: weakref.WeakSet[TransformerListener] = weakref.WeakSet()
+        self._indistinct: weakref.WeakSet[TransformerListener] = weakref.WeakSet()
+        self._named: weakref.WeakSet[TransformerListener] = weakref.WeakSet()
+        # Ids of the components after the transformer, when its own pipeline linked them last.
+        self._own: list[int] = []
         self._links = _Links()
-        self._named: weakref.WeakSet[TransformerListener] = weakref.WeakSet()  # that name the transformer
 
     def __reduce__(self) -> tuple[type, tuple]:
         return Readers, ()
