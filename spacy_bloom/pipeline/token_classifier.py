@@ -24,8 +24,9 @@ from .base.spans import edge_tokens
 from .tagging.annotation import write_attr, write_ents, write_probabilities, write_spans
 from .tagging.decoding import Prediction, decode, no_tokens, tag_loss
 from .tagging.gold_tags import count_overlapping, gold_labels, gold_tags
+from .tagging.sequences import decode_sequences, sequence_loss
 from .tagging.settings import TokenClassifierSettings
-from .tagging.tag_scheme import OUTSIDE, parse_tag, span_tags, tag_scheme
+from .tagging.tag_scheme import OUTSIDE, TagScheme, parse_tag, span_tags, tag_scheme
 
 DEFAULT_CONFIG = Config().from_str("""
 [bloom_token_classifier]
@@ -138,6 +139,10 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
         return self.cfg["target"] in ("ents", "spans")
 
     @property
+    def _scheme(self) -> TagScheme | None:
+        return tag_scheme(self.tags) if self._writes_spans else None
+
+    @property
     def _where(self) -> dict[str, str]:
         return {"target": self.cfg["target"], "spans_key": self.cfg["spans_key"]}
 
@@ -207,10 +212,12 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
         outputs = self._run(docs)
         if outputs is None:
             return [no_tokens(len(self.tags)) for _ in docs]
-        scheme = tag_scheme(self.tags) if self._writes_spans else None
+        blanks = [~edge_tokens(doc) for doc in docs]
+        if self.model.has_ref("transitions"):
+            return decode_sequences(self.model.get_ref("transitions"), self._scheme, outputs, blanks)
         return [
-            decode(self.model.ops.to_numpy(logits), scheme, ~edge_tokens(doc))
-            for doc, logits in zip(docs, outputs, strict=True)
+            decode(self.model.ops.to_numpy(logits), self._scheme, blank)
+            for logits, blank in zip(outputs, blanks, strict=True)
         ]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
@@ -232,15 +239,16 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             write_attr(doc, [self.tags[tag] for tag in tags], attr=target, overwrite=overwrite)
 
     def get_loss(self, examples: Iterable[Example], scores: list[Floats2d]) -> tuple[float, list[Floats2d]]:
-        """Cross entropy, summed like that of spaCy's taggers, so that components share a transformer fairly.
+        """Cross entropy of the tags, or of sequences of them where the model has learned transitions. It is summed like that
+        of spaCy's taggers, so that components share a transformer fairly.
 
         scores (list[Floats2d]): Logits of each Doc. Shape (tokens, tags).
         RETURNS (tuple[float, list[Floats2d]]): The loss, and its gradient by Doc.
         RAISES (ConfigError): Gold labels that the component does not know.
         """
         index = {tag: i for i, tag in enumerate(self.tags)}
-        results = [
-            tag_loss(self.model.ops, logits, gold_tags(eg, index, name=self.name, **self._where))
-            for eg, logits in zip(examples, scores, strict=True)
-        ]
+        gold = [gold_tags(eg, index, name=self.name, **self._where) for eg in examples]
+        if self.model.has_ref("transitions"):
+            return sequence_loss(self.model.get_ref("transitions"), self._scheme, scores, gold)
+        results = [tag_loss(self.model.ops, *pair) for pair in zip(scores, gold, strict=True)]
         return sum(loss for loss, _ in results), [gradient for _, gradient in results]

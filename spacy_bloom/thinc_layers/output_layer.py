@@ -13,6 +13,7 @@ from ..checkpoint.names import HEAD_CLASSES, is_head
 from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
+from .transitions import resize_transitions
 
 # A new output starts at the mean of the others, less so many nats.
 NEW_OUTPUT_MARGIN = 10.0
@@ -27,6 +28,8 @@ def set_output(model: Model, n_outputs: int) -> None:
         old.set_dim("nO", n_outputs, force=True)
     elif n_outputs != old.get_dim("nO"):
         _replace_output(model, _larger(old, n_outputs))
+        if model.has_ref("transitions"):
+            resize_transitions(model, n_outputs)
 
 
 def _larger(old: Model, n_outputs: int) -> Model:

@@ -7,7 +7,10 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
+from ..errors import ConfigError
+from .joined_vectors import joined_vectors
 from .output_layer import find_head, load_output
+from .transitions import transitions
 
 
 @registry.architectures("spacy-bloom.TokenClassifier.v1")
@@ -15,6 +18,8 @@ def create_token_classifier(
     tok2vec: Model[List[Doc], List[Floats2d]],
     encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
     nO: Optional[int] = None,
+    embed: Optional[Model[List[Doc], List[Floats2d]]] = None,
+    learn_transitions: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Dropout and a linear layer on each token's vector, as in BloomForTokenClassification.
 
@@ -22,16 +27,30 @@ def create_token_classifier(
     encode (Optional[Model]): Layers in between, such as spacy.MaxoutWindowEncoder.v2, with vectors of their own
         width. A causal transformer does not see what follows a token; a window over the neighbouring vectors does.
     nO (Optional[int]): Number of tags; set from the labels if None.
+    embed (Optional[Model]): Vectors of the words themselves, such as spacy.MultiHashEmbed.v2, beside those of the
+        transformer: its pieces say little about rare names. Needs encode.
+    learn_transitions (bool): Learn a score for each tag after each other, as a conditional random field does, and
+        predict the best sequence of tags under them.
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
+    RAISES (ConfigError): embed without encode.
     """
+    vectors = tok2vec
     hidden_size = tok2vec.maybe_get_dim("nO")
+    if embed is not None:
+        if encode is None:
+            raise ConfigError("Got embed without encode: the layers that combine it with the transformer's vectors.")
+        vectors = joined_vectors(tok2vec, embed)
+        hidden_size = None if hidden_size is None else hidden_size + embed.get_dim("nO")
     output_layer = Linear(nO, hidden_size if encode is None else encode.get_dim("nO"))
     classifier: Model[Floats2d, Floats2d] = chain(Dropout(), output_layer)
     if encode is None:
-        model = chain(tok2vec, with_array(classifier))
+        model = chain(vectors, with_array(classifier))
     else:
         project: Model[Floats2d, Floats2d] = Linear(encode.get_dim("nO"), hidden_size)
-        model = chain(tok2vec, with_array(project), encode, with_array(classifier))
+        model = chain(vectors, with_array(project), encode, with_array(classifier))
+    if learn_transitions:
+        model = chain(model, transitions())
+        model.set_ref("transitions", model.layers[-1])
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("encode", encode)
     model.set_ref("output_layer", output_layer)

@@ -69,6 +69,82 @@ def test_learns_with_layers_between(make, make_examples, predictions, tmp_path):
     assert predictions(spacy.load(tmp_path / "nlp")) == predictions(nlp)
 
 
+ENCODE = {
+    "@architectures": "spacy.MaxoutWindowEncoder.v2",
+    "width": 16,
+    "window_size": 1,
+    "maxout_pieces": 2,
+    "depth": 1,
+}
+EMBED = {
+    "@architectures": "spacy.MultiHashEmbed.v2",
+    "width": 8,
+    "attrs": ["NORM", "SHAPE"],
+    "rows": [50, 20],
+    "include_static_vectors": False,
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("model", [{}, {"encode": ENCODE}, {"encode": ENCODE, "embed": EMBED}])
+def test_learns_transitions(make, make_examples, predictions, target, model, tmp_path):
+    nlp = make(target=target, model={**model, "learn_transitions": True})
+    examples = make_examples(nlp)
+    losses = train(nlp, examples)
+    assert losses[-1] < 0.1 * losses[0]
+    assert nlp.evaluate(make_examples(nlp))[SCORES[target]] > 0.95
+    scores = nlp.get_pipe(NAME).model.get_ref("transitions").get_param("W")
+    n_tags = len(nlp.get_pipe(NAME).tags)
+    assert scores.shape == (n_tags + 1, n_tags) and scores.any()
+    nlp.to_disk(tmp_path / "nlp")
+    loaded = spacy.load(tmp_path / "nlp")
+    assert predictions(loaded) == predictions(nlp)
+    assert (loaded.get_pipe(NAME).model.get_ref("transitions").get_param("W") == scores).all()
+
+
+def test_learned_transitions_count_in_decoding(make):
+    """A token says neither; what is before it decides."""
+    nlp = make(model={"learn_transitions": True})
+    pipe = nlp.get_pipe(NAME)
+    tags = list(pipe.tags)
+    scores = numpy.zeros((len(tags) + 1, len(tags)), dtype="f")
+    scores[tags.index("B-PER"), tags.index("I-PER")] = 2.0
+    pipe.model.get_ref("transitions").set_param("W", scores)
+    logits = numpy.zeros((2, len(tags)), dtype="f")
+    logits[0, tags.index("B-PER")] = 3.0
+    logits[1, tags.index("O")] = 1.0
+    pipe.model.predict = lambda docs: [logits]
+    ((found, probabilities),) = pipe.predict([nlp.make_doc("Ana Lima")])
+    assert [tags[i] for i in found] == ["B-PER", "I-PER"]
+    numpy.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+    assert probabilities[1, tags.index("I-PER")] > probabilities[1, tags.index("O")]
+
+
+def test_learned_transitions_with_docs_without_tokens(make):
+    nlp = make(model={"learn_transitions": True})
+    assert [len(doc) for doc in nlp.pipe(["", TEXT, ""])] == [0, 7, 0]
+    assert len(nlp("")) == 0
+    assert nlp.get_pipe(NAME).predict([nlp.make_doc("")])[0][1].shape == (0, 5)
+
+
+def test_missing_tokens_have_no_gradient_of_transitions(make):
+    """Where nothing is annotated, all tags are as right as they are likely."""
+    nlp = make(model={"learn_transitions": True})
+    doc = nlp.make_doc("Ana lives in Lima")
+    missing = Example.from_dict(doc, {"entities": ["U-PER", "O", "-", "-"]})
+    loss, (gradient,) = get_loss(nlp, [missing])
+    assert gradient.shape == (4, 5) and loss > 0
+    assert numpy.abs(gradient[3]).max() < 1e-4 < numpy.abs(gradient[0]).max()
+    bare = Example(nlp.make_doc(TEXT), nlp.make_doc(TEXT))
+    loss, (gradient,) = get_loss(nlp, [bare])
+    assert loss == 0.0 and not gradient.any()
+
+
+def test_embed_needs_encode(make):
+    with pytest.raises(ConfigError, match="embed without encode"):
+        make(model={"embed": EMBED})
+
+
 def test_a_score_per_entity_type(make, make_examples):
     nlp = make()
     train(nlp, make_examples(nlp))
