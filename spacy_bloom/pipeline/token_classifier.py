@@ -239,8 +239,8 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             write_attr(doc, [self.tags[tag] for tag in tags], attr=target, overwrite=overwrite)
 
     def get_loss(self, examples: Iterable[Example], scores: list[Floats2d]) -> tuple[float, list[Floats2d]]:
-        """Cross entropy of the tags, or of sequences of them where the model has learned transitions. It is summed like that
-        of spaCy's taggers, so that components share a transformer fairly.
+        """Cross entropy of the tags, or of whole sequences where the model learns transitions. It is a sum like that of
+        spaCy's taggers, so that components share a transformer fairly.
 
         scores (list[Floats2d]): Logits of each Doc. Shape (tokens, tags).
         RETURNS (tuple[float, list[Floats2d]]): The loss, and its gradient by Doc.

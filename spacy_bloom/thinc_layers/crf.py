@@ -1,8 +1,8 @@
-"""A linear-chain conditional random field over packed logits: loss, marginals and best paths of many texts at once.
+"""A linear-chain conditional random field: loss, marginals and best paths of many texts at once.
 
-All functions take logits of shape (texts, tokens, tags), padded at the end, `mask` of shape (texts, tokens), which is
-true for tokens, and `scores` of shape (tags + 1, tags): what it adds that one tag follows another, in the last row that a
-tag comes first.
+All functions take logits of shape (texts, tokens, tags), padded at the end; `mask` of shape (texts, tokens), true for
+tokens; `scores` of shape (tags + 1, tags): what it adds that one tag follows another, in the last row that it comes
+first; and `ends` of shape (tags,): what it adds that a tag comes last.
 
 SOURCE: Lafferty, McCallum and Pereira 2001 (Conditional Random Fields).
 """
@@ -37,7 +37,6 @@ def loss_and_gradients(
     """Minus the log probability of the gold tags, summed over texts. Where a tag is missing, all tags count.
 
     gold (Array): Indices, -1 where missing. Shape (texts, tokens).
-    ends (Array): Added to the last tag's score. Shape (tags,).
     RETURNS (tuple[float, Array, Array]): The loss in nats, and its gradients by logits and scores.
     """
     xp = get_array_module(logits)

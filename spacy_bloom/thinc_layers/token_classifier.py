@@ -38,7 +38,9 @@ def create_token_classifier(
     hidden_size = tok2vec.maybe_get_dim("nO")
     if embed is not None:
         if encode is None:
-            raise ConfigError("Got embed without encode: the layers that combine it with the transformer's vectors.")
+            raise ConfigError(
+                "Got embed without encode: the layers that combine it with the transformer's vectors."
+            )
         vectors = joined_vectors(tok2vec, embed)
         hidden_size = None if hidden_size is None else hidden_size + embed.get_dim("nO")
     output_layer = Linear(nO, hidden_size if encode is None else encode.get_dim("nO"))

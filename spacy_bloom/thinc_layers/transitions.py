@@ -30,8 +30,7 @@ def _init(model: Model, X: Any = None, Y: Any = None) -> Model:
 
 
 def resize_transitions(model: Model, n_tags: int) -> None:
-    """Let more tags follow one another; nothing is known yet of the new ones. The layer is replaced, so that an optimizer
-    does not take it for the old one.
+    """Make room for more tags, with scores of 0. The layer is replaced: an optimizer knows the old one by its shape.
 
     model (Model): Its reference "transitions" is made by `transitions`.
     n_tags (int): All tags, the old ones first.

@@ -4,6 +4,7 @@ from itertools import pairwise, product
 
 import numpy
 import pytest
+
 from spacy_bloom.thinc_layers import crf
 
 LENGTHS = (4, 1, 3)

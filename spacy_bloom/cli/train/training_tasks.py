@@ -18,6 +18,14 @@ ENCODE = {
     "maxout_pieces": 3,
     "depth": 2,
 }
+# Its pieces say little about rare names; hashed words, their ends and shapes tell them apart.
+EMBED = {
+    "@architectures": "spacy.MultiHashEmbed.v2",
+    "width": 64,
+    "attrs": ["NORM", "PREFIX", "SUFFIX", "SHAPE"],
+    "rows": [2500, 500, 1000, 500],
+    "include_static_vectors": False,
+}
 TRANSFORMER = "transformer"  # the name under which spaCy's debug model looks for it
 # storage_dtype: half the size on disk.
 TRANSFORMER_CONFIG = {
@@ -96,9 +104,13 @@ class Task:
     max_steps: int = field(default=2000, kw_only=True)
 
 
-def _token_classifier(target: str) -> Dict[str, Any]:
-    model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "encode": ENCODE}
+def _token_classifier(target: str, **model: Any) -> Dict[str, Any]:
+    model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "encode": ENCODE, **model}
     return {"factory": "bloom_token_classifier", "target": target, "model": model}
+
+
+def _span_classifier(target: str) -> Dict[str, Any]:
+    return _token_classifier(target, embed=EMBED, learn_transitions=True)
 
 
 def _text_classifier(exclusive: bool) -> Dict[str, Any]:
@@ -144,14 +156,14 @@ TASKS = {
         "entities",
         "bloom_token_classifier",
         "doc.ents",
-        _token_classifier("ents"),
+        _span_classifier("ents"),
         {"ents_f": 1.0, "ents_p": 0.0, "ents_r": 0.0},
     ),
     "spans": Task(
         "spans that do not overlap each other",
         "bloom_token_classifier_spans",
         'doc.spans["sc"]',
-        _token_classifier("spans"),
+        _span_classifier("spans"),
         {"spans_sc_f": 1.0, "spans_sc_p": 0.0, "spans_sc_r": 0.0},
     ),
     "tag": Task(
