@@ -156,6 +156,18 @@ def test_long_and_short_docs_with_learned_transitions(make, monkeypatch):
         numpy.testing.assert_allclose(probabilities, odds, atol=1e-5)
 
 
+def test_no_span_ends_with_white_space_under_learned_transitions(make, monkeypatch):
+    nlp = make(model={"learn_transitions": True})
+    pipe, doc = nlp.get_pipe(NAME), nlp.make_doc("Ana  lives")
+    assert [token.is_space for token in doc] == [False, True, False]
+    logits = numpy.zeros((3, len(pipe.tags)), dtype="f")
+    for i, tag in enumerate(("B-PER", "I-PER", "O")):
+        logits[i, pipe.tags.index(tag)] = 5.0
+    monkeypatch.setattr(type(pipe.model), "predict", lambda model, docs: [logits])
+    ((tags, _),) = pipe.predict([doc])
+    assert [pipe.tags[tag] for tag in tags] == ["B-PER", "O", "O"]
+
+
 def test_a_label_that_is_added_keeps_learned_transitions(make, make_examples, predictions):
     nlp = make(model={"encode": ENCODE, "embed": EMBED, "learn_transitions": True})
     examples = make_examples(nlp)

@@ -14,6 +14,7 @@ from .tag_scheme import TagScheme
 
 # Tags of padded texts that are worked on at once: as many float32 numbers in each of a few arrays per step.
 MAX_PADDED = 2**16
+TINY = 1e-12  # a probability that has a logarithm
 
 
 def sequence_loss(
@@ -48,9 +49,17 @@ def sequence_loss(
 
 
 def decode_sequences(
-    transitions: Model, scheme: TagScheme | None, logits: Sequence[Floats2d]
+    transitions: Model,
+    scheme: TagScheme | None,
+    logits: Sequence[Floats2d],
+    blanks: Sequence[NDArray[numpy.bool_]],
 ) -> list[Prediction]:
-    """RETURNS (list[Prediction]): The best sequence of each text, and each tag's probability over all sequences."""
+    """The best sequence of each text. Hardly any has a span that begins or ends with a blank token; it gives way to the
+    legal sequence of the most probable tags.
+
+    blanks (Sequence[NDArray]): Tokens of each text that no span may begin, end or consist of. Shape (tokens,).
+    RETURNS (list[Prediction]): Its tags, and each tag's probability over all sequences.
+    """
     results = [no_tokens(transitions.get_dim("nO")) for _ in logits]
     scores = _scores(transitions, scheme)
     to_numpy = transitions.ops.to_numpy
@@ -60,7 +69,10 @@ def decode_sequences(
         probabilities = to_numpy(crf.marginals(padded, mask, *scores))
         for row, i in enumerate(group):
             length = len(logits[i])
-            results[i] = tags[row, :length], probabilities[row, :length]
+            best, odds = tags[row, :length], probabilities[row, :length]
+            if scheme is not None and not scheme.is_legal(best, blanks[i]):
+                best = scheme.decode(numpy.log(odds + TINY), blanks[i])
+            results[i] = best, odds
     return results
 
 
@@ -81,6 +93,6 @@ def _scores(transitions: Model, scheme: TagScheme | None) -> tuple[Floats2d, Flo
     learned, ops = transitions.get_param("W"), transitions.ops
     if scheme is None:
         return learned, ops.alloc1f(learned.shape[1])
-    legal = numpy.vstack((scheme.follows, scheme.starts[None]))
+    legal = numpy.vstack((scheme.follows[0, 0], scheme.starts[0]))  # of tokens that are not blank
     penalties = numpy.where(legal, 0.0, crf.FORBIDDEN)
-    return learned + ops.asarray2f(penalties), ops.asarray1f(numpy.where(scheme.ends, 0.0, crf.FORBIDDEN))
+    return learned + ops.asarray2f(penalties), ops.asarray1f(numpy.where(scheme.ends[0], 0.0, crf.FORBIDDEN))

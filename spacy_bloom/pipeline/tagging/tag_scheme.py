@@ -93,11 +93,9 @@ class TagScheme:
         RETURNS (NDArray): Tag indices. Shape (tokens,).
         """
         best = scores.argmax(axis=1)
-        kinds = numpy.zeros(len(best), dtype=numpy.int64)  # 1 for blank
-        if blank is not None and self._knows_blanks:
-            kinds = blank.astype(numpy.int64)
-        if not len(best) or self._is_legal(best, kinds):
+        if self.is_legal(best, blank):
             return best  # nothing scores higher than the best tag of every token
+        kinds = self._kinds(len(best), blank)
         scores = scores.astype(numpy.float64)  # sums over long Docs
         penalty = numpy.where(self.follows, 0.0, FORBIDDEN)  # (blank, blank, previous, next)
         path = numpy.zeros(scores.shape, dtype=numpy.int64)
@@ -111,7 +109,17 @@ class TagScheme:
             tags.append(int(path[i, tags[-1]]))
         return numpy.array(tags[::-1])
 
-    def _is_legal(self, tags: NDArray[numpy.int64], kinds: NDArray[numpy.int64]) -> bool:
+    def _kinds(self, length: int, blank: NDArray[numpy.bool_] | None) -> NDArray[numpy.int64]:
+        """RETURNS (NDArray): 1 for tokens that count as blank, else 0. Shape (tokens,)."""
+        if blank is None or not self._knows_blanks:
+            return numpy.zeros(length, dtype=numpy.int64)
+        return blank.astype(numpy.int64)
+
+    def is_legal(self, tags: NDArray[numpy.int64], blank: NDArray[numpy.bool_] | None = None) -> bool:
+        """RETURNS (bool): Whether the tags may stand in this order; `blank` as for `decode`."""
+        if not len(tags):
+            return True
+        kinds = self._kinds(len(tags), blank)
         follow = self.follows[kinds[:-1], kinds[1:], tags[:-1], tags[1:]]
         return bool(self.starts[kinds[0], tags[0]] and self.ends[kinds[-1], tags[-1]] and follow.all())
 

@@ -66,7 +66,7 @@ def test_what_is_legal(name):
     scheme = TagScheme(tags)
     for sequence in product(range(len(tags)), repeat=3):
         for blank in product((0, 1), repeat=3) if "O" in tags else [(0, 0, 0)]:
-            found = scheme._is_legal(numpy.array(sequence), numpy.array(blank))
+            found = scheme.is_legal(numpy.array(sequence), numpy.array(blank, dtype=bool))
             assert found == legal([tags[i] for i in sequence], tags, blank), (sequence, blank)
 
 
