@@ -28,6 +28,7 @@ RELEASED = {
         "spacy-bloom.LanguageModel.v1",
         "spacy-bloom.LanguageModel.v2",
         "spacy-bloom.TokenClassifier.v1",
+        "spacy-bloom.TokenClassifier.v2",
         "spacy-bloom.TextClassifier.v1",
         "spacy-bloom.QuestionAnswerer.v1",
     },

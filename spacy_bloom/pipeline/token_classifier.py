@@ -33,7 +33,7 @@ DEFAULT_CONFIG = Config().from_str("""
 scorer = {"@scorers": "spacy-bloom.token_classifier_scorer.v1"}
 
 [bloom_token_classifier.model]
-@architectures = "spacy-bloom.TokenClassifier.v1"
+@architectures = "spacy-bloom.TokenClassifier.v2"
 encode = null
 
 [bloom_token_classifier.model.tok2vec]
@@ -92,7 +92,7 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
     name only, as spaCy's `debug data` asks for one that writes spans.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.TokenClassifier.v1`.
+    model (Model): A model made by `spacy-bloom.TokenClassifier.v2`.
     name (str): Name of the component.
     scorer (Callable | None): Scores Examples.
     **settings: Those of `TokenClassifierSettings`.

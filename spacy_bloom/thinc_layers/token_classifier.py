@@ -13,8 +13,8 @@ from .output_layer import find_head, load_output
 from .transitions import transitions
 
 
-@registry.architectures("spacy-bloom.TokenClassifier.v1")
-def create_token_classifier(
+@registry.architectures("spacy-bloom.TokenClassifier.v2")
+def create_token_classifier_v2(
     tok2vec: Model[List[Doc], List[Floats2d]],
     encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
     nO: Optional[int] = None,
@@ -59,10 +59,20 @@ def create_token_classifier(
     return model
 
 
+@registry.architectures("spacy-bloom.TokenClassifier.v1")
+def create_token_classifier(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
+    nO: Optional[int] = None,
+) -> Model[List[Doc], List[Floats2d]]:
+    """See `create_token_classifier_v2`; without vectors of the words and learned transitions."""
+    return create_token_classifier_v2(tok2vec, encode, nO)
+
+
 def load_classifier(model: Model, checkpoint: str) -> list[str]:
     """Load classifier and labels of a Hugging Face token-classification checkpoint.
 
-    model (Model): A model made by `create_token_classifier`.
+    model (Model): A model made by `create_token_classifier_v2`.
     checkpoint (str): Directory or Hub name.
     RETURNS (list[str]): The tags, in the order of the outputs.
     RAISES (CheckpointError): The checkpoint has no such classifier.

@@ -455,7 +455,7 @@ def hf_nlp(path, listener, target="tag"):
     nlp = spacy.blank("xx")
     nlp.add_pipe("bloom_transformer", config={"model": {"name": str(path)}, "keep_activations": True})
     model = {
-        "@architectures": "spacy-bloom.TokenClassifier.v1",
+        "@architectures": "spacy-bloom.TokenClassifier.v2",
         "tok2vec": listener(pooling="reduce_first.v1"),
     }
     config = {"checkpoint": str(path), "target": target, "scores_attr": "odds", "model": model}

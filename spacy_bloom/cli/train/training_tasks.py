@@ -105,7 +105,7 @@ class Task:
 
 
 def _token_classifier(target: str, **model: Any) -> Dict[str, Any]:
-    model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "encode": ENCODE, **model}
+    model = {"@architectures": "spacy-bloom.TokenClassifier.v2", "encode": ENCODE, **model}
     return {"factory": "bloom_token_classifier", "target": target, "model": model}
 
 
