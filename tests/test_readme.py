@@ -21,14 +21,13 @@ def blocks(language: str, text: str = README) -> list[str]:
 EXAMPLES = {
     f"{page.stem}-{i}": code
     for page in PAGES
+    if page.stem != "jax"  # see tests/bloom_jax: JAX's threads stay in the process
     for i, code in enumerate(blocks("python", page.read_text(encoding="utf8")))
 }
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_python_block_runs(name, capsys, tmp_path, monkeypatch):
-    if "Flax" in EXAMPLES[name]:
-        pytest.importorskip("jax", reason="jax is not installed: pip install spacy-bloom[jax].")
     monkeypatch.chdir(tmp_path)  # some write files
     exec(compile(EXAMPLES[name], name, "exec"), {})
     assert capsys.readouterr().out.strip() or "print" not in EXAMPLES[name], "the block shows nothing"
