@@ -18,8 +18,6 @@ LEVELS = {
     "published": 0.7,  # makes configs
     "checkpoint": 1,  # below the models: they load and save themselves
     "bloom": 1.5,
-    "batch_encoding": 1,
-    "special_tokens": 1,
     "tokenizer": 1.5,
     "conversion": 2,  # of whole checkpoints
     "generation": 2,

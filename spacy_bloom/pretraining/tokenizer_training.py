@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from ..errors import ConfigError
-from ..special_tokens import SPECIAL_TOKENS
+from ..tokenizer.special_tokens import SPECIAL_TOKENS
 
 # SOURCE: tokenizer.json of the BLOOM checkpoints.
 WORDS = " ?[^(\\s|[.,!?…。，、।۔،])]+"

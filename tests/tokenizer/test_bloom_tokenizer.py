@@ -14,7 +14,7 @@ from tokenizers import AddedToken, Tokenizer
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import BloomError, ConfigError, InputError
 
-TEXT_FOLDER = Path(__file__).parent.parent.parent / "shared" / "data" / "text"
+TEXT_FOLDER = Path(__file__).parents[3] / "shared" / "data" / "text"
 
 TEXTS = [
     "The river was high.",

@@ -9,11 +9,11 @@ from typing import Any, Self, overload
 
 from tokenizers import Encoding, Tokenizer
 
+from ..checkpoint.sources import find_checkpoint
+from ..errors import ConfigError, InputError
+from ..files import found_instead, read_json, replacing_together, to_json, write_text
+from ..settings import FLAG, check, one_of
 from .batch_encoding import BatchEncoding, as_ids, check_texts, pad, padded_length, to_array
-from .checkpoint.sources import find_checkpoint
-from .errors import ConfigError, InputError
-from .files import found_instead, read_json, replacing_together, to_json, write_text
-from .settings import FLAG, check, one_of
 from .special_tokens import ADDITIONAL, MORE_SPECIAL_TOKENS, SPECIAL_TOKENS, SpecialTokens, plain_tokens
 
 TOKENIZER_FILE = "tokenizer.json"

@@ -5,7 +5,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from .settings import Check, check, list_of, optional
+from ..settings import Check, check, list_of, optional
 
 # In the order of their ids in BLOOM, 0 to 3.
 SPECIAL_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}

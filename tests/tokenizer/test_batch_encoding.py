@@ -2,8 +2,8 @@ import numpy
 import pytest
 import torch
 
-from spacy_bloom.batch_encoding import BatchEncoding, check_texts, pad, padded_length, to_array
 from spacy_bloom.errors import InputError
+from spacy_bloom.tokenizer.batch_encoding import BatchEncoding, check_texts, pad, padded_length, to_array
 
 
 def test_fields_are_keys_and_attributes():

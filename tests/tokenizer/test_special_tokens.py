@@ -1,7 +1,7 @@
 import pytest
 
 from spacy_bloom.errors import ConfigError
-from spacy_bloom.special_tokens import SpecialTokens, plain_tokens
+from spacy_bloom.tokenizer.special_tokens import SpecialTokens, plain_tokens
 
 
 @pytest.mark.parametrize(

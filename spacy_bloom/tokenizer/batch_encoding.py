@@ -7,7 +7,7 @@ from typing import Any
 import numpy
 import torch
 
-from .errors import InputError
+from ..errors import InputError
 
 
 class BatchEncoding(dict):
