@@ -25,5 +25,9 @@ class NotTrainedError(BloomError):
     """A component that must first be trained was used untrained."""
 
 
+class RankError(BloomError):
+    """Another process of a run on several has failed, is gone, or does not answer."""
+
+
 class BloomWarning(UserWarning):
     """Something was done that the user may not expect; nothing was lost."""

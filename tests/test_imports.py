@@ -22,9 +22,9 @@ LEVELS = {
     "conversion": 2,  # of whole checkpoints
     "generation": 2,
     "quantization": 2,
-    "parallel": 2,
     "pretraining": 2,
     "finetuning": 2,
+    "parallel": 2.5,  # divides what the rooms of line 2 make
     "bloom_jax": 2.5,  # generates with generation's options
     "thinc_layers": 3,
     "multilingual_tokenizer": 3,
