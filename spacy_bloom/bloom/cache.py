@@ -1,10 +1,11 @@
 """Keys and values of the pieces that were already computed."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from ..config import BloomConfig
 from ..errors import InputError

@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
+from typing_extensions import Self
 
 from ..checkpoint.files import CONFIG_FILE
 from ..checkpoint.sources import find_checkpoint

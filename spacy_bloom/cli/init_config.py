@@ -1,7 +1,7 @@
 """`python -m spacy bloom init-config`: a complete training config."""
 
 import shlex
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
 from typing import List, Tuple
 
@@ -22,7 +22,7 @@ TASK_LIST = "\b\nTasks:\n" + "\n".join(
 )
 
 
-class Optimizations(StrEnum):
+class Optimizations(str, Enum):
     efficiency = "efficiency"
     accuracy = "accuracy"
 

@@ -6,10 +6,11 @@ check whether a linear layer is a plain one, and call the layer itself if not.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from ..bloom.model import BloomModel
 from ..errors import ConfigError

@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, overload
 
 from tokenizers import Encoding, Tokenizer
+from typing_extensions import Self
 
 from ..checkpoint.sources import find_checkpoint
 from ..errors import ConfigError, InputError

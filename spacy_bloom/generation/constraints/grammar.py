@@ -3,10 +3,11 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy
+from typing_extensions import Self
 
 from ...errors import BloomWarning, InputError
 from ..piece_bytes import Ints, PieceBytes

@@ -2,10 +2,11 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from thinc.api import PyTorchShim, Shim, get_torch_default_device
+from typing_extensions import Self
 
 from ...checkpoint.sources import find_checkpoint
 from ...errors import CheckpointError
