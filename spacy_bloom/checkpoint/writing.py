@@ -133,6 +133,8 @@ def to_store(name: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
     """RETURNS (Tensor): A weight in the dtype in which it is written, on the CPU.
     RAISES (CheckpointError): It is too large for the dtype.
     """
+    if hasattr(value, "full_tensor"):  # divided among processes, all of which come to this weight now
+        value = value.full_tensor()
     stored = _stored_dtype(name, value, dtype)
     check_range(name, value.detach(), stored)
     return value.detach().to(device="cpu", dtype=stored).contiguous()

@@ -17,11 +17,11 @@ from ..errors import InputError
 from ..files import write_file
 from .config import TrainingConfig, learning_rate
 from .data import Batch, Batches, DataConfig, EncodedFile
-from .evaluation import Evaluation, evaluate
-from .gradients import add_gradients
+from .engine import Engine, OneProcess
+from .evaluation import Evaluation, evaluate_by
 from .masking import Masking
 from .optimizers import make_optimizers
-from .state import Progress, load_state, save_state, state_path
+from .state import Progress, find_state, state_path
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class LMTrainer:
         *,
         masking: Masking | None = None,
         run: Mapping[str, Any] | None = None,
+        engine: Engine | None = None,
     ) -> None:
         """model (BloomLanguageModel): Trained in place.
         files (Sequence[EncodedFile]): Training and evaluation data.
@@ -64,7 +65,9 @@ class LMTrainer:
         output (Path): Directory for state and history.
         masking (Masking | None): Masks pieces to predict them from both sides; None for a causal model.
         run (Mapping[str, Any] | None): Kept in the state as `progress.run`.
+        engine (Engine | None): What runs the model, if it is on several ranks; None for one process.
         """
+        self.engine = OneProcess(model) if engine is None else engine
         self.model, self.files, self.config, self.data = model, files, config, data
         self.masking = masking
         self.batches = Batches(files, data, seed=config.seed)
@@ -74,8 +77,9 @@ class LMTrainer:
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
+            muon=self.engine.muon,
         )
-        self.state_path, self.history_path = state_path(output), output / "history.jsonl"
+        self.output, self.history_path = output, output / "history.jsonl"
         self.progress = Progress(run=dict(run or {}))
         self.stopping = False
         if config.gradient_checkpointing:
@@ -86,7 +90,8 @@ class LMTrainer:
 
         RAISES (CheckpointError): It is damaged, or belongs to another model.
         """
-        self.progress = load_state(self.state_path, self.model, self.optimizers)
+        path = find_state(self.output) or state_path(self.output)
+        self.progress = self.engine.load(path, self.optimizers)
 
     def stop(self) -> None:
         """Stop after the current step; the state is saved."""
@@ -94,7 +99,7 @@ class LMTrainer:
 
     def save(self) -> None:
         """Write the state to `output/state`."""
-        save_state(self.state_path, self.model, self.optimizers, self.progress)
+        self.engine.save(self.output, self.optimizers, self.progress)
 
     def train(self) -> Iterator[StepReport]:
         """Train until the budget is spent or `stop` is called, then save the state.
@@ -110,7 +115,7 @@ class LMTrainer:
             yield self._report(None, self._evaluate(started))
         while not (finished or self.stopping):
             loss = self._step()
-            self.progress.minutes = (time.monotonic() - started) / 60
+            self._agree(started)
             finished = self.fraction >= 1
             yield self._report(loss, self._evaluate(started) if finished or self._must_evaluate() else None)
             if self._is_due(self.config.save_steps, self.config.save_minutes, saved):
@@ -127,15 +132,18 @@ class LMTrainer:
 
     def _step(self) -> float:
         """RETURNS (float): Mean loss over the pieces of the step, in nats."""
-        torch.manual_seed(self.config.seed + self.progress.step)  # for dropout and masks
+        seed = self.config.seed + self.progress.step
+        torch.manual_seed(seed)  # for dropout and masks
         self.model.train()
         batches = [self._next_batch() for _ in range(self.config.accumulate_gradient)]
         n_pieces = sum(len(batch.labels) for batch in batches)
         if self.masking is not None:
             batches = [self.masking.draw(batch) for batch in batches]
         predicted = [int((batch.labels != IGNORED_LABEL).sum()) for batch in batches]
-        loss = sum(
-            self._backward(batch, n / sum(predicted)) for batch, n in zip(batches, predicted, strict=True)
+        loss = self.engine.learn(
+            [(batch, n / sum(predicted)) for batch, n in zip(batches, predicted, strict=True)],
+            bidirectional_layers=0 if self.masking is None else self.masking.bidirectional_layers,
+            seed=seed,
         )
         if not math.isfinite(loss):
             raise InputError(
@@ -161,13 +169,10 @@ class LMTrainer:
         batch, progress.epoch, progress.place = self.batches.take(progress.epoch, progress.place)
         return batch
 
-    def _backward(self, batch: Batch, share: float) -> float:
-        """RETURNS (float): The batch's part of the step's loss."""
-        layers = 0 if self.masking is None else self.masking.bidirectional_layers
-        batch = batch.to(self.model.device)
-        return add_gradients(
-            self.model, batch.input_ids, batch.labels, batch.lengths, share, bidirectional_layers=layers
-        )
+    def _agree(self, started: float) -> None:
+        """Bring the clock up to date, and learn whether to stop."""
+        minutes = (time.monotonic() - started) / 60
+        self.progress.minutes, self.stopping = self.engine.agree(minutes, self.stopping)
 
     def _must_evaluate(self) -> bool:
         return self._is_due(self.config.eval_steps, self.config.eval_minutes, self.progress.eval_minutes)
@@ -178,9 +183,11 @@ class LMTrainer:
 
     def _evaluate(self, started: float) -> Evaluation | None:
         """RETURNS (Evaluation | None): None if no lines are held back."""
-        result = evaluate(self.model, self.files, self.data, self.masking)
+        self.model.eval()
+        result = evaluate_by(self.engine.bits, self.files, self.data, self.masking)
+        self._agree(started)
         progress = self.progress
-        progress.minutes = progress.eval_minutes = (time.monotonic() - started) / 60
+        progress.eval_minutes = progress.minutes
         if result is None:
             return None
         is_best = progress.best_bpb is None or result.bpb < progress.best_bpb
@@ -193,14 +200,17 @@ class LMTrainer:
             "bpb": result.bpb,
             "bpb_by_file": result.bpb_by_file,
         }
-        with self.history_path.open("a", encoding="utf8") as file:
-            file.write(json.dumps(row) + "\n")
+        if self.engine.is_first:
+            with self.history_path.open("a", encoding="utf8") as file:
+                file.write(json.dumps(row) + "\n")
         progress.loss_sum, progress.loss_steps = 0.0, 0
         progress.best_bpb = result.bpb if is_best else progress.best_bpb
         return Evaluation(result.bpb, result.bpb_by_file, is_best)
 
     def _prune_history(self) -> None:
         """Remove evaluations after the saved state: they are repeated."""
+        if not self.engine.is_first:
+            return
         self.history_path.parent.mkdir(parents=True, exist_ok=True)
         rows = self.history_path.read_text("utf8").splitlines() if self.history_path.exists() else []
         kept = [row for row in rows if _step_of(row) <= self.progress.step] if self.progress.step else []

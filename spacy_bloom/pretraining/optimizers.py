@@ -1,6 +1,6 @@
 """AdamW for all weights, or Muon for the matrices of the blocks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from math import sqrt
 
 import torch
@@ -15,11 +15,18 @@ NEWTON_SCHULZ, TURNS = (3.4445, -4.7750, 2.0315), 5
 
 
 def make_optimizers(
-    model: BloomLanguageModel, kind: str, *, lr: float, betas: tuple[float, float], weight_decay: float
+    model: BloomLanguageModel,
+    kind: str,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    weight_decay: float,
+    muon: "type[Muon] | None" = None,
 ) -> list[Optimizer]:
     """model (BloomLanguageModel): The model to train. Weight decay applies to matrices, not to biases and layer norms.
     kind (str): "adamw", or "muon": Muon for the matrices of BLOOM's blocks, AdamW for everything else.
     lr (float), betas (tuple[float, float]), weight_decay (float): AdamW's; Muon's steps are scaled to be as large.
+    muon (type[Muon] | None): A subclass for matrices that are not whole in this process.
     RETURNS (list[Optimizer]): Each parameter belongs to one of them.
     """
     by_muon = [p for p in model.transformer.h.parameters() if kind == "muon" and p.dim() == 2]
@@ -31,7 +38,7 @@ def make_optimizers(
     ]
     optimizers: list[Optimizer] = [AdamW(groups, lr=lr, betas=betas)]
     if by_muon:
-        optimizers.append(Muon(by_muon, lr=lr, weight_decay=weight_decay))
+        optimizers.append((muon or Muon)(by_muon, lr=lr, weight_decay=weight_decay))
     return optimizers
 
 
@@ -65,20 +72,29 @@ class Muon(Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the parameters that have a gradient. Closures are not called."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._change(parameter, parameter.grad, **{name: group[name] for name in self.defaults})
+            learning = [p for p in group["params"] if p.grad is not None]
+            # One direction at a time: it is as large as the matrix.
+            for parameter, direction in self._directions(learning, group["momentum"]):
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                # An orthogonal matrix's RMS is 1 / sqrt(its longer side).
+                scale = 0.2 * sqrt(max(parameter.shape))
+                parameter.add_(direction.to(parameter.dtype), alpha=-group["lr"] * scale)
 
-    def _change(
-        self, parameter: nn.Parameter, grad: Tensor, *, lr: float, momentum: float, weight_decay: float
-    ) -> None:
-        state = self.state[parameter]
+    def _directions(
+        self, parameters: Sequence[nn.Parameter], momentum: float
+    ) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """YIELDS (tuple[Parameter, Tensor]): Each parameter and the orthogonal matrix to step along."""
+        for parameter in parameters:
+            yield parameter, orthogonal(self._look_ahead(parameter, momentum))
+
+    def _look_ahead(self, parameter: nn.Parameter, momentum: float) -> Tensor:
+        """RETURNS (Tensor): Nesterov's momentum, with this step's gradient in it."""
+        grad, state = parameter.grad, self.state[parameter]
+        assert grad is not None
         if not state:
             state["momentum_buffer"] = torch.zeros_like(grad)
         mean = state["momentum_buffer"].lerp_(grad, 1 - momentum)
-        parameter.mul_(1 - lr * weight_decay)
-        scale = 0.2 * sqrt(max(parameter.shape))  # an orthogonal matrix's RMS is 1 / sqrt(its longer side)
-        parameter.add_(orthogonal(grad.lerp(mean, momentum)).to(parameter.dtype), alpha=-lr * scale)
+        return grad.lerp(mean, momentum)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

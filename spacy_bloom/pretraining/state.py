@@ -1,6 +1,9 @@
-"""The state from which a training run resumes exactly: one safetensors file, replaced atomically."""
+"""The state from which a training run resumes exactly: one safetensors file, replaced atomically. That of several
+ranks, a folder of such files, is in `sharded/state.py`; either can be resumed as the other.
+"""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +19,7 @@ from ..errors import CheckpointError
 from ..files import replacing
 from .optimizers import state_keys
 
+FOLDER, PROGRESS = "ranks-", "progress.json"  # of the state of several ranks
 WEIGHT = "weight"  # tensors are named KIND/PARAMETER; other kinds are named by the optimizer
 
 
@@ -50,6 +54,41 @@ def state_path(output: Path) -> Path:
     return output / "state" / "state.safetensors"
 
 
+def find_state(output: Path) -> Path | None:
+    """RETURNS (Path | None): The newest state in a run's output directory, a file or a folder of several ranks; None
+        if there is none.
+    RAISES (CheckpointError): A state is damaged.
+    """
+    found = [path for path in (state_path(output), *_folders(output)) if path.exists()]
+    # There are two only after a kill between a new state and the removal of the old one.
+    return max(found, key=lambda path: (read_progress(path).step, path.is_dir(), path.name), default=None)
+
+
+def next_folder(output: Path) -> Path:
+    """RETURNS (Path): A new name for the state of several ranks."""
+    numbers = [int(folder.name.removeprefix(FOLDER)) for folder in _folders(output)]
+    return output / "state" / f"{FOLDER}{max(numbers, default=0) + 1:05d}"
+
+
+def keep_only(output: Path, kept: Path) -> None:
+    """Remove the states that a new one replaces.
+
+    output (Path): A run's output directory.
+    kept (Path): The new state, which is whole.
+    """
+    for path in (state_path(output), *_folders(output)):
+        if path != kept and path.is_dir():
+            shutil.rmtree(path)
+        elif path != kept:
+            path.unlink(missing_ok=True)
+
+
+def _folders(output: Path) -> list[Path]:
+    """RETURNS (list[Path]): The states of several ranks, the newest last."""
+    found = (output / "state").glob(f"{FOLDER}[0-9]*")
+    return sorted(path for path in found if path.name.removeprefix(FOLDER).isdecimal())
+
+
 def save_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], progress: Progress) -> None:
     """Write the state; a kill or a crash at any time leaves the last good one.
 
@@ -59,7 +98,7 @@ def save_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer], pr
     progress (Progress): Saved as JSON in the file's metadata.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {**_weights(model), **_moments(model, optimizers)}
+    tensors = state_tensors(model, optimizers)
     with replacing(path) as partial:
         save_file(tensors, partial, metadata={"progress": json.dumps(asdict(progress))})
 
@@ -69,6 +108,8 @@ def read_progress(path: Path) -> Progress:
     RAISES (CheckpointError): The file is not a state.
     """
     try:
+        if path.is_dir():
+            return Progress(**json.loads((path / PROGRESS).read_text("utf8")))
         with safe_open(path, framework="pt") as file:
             return Progress(**json.loads((file.metadata() or {})["progress"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -85,18 +126,10 @@ def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) ->
     RAISES (CheckpointError): The file is not a state, or belongs to another model or optimizer.
     """
     progress = read_progress(path)
-    parameters = dict(model.named_parameters())
-    owners = {
-        p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
-    }
     with safe_open(path, framework="pt") as file:
         shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        kinds = {name: state_keys(owners[p]) if progress.step else () for name, p in parameters.items()}
-        different = _differences(shapes, parameters, kinds)
-        if different:
-            raise CheckpointError(
-                f"{path} is the state of another model or optimizer; these differ: {', '.join(different)}."
-            )
+        check_state(path, shapes, model, optimizers, after_first_step=bool(progress.step))
+        parameters, owners = dict(model.named_parameters()), owners_of(optimizers)
         for full_name in shapes:
             kind, _, name = full_name.partition("/")
             tensor, parameter = file.get_tensor(full_name), parameters[name]
@@ -107,6 +140,37 @@ def load_state(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) ->
                 device = parameter.device if tensor.dim() else "cpu"
                 owners[parameter].state[parameter][kind] = tensor.to(device, copy=True)
     return progress
+
+
+def owners_of(optimizers: Sequence[Optimizer]) -> dict[nn.Parameter, Optimizer]:
+    """RETURNS (dict[Parameter, Optimizer]): The optimizer of each parameter."""
+    return {
+        p: optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
+    }
+
+
+def check_state(
+    path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    model: nn.Module,
+    optimizers: Sequence[Optimizer],
+    *,
+    after_first_step: bool,
+) -> None:
+    """Compare the tensors of a state with a run.
+
+    path (Path): Of the state, for the error message.
+    shapes (dict[str, tuple[int, ...]]): Of its tensors, by name.
+    after_first_step (bool): Whether optimizers keep something already.
+    RAISES (CheckpointError): It is the state of another model or optimizer; all differences are listed.
+    """
+    parameters, owners = dict(model.named_parameters()), owners_of(optimizers)
+    kinds = {name: state_keys(owners[p]) if after_first_step else () for name, p in parameters.items()}
+    different = _differences(shapes, parameters, kinds)
+    if different:
+        raise CheckpointError(
+            f"{path} is the state of another model or optimizer; these differ: {', '.join(different)}."
+        )
 
 
 def _differences(
@@ -125,12 +189,10 @@ def _differences(
     return sorted((expected ^ shapes.keys()) | wrong)
 
 
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {f"{WEIGHT}/{name}": p.detach().contiguous() for name, p in model.named_parameters()}
-
-
-def _moments(model: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
-    return {
+def state_tensors(model: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
+    """RETURNS (dict[str, Tensor]): Weights and what the optimizers keep of them, by the names in a state."""
+    weights = {f"{WEIGHT}/{name}": p.detach().contiguous() for name, p in model.named_parameters()}
+    return weights | {
         f"{kind}/{name}": tensor.contiguous()
         for optimizer in optimizers
         for name, parameter in model.named_parameters()
