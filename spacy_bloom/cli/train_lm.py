@@ -9,23 +9,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from spacy.cli._util import Arg, Opt, parse_config_overrides, show_validation_error
 from spacy.util import load_config
 from typer import Context
 from wasabi import msg
 
 from ..errors import InputError
-from ..generation.causal_lm import BloomForCausalLM
+from ..parallel.ranks import TIMEOUT, is_launched
 from ..pretraining.loop import LMTrainer
-from ..pretraining.state import Progress, read_progress, state_path
+from ..pretraining.state import Progress, find_state, read_progress
 from ..tokenizer import BloomTokenizerFast
 from .failures import check_folder
 from .train.lm_config import read_config
 from .train.lm_display import LMDisplay
+from .train.lm_models import DividedModel, OneModel
 from .train.lm_run import make_trainer, prepare, read_texts
+from .train.rank_output import find_device, on_ranks, start_of_command
 
-COMMAND = "python -m spacy bloom train-lm"
+COMMAND = "-m spacy bloom train-lm"
 INTERRUPTED = 130  # exit code, as shells report an interruption
 
 
@@ -34,7 +35,8 @@ def train_lm_cli(
     config_path: Path = Arg(..., help="Path to config file", exists=True, dir_okay=False, allow_dash=True),
     output_path: Path = Arg(..., help="Directory for checkpoints, state and history"),
     resume: bool = Opt(False, "--resume", "-R", help="Continue from the state in the output directory"),
-    use_gpu: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
+    use_gpu: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU; under torchrun, the first of a host's GPUs"),
+    timeout: float = Opt(TIMEOUT, "--timeout", help="Under torchrun: seconds to wait for a rank that does not answer"),
 ) -> None:  # fmt: skip
     """
     Train a BLOOM causal language model on text files: UTF-8, one sentence or
@@ -48,15 +50,22 @@ def train_lm_cli(
     --paths.text DIR --training.max_steps 100. The output directory gets the
     checkpoints model-best and model-last, the evaluations in history.jsonl,
     and the state from which --resume continues exactly after an interruption.
+
+    Under torchrun, the model is divided among the ranks (FSDP2), which share
+    out the training.accumulate_gradient batches of each step. Any number of
+    ranks, or one process, can resume a run.
     """
     arguments = list(ctx.args)
     overrides = parse_config_overrides(ctx.args)
-    if not train_lm(config_path, output_path, overrides=overrides, resume=resume, use_gpu=use_gpu):
+    with on_ranks(timeout):
+        if train_lm(config_path, output_path, overrides=overrides, resume=resume, use_gpu=use_gpu):
+            return
         options = ["--gpu-id", str(use_gpu)] if use_gpu >= 0 else []
+        options += ["--timeout", str(timeout)] if timeout != TIMEOUT else []
         again = shlex.join([str(config_path), str(output_path), "--resume", *options, *arguments])
         msg.info("Training was interrupted and its state saved. To continue:")
-        print(f"{COMMAND} {again}")  # not by wasabi, which would break the line
-        sys.exit(INTERRUPTED)
+        print(f"{start_of_command()} {COMMAND} {again}")  # not by wasabi, which would break the line
+    sys.exit(INTERRUPTED)
 
 
 def train_lm(
@@ -77,62 +86,60 @@ def train_lm(
     RETURNS (bool): False if training was interrupted; its state is saved.
     RAISES (BloomError): Bad input.
     """
-    device = _find_device(use_gpu)
+    device = find_device(use_gpu)
     with show_validation_error(config_path, hint_fill=False):
         config = read_config(load_config(config_path, dict(overrides or {}), interpolate=True))
     check_folder(output)
     progress = _find_progress(output, resume)
     texts = read_texts(config)
-    tokenizer, model = prepare(config, texts, output, progress)
-    trainer = make_trainer(config, model.to(device), tokenizer, texts, output, progress)
-    _train(trainer, model, tokenizer, output)
+    models = (DividedModel if is_launched() else OneModel)(config, device)
+    tokenizer, model, engine = prepare(config, texts, output, progress, models)
+    trainer = make_trainer(config, model, engine, tokenizer, texts, output, progress)
+    _train(trainer, tokenizer, output)
     return trainer.fraction >= 1
-
-
-def _find_device(use_gpu: int) -> str:
-    if use_gpu < 0:
-        return "cpu"
-    if use_gpu >= torch.cuda.device_count():
-        raise InputError(f"There is no GPU {use_gpu}: {torch.cuda.device_count()} found. Leave --gpu-id out.")
-    return f"cuda:{use_gpu}"
 
 
 def _find_progress(output: Path, resume: bool) -> Progress | None:
     """RETURNS (Progress | None): The state to resume; None starts a new run."""
-    path = state_path(output)
-    if path.exists() and not resume:
+    path = find_state(output)
+    if path is not None and not resume:
         raise InputError(
             f"{output} holds the state of a run: continue it with --resume, or use another directory."
         )
-    if resume and not path.exists():
+    if resume and path is None:
         msg.warn(f"{output} holds no state yet: starting from the beginning")
-    return read_progress(path) if path.exists() else None
+    return None if path is None else read_progress(path)
 
 
-def _train(trainer: LMTrainer, model: BloomForCausalLM, tokenizer: BloomTokenizerFast, output: Path) -> None:
+def _train(trainer: LMTrainer, tokenizer: BloomTokenizerFast, output: Path) -> None:
     """Run the loop under a progress bar and save the checkpoints."""
-    dtype = trainer.config.save_dtype
-    with _stop_on_signal(trainer), LMDisplay(trainer.fraction) as display:
+    shown = trainer.engine.is_first
+    with _stop_on_signal(trainer), LMDisplay(trainer.fraction, shown=shown) as display:
         for report in trainer.train():
             display.show(report)
             if report.evaluation is not None and report.evaluation.is_best:
-                _save_checkpoint(model, tokenizer, output / "model-best", dtype)
+                _save_checkpoint(trainer, tokenizer, output / "model-best")
     if trainer.fraction >= 1:
-        _save_checkpoint(model, tokenizer, output / "model-last", dtype)
+        _save_checkpoint(trainer, tokenizer, output / "model-last")
         msg.good("Saved the trained model", output / "model-last")
 
 
-def _save_checkpoint(model: BloomForCausalLM, tokenizer: BloomTokenizerFast, path: Path, dtype: str) -> None:
-    model.save_pretrained(path, dtype=dtype)
-    tokenizer.save_pretrained(path)
+def _save_checkpoint(trainer: LMTrainer, tokenizer: BloomTokenizerFast, path: Path) -> None:
+    trainer.engine.save_checkpoint(path, dtype=trainer.config.save_dtype)
+    if trainer.engine.is_first:
+        tokenizer.save_pretrained(path)
 
 
 @contextmanager
 def _stop_on_signal(trainer: LMTrainer) -> Iterator[None]:
-    """Let SIGINT (Ctrl-C) and SIGTERM end training after the current step; a second signal acts as usual."""
+    """Let SIGINT (Ctrl-C) and SIGTERM end training after the current step. A second signal acts as usual in one
+    process; a rank is sent two by a Ctrl-C, one from the terminal and one from torchrun.
+    """
 
     def stop(number: int, frame: Any) -> None:
         trainer.stop()
+        if is_launched():
+            return
         for name, handler in before.items():
             signal.signal(name, handler)
 

@@ -10,6 +10,7 @@ CHOICES = {
     "save_dtype": ("float32", "float16", "bfloat16"),
     "objective": ("causal", "mntp"),
     "optimizer": OPTIMIZERS,
+    "compute_dtype": ("float32", "bfloat16"),
 }
 
 
@@ -27,6 +28,8 @@ class TrainingConfig:
     grad_clip (float): Maximum norm of the gradient.
     accumulate_gradient (int): Batches per step.
     gradient_checkpointing (bool): Recompute activations in the backward pass, to save memory.
+    compute_dtype (str): "float32", or "bfloat16" for the weights and hidden states of a pass, on several ranks; what
+        learns stays float32.
     eval_steps (int), eval_minutes (float): How often the held-back lines are evaluated.
     save_steps (int), save_minutes (float): How often the state is saved.
     save_dtype (str): "float32", "float16" or "bfloat16", for the checkpoints; the state is always exact.
@@ -51,6 +54,7 @@ class TrainingConfig:
     grad_clip: float = 1.0
     accumulate_gradient: int = 1
     gradient_checkpointing: bool = False
+    compute_dtype: str = "float32"
     eval_steps: int = 0
     eval_minutes: float = 0.0
     save_steps: int = 0

@@ -17,10 +17,16 @@ INERTIA = 0.9  # of the running mean of the speed
 class LMDisplay:
     """A progress bar over the budget, in a terminal, and a row for every evaluation."""
 
-    def __init__(self, fraction: float) -> None:
-        """fraction (float): Part of the budget that is already spent, from 0 to 1."""
-        print(row(HEADER, widths=WIDTHS, aligns=ALIGNS))
-        self.bar = tqdm(total=1.0, initial=fraction, bar_format=BAR, disable=None, leave=False)
+    def __init__(self, fraction: float, *, shown: bool = True) -> None:
+        """fraction (float): Part of the budget that is already spent, from 0 to 1.
+        shown (bool): Whether there is anything to see: one of several ranks shows what all do.
+        """
+        self.shown = shown
+        if shown:
+            print(row(HEADER, widths=WIDTHS, aligns=ALIGNS))
+        # None is for a terminal only.
+        disable = None if shown else True
+        self.bar = tqdm(total=1.0, initial=fraction, bar_format=BAR, disable=disable, leave=False)
         self.bpb = ""
         self.speed = 0.0  # pieces per second
         self.time, self.n_pieces = time.monotonic(), 0
@@ -33,6 +39,8 @@ class LMDisplay:
 
     def show(self, report: StepReport) -> None:
         """report (StepReport): The report of the latest step."""
+        if not self.shown:
+            return
         loss = "" if report.loss is None else f"{report.loss:.3f}"
         self._measure(report)
         if report.evaluation is not None:

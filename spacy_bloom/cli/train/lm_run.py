@@ -1,4 +1,4 @@
-"""A run of `train-lm`: its texts, tokenizer, model and trainer, new or resumed."""
+"""A run of `train-lm`: its texts, tokenizer, model and trainer, new or resumed, in one process or on several ranks."""
 
 import glob
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,16 @@ from ...config import BloomConfig
 from ...errors import CheckpointError, ConfigError, InputError
 from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
+from ...parallel.ranks import from_first, rank
 from ...pretraining.data import EncodedFile, TextFile, encode_file, read_text_file
+from ...pretraining.engine import Engine
 from ...pretraining.loop import LMTrainer
 from ...pretraining.masking import Masking
 from ...pretraining.state import Progress
 from ...pretraining.tokenizer_training import train_tokenizer
 from ...tokenizer import BloomTokenizerFast
 from .lm_config import LMConfig
+from .lm_models import DividedModel, OneModel
 
 # Settings that older versions did not have, with the values that their runs had.
 ADDED_SETTINGS = {"objective": "causal", "optimizer": "adamw", "bidirectional_layers": 0}
@@ -65,35 +68,44 @@ def read_texts(config: LMConfig) -> list[TextFile]:
 
 
 def prepare(
-    config: LMConfig, texts: Sequence[TextFile], output: Path, progress: Progress | None
-) -> tuple[BloomTokenizerFast, BloomForCausalLM]:
+    config: LMConfig,
+    texts: Sequence[TextFile],
+    output: Path,
+    progress: Progress | None,
+    models: OneModel | DividedModel,
+) -> tuple[BloomTokenizerFast, BloomForCausalLM, Engine]:
     """The tokenizer is saved in the output directory, where a resumed run finds it.
 
-    RETURNS (tuple[BloomTokenizerFast, BloomForCausalLM]): Those of the run to resume or of the checkpoint to fine-tune,
-        or new ones.
+    models (OneModel | DividedModel): Makes the model.
+    RETURNS (tuple[BloomTokenizerFast, BloomForCausalLM, Engine]): Those of the run to resume or of the checkpoint to
+        fine-tune, or new ones.
     """
     torch.manual_seed(config.training.seed)
     if progress is not None:
-        model = BloomForCausalLM(BloomConfig.from_dict(progress.run["model"]))
-        _check_same_model(config, model.config)
+        geometry = BloomConfig.from_dict(progress.run["model"])
+        _check_same_model(config, geometry)
+        model, engine = models.to_resume(geometry)
         generation = progress.run.get("generation")
         model.generation_config = None if generation is None else GenerationConfig.from_dict(generation)
-        return BloomTokenizerFast.from_pretrained(output / "tokenizer"), model
+        return BloomTokenizerFast.from_pretrained(output / "tokenizer"), model, engine
     if config.paths.init_checkpoint is not None:
         name = config.paths.init_checkpoint
-        tokenizer, model = BloomTokenizerFast.from_pretrained(name), _load_model(name, config)
+        tokenizer, (model, engine) = BloomTokenizerFast.from_pretrained(name), models.from_checkpoint(name)
+        if engine.is_first:
+            tokenizer.save_pretrained(output / "tokenizer")
     else:
-        tokenizer = _train_tokenizer(config, texts)
-        model = BloomForCausalLM(_geometry(config, tokenizer))
-    tokenizer.save_pretrained(output / "tokenizer")
+        tokenizer = _new_tokenizer(config, texts, output)
+        model, engine = models.new(_geometry(config, tokenizer))
     msg.good(f"Model of {model.num_parameters():,} parameters, {len(tokenizer):,} pieces")
-    return tokenizer, model
+    return tokenizer, model, engine
 
 
-def _load_model(name: str, config: LMConfig) -> BloomForCausalLM:
-    settings = {} if config.model is None else asdict(config.model)
-    dropout = {key: value for key, value in settings.items() if key.endswith("_dropout")}
-    return BloomForCausalLM.from_pretrained(name, dtype=torch.float32, **dropout)
+def _new_tokenizer(config: LMConfig, texts: Sequence[TextFile], output: Path) -> BloomTokenizerFast:
+    """RETURNS (BloomTokenizerFast): Trained by the first rank and read by the others."""
+    if rank() == 0:
+        _train_tokenizer(config, texts).save_pretrained(output / "tokenizer")
+    from_first(None)
+    return BloomTokenizerFast.from_pretrained(output / "tokenizer")
 
 
 def _train_tokenizer(config: LMConfig, texts: Sequence[TextFile]) -> BloomTokenizerFast:
@@ -115,6 +127,7 @@ def _geometry(config: LMConfig, tokenizer: BloomTokenizerFast) -> BloomConfig:
 def make_trainer(
     config: LMConfig,
     model: BloomForCausalLM,
+    engine: Engine,
     tokenizer: BloomTokenizerFast,
     texts: Sequence[TextFile],
     output: Path,
@@ -133,7 +146,9 @@ def make_trainer(
     masking = _make_masking(config, tokenizer, model.config.n_layer)
     if progress is not None:
         _check_same_run(run, progress.run)
-    trainer = LMTrainer(model, files, config.training, config.data, output, masking=masking, run=run)
+    trainer = LMTrainer(
+        model, files, config.training, config.data, output, masking=masking, run=run, engine=engine
+    )
     if progress is not None:
         trainer.resume()
         msg.good(f"Resumed after step {progress.step:,}, minute {progress.minutes:.1f}")
