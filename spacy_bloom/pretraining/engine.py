@@ -15,8 +15,9 @@ from .optimizers import Muon
 from .sharded.state import load_folder
 from .state import Progress, keep_only, load_state, save_state, state_path
 
-# Between the seeds of a step's batches: further apart than seeds and numbers of steps.
-SEED_STRIDE = 2**32
+# Between the seeds of a step's batches: further apart than seeds and numbers of steps, also after 32 bits, of which the
+# generator takes no more. SOURCE: Knuth's multiplicative hashing, 2**32 divided by the golden ratio.
+SEED_STRIDE = 2654435769
 
 
 class Engine(Protocol):
@@ -108,4 +109,4 @@ class OneProcess(Engine):
 def seed_batch(seed: int, number: int) -> None:
     """Seed what a batch draws. The first one goes on with the step's numbers, after those of the masks."""
     if number:
-        torch.manual_seed(seed + number * SEED_STRIDE)
+        torch.manual_seed((seed + number * SEED_STRIDE) % 2**32)

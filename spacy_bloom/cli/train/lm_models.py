@@ -1,6 +1,7 @@
 """The model of a run of `train-lm`: whole in one process, or divided among ranks."""
 
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from wasabi import msg
@@ -97,7 +98,7 @@ class DividedModel:
         return sharded.model, ShardedRanks(sharded)
 
 
-def dropout_of(config: LMConfig) -> dict[str, float]:
+def dropout_of(config: LMConfig) -> dict[str, Any]:
     """RETURNS (dict[str, float]): What of [model] applies to a checkpoint that is fine-tuned."""
     settings = {} if config.model is None else asdict(config.model)
     return {key: value for key, value in settings.items() if key.endswith("_dropout")}

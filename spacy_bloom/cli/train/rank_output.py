@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout
 
 import torch
 
@@ -20,9 +20,11 @@ def on_ranks(timeout: float) -> Iterator[bool]:
     if not is_launched():
         yield True
         return
-    with ranks_together(timeout=timeout) as rank, open(os.devnull, "w", encoding="utf8") as nowhere:
-        with redirect_stdout(nowhere) if rank else nullcontext():
-            yield rank == 0
+    with ranks_together(timeout=timeout) as rank, ExitStack() as outputs:
+        if rank:
+            nowhere = outputs.enter_context(open(os.devnull, "w", encoding="utf8"))
+            outputs.enter_context(redirect_stdout(nowhere))
+        yield rank == 0
 
 
 def start_of_command() -> str:
@@ -42,4 +44,5 @@ def find_device(use_gpu: int) -> str:
         raise InputError(
             f"There is no GPU {number}: {torch.cuda.device_count()} found. Leave --gpu-id out, or start fewer ranks."
         )
+    torch.cuda.set_device(number)  # what FSDP and the process group take for this process
     return f"cuda:{number}"

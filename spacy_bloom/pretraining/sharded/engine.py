@@ -72,7 +72,7 @@ class ShardedRanks(Engine):
             self.model.save_pretrained(path, dtype=dtype)
         else:
             for value in self.model.parameters():  # in the order in which the first rank writes them
-                value.full_tensor()  # type: ignore[operator]
+                value.full_tensor()  # type: ignore[attr-defined]
 
     def _own(self, items: Iterable) -> Iterator[tuple]:
         """YIELDS (tuple): Number and item of each turn of this rank, and 1, or 0 if it is another's."""

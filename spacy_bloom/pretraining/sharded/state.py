@@ -7,6 +7,7 @@ have the names that they have in the file of one process, which several ranks re
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -76,11 +77,13 @@ def load_folder(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -
         if progress.step:
             _make_moments(optimizers)
         tensors = state_tensors(model, optimizers)
-        load(
-            tensors,
-            storage_reader=HuggingFaceStorageReader(str(folder)),
-            no_dist=not dist.is_initialized(),
-        )
+        with warnings.catch_warnings():  # that a single process reads what several have written
+            warnings.filterwarnings("ignore", message="torch.distributed is disabled", category=UserWarning)
+            load(
+                tensors,
+                storage_reader=HuggingFaceStorageReader(str(folder)),
+                no_dist=not dist.is_initialized(),
+            )
     except (OSError, SafetensorError, json.JSONDecodeError, CheckpointException) as error:
         raise CheckpointError(f"{path} is not the state of a training run ({error!r}).") from error
     return progress
