@@ -9,7 +9,7 @@ from .bloom.heads import (
     BloomForTokenClassification,
 )
 from .bloom.model import BloomModel
-from .checkpoint.load import QUANTIZATIONS
+from .checkpoint.quantized import QUANTIZATIONS
 from .checkpoint.sources import bundled_path
 from .config import BloomConfig
 from .generation.causal_lm import BloomForCausalLM

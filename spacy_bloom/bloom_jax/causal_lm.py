@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from ..checkpoint.directory import Checkpoint
+from ..checkpoint.files import GENERATION_FILE
 from ..files import write_file
-from ..generation.causal_lm import CONFIG_FILE
 from ..generation.config import GenerationConfig
 from .beams import Search, beam_search
 from .buckets import bucket
@@ -47,15 +48,15 @@ class FlaxBloomForCausalLM(FlaxBloomPreTrainedModel):
     architecture = "BloomForCausalLM"
     generation_config: GenerationConfig | None = None
 
-    def _read_more(self, path: Path) -> None:
-        if (path / CONFIG_FILE).is_file():
-            self.generation_config = GenerationConfig.from_json_file(path / CONFIG_FILE)
+    def _read_more(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.generation is not None:
+            self.generation_config = GenerationConfig.from_dict(checkpoint.generation)
 
     def _write_more(self, path: Path) -> None:
         if self.generation_config is not None:
-            write_file(path / CONFIG_FILE, self.generation_config.to_json_string())
+            write_file(path / GENERATION_FILE, self.generation_config.to_json_string())
         else:
-            (path / CONFIG_FILE).unlink(missing_ok=True)  # of the model that was here
+            (path / GENERATION_FILE).unlink(missing_ok=True)  # of the model that was here
 
     def generate(
         self,

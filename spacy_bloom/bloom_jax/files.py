@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ..checkpoint.files import WeightFiles
-from ..checkpoint.load import READABLE, check_tied_head, check_weights, one_dtype
-from ..checkpoint.names import EMBEDDING, PREFIX, TIED_HEAD, decoder_shapes, match_names
+from ..checkpoint.load import READABLE, check_tied_head, match_weights, one_dtype
+from ..checkpoint.names import EMBEDDING, PREFIX, TIED_HEAD, decoder_shapes
 from ..checkpoint.pretrained import save_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
@@ -34,7 +34,7 @@ def to_jax_dtype(dtype: Any) -> jnp.dtype:
 
 
 def read_params(
-    path: Path,
+    files: WeightFiles,
     config: BloomConfig,
     shardings: Mapping[str, jax.sharding.Sharding],
     shapes: Mapping[str, tuple[int, ...]],
@@ -42,17 +42,15 @@ def read_params(
 ) -> dict[str, jax.Array]:
     """Every name and shape is checked before any weight is read; then each device reads its slices only.
 
-    path (Path): The checkpoint.
-    config (BloomConfig): What it should hold.
+    files (WeightFiles): The checkpoint's.
+    config (BloomConfig): What they should hold.
     shardings (Mapping[str, Sharding]): Where each weight goes, by name.
     shapes (Mapping[str, tuple[int, ...]]): Of all weights that are wanted.
     dtype (str | jnp.dtype | None): Of the arrays; None or "auto" for the files'.
     RETURNS (dict[str, jax.Array]): The weights by name.
     RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
     """
-    files = WeightFiles(path)
-    in_file = match_names(files.shapes, shapes)
-    check_weights(shapes, {n: files.shapes[f] for n, f in in_file.items()}, str(files), new_head=False)
+    in_file, _ = match_weights(shapes, files, new_head=False)
     if config.tie_word_embeddings and TIED_HEAD in in_file:
         embedding = next(name for name in shapes if name.endswith(EMBEDDING))
         check_tied_head(files, in_file[TIED_HEAD], in_file[embedding])

@@ -10,8 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from typing_extensions import Self
 
-from ..checkpoint.files import CONFIG_FILE
-from ..checkpoint.sources import find_checkpoint
+from ..checkpoint.directory import Checkpoint
 from ..config import BloomConfig
 from ..errors import InputError
 from .buckets import bucket
@@ -81,13 +80,13 @@ class FlaxBloomPreTrainedModel:
         RAISES (CheckpointError): No such checkpoint, or weights that are not what the config says.
         RAISES (InputError): An unknown dtype, or a mesh that does not fit.
         """
-        path = find_checkpoint(name, revision=revision, local_files_only=local_files_only)
+        checkpoint = Checkpoint.find(name, revision=revision, local_files_only=local_files_only)
         model = cls.__new__(cls)
-        model._set_up(BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config, mesh)
+        model._set_up(checkpoint.config if config is None else config, mesh)
         shapes = param_shapes(cls.module, model.config)
         shardings = weight_shardings(model.mesh, shapes)
-        model.params = read_params(path, model.config, shardings, shapes, dtype)
-        model._read_more(path)
+        model.params = read_params(checkpoint.weights, model.config, shardings, shapes, dtype)
+        model._read_more(checkpoint)
         return model
 
     def save_pretrained(
@@ -111,7 +110,7 @@ class FlaxBloomPreTrainedModel:
         write_params(Path(path), self.config, params, self.architecture, stored, max_shard_size)
         self._write_more(Path(path))
 
-    def _read_more(self, path: Path) -> None:
+    def _read_more(self, checkpoint: Checkpoint) -> None:
         """Read what a class keeps in further files."""
 
     def _write_more(self, path: Path) -> None:

@@ -1,27 +1,33 @@
-"""Reading weights: safetensors, shards with an index, and weights-only `.bin` files."""
+"""Names of a checkpoint's files, and its weights: safetensors, shards with an index, and weights-only `.bin` files."""
 
 import math
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import BloomWarning, CheckpointError
+from ..errors import CheckpointError
 from ..files import found_instead, read_json
 
 CONFIG_FILE = "config.json"
+GENERATION_FILE = "generation_config.json"
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+SPECIAL_TOKENS_FILE = "special_tokens_map.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
 # Adapters in peft's files: in a folder of the checkpoint, where pipelines have them, or beside it, where peft looks.
 ADAPTER_FOLDER, ADAPTER_CONFIG = "adapter", "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 ADAPTER_ADVICE = (
     "To use all of an adapter, merge it in peft (model.merge_and_unload()) and load the saved result."
 )
+# The mixture of the layers of a trained transformer.
+MIX_FILE = "layer_mix.safetensors"
 SAFETENSORS = "model.safetensors"
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 BIN = "pytorch_model.bin"
@@ -32,33 +38,31 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
-def find_adapter(path: Path) -> Path | None:
-    """RETURNS (Path | None): The folder with the adapters of a checkpoint directory, or None.
-    RAISES (CheckpointError): There are two.
-    """
-    folders = [folder for folder in (path / ADAPTER_FOLDER, path) if (folder / ADAPTER_CONFIG).is_file()]
-    if len(folders) > 1:
-        raise CheckpointError(
-            f"Got adapters in {folders[0]} and in {folders[1]}. Remove those not to be used."
-        )
-    return folders[0] if folders else None
+class WeightSource(Protocol):
+    """Weights by name, whose shapes are known before they are read; str() says where they are from."""
+
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
+
+    def __getitem__(self, name: str) -> Tensor: ...
+
+    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor: ...
 
 
-def has_adapter(path: Path) -> bool:
-    """RETURNS (bool): Whether there are adapters in a checkpoint directory."""
-    return find_adapter(path) is not None
+class TensorSource(dict[str, Tensor]):
+    """Weights that are in memory already."""
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """RETURNS (dict[str, tuple[int, ...]]): Shapes by name."""
+        return {name: tuple(value.shape) for name, value in self.items()}
 
-def warn_of_adapter(path: Path) -> None:
-    """Warn about adapters in a directory whose weights are loaded without them."""
-    folder = find_adapter(path)
-    if folder is not None:
-        warnings.warn(
-            f"The adapters in {folder} are not read: the model is loaded without them. To use adapters of a pipeline "
-            f"here, save the pipeline with lora.merge = true. {ADAPTER_ADVICE}",
-            BloomWarning,
-            stacklevel=3,
-        )
+    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
+        """RETURNS (Tensor): A part of the weight, a view."""
+        return self[name][slices]
+
+    def __str__(self) -> str:
+        return "the serialised bytes"
 
 
 @dataclass(frozen=True)

@@ -3,47 +3,21 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..config import BloomConfig
-from ..errors import BloomWarning, CheckpointError, ConfigError, InputError
-from ..settings import check, integer, shown
-from .names import TIED_HEAD, block_of, decoder_shapes, is_fixed, is_head, match_names
-from .quantized import quantization_method
+from ..errors import BloomWarning, CheckpointError, InputError
+from ..settings import check, integer
+from .files import WeightSource
+from .names import PREFIX, TIED_HEAD, block_of, is_fixed, is_head
+from .quantized import find_quantization, quantization_method
 
+MAX_SHOWN = 400  # problems in one error: more than any BLOOM of 30 blocks has weights
 READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-MAX_SHOWN = 400  # problems in one error: more than any BLOOM of 30 blocks has weights
-
-
-class WeightSource(Protocol):
-    """Weights by name, whose shapes are known before they are read; str() says where they are from."""
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]: ...
-
-    def __getitem__(self, name: str) -> Tensor: ...
-
-    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor: ...
-
-
-class TensorSource(dict[str, Tensor]):
-    """Weights that are in memory already."""
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """RETURNS (dict[str, tuple[int, ...]]): Shapes by name."""
-        return {name: tuple(value.shape) for name, value in self.items()}
-
-    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
-        """RETURNS (Tensor): A part of the weight, a view."""
-        return self[name][slices]
-
-    def __str__(self) -> str:
-        return "the serialised bytes"
 
 
 @dataclass(frozen=True)
@@ -57,19 +31,6 @@ class Place:
     device: str | torch.device = "cpu"
     slices: tuple[slice, ...] = ()
 
-
-class Quantization(Protocol):
-    """A way to quantise models, applied to them from outside."""
-
-    def quantize(self, model: Any) -> Any:
-        """Quantise a model's float weights in place."""
-
-    def frame(self, model: Any) -> Any:
-        """Give a model on the meta device the layers that its config describes, in place."""
-
-
-# By the method in a config's entry; rooms above, which know the layers, add theirs.
-QUANTIZATIONS: dict[str, Quantization] = {}
 
 # From a weight's name in the model and its full shape to its place.
 Placement = Callable[[str, tuple[int, ...]], Place]
@@ -98,15 +59,6 @@ def to_dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     raise InputError(f"Expected dtype to be one of {sorted(DTYPES)} or 'auto', got {dtype!r}.")
 
 
-def find_quantization(method: str) -> Quantization:
-    """RETURNS (Quantization): What a method's name stands for.
-    RAISES (ConfigError): An unknown one.
-    """
-    if method not in QUANTIZATIONS:
-        raise ConfigError(f"Expected quantization by one of {sorted(QUANTIZATIONS)}, got {shown(method)}.")
-    return QUANTIZATIONS[method]
-
-
 @torch.inference_mode(mode=False)  # weights that were made inside could never be trained
 def load_model(
     make: Callable[[BloomConfig], ModelT],
@@ -117,6 +69,7 @@ def load_model(
     device: str | torch.device = "cpu",
     placement: Placement | None = None,
     new_head: bool = True,
+    quantization: str | None = None,
 ) -> ModelT:
     """Build a model around weights.
 
@@ -130,20 +83,37 @@ def load_model(
     device (str | torch.device): Where whole weights go.
     placement (Placement | None): The part of each weight to load, and its device; None loads whole weights.
     new_head (bool): Whether a head that the files lack may start from random weights, with a warning.
+    quantization (str | None): How to quantise weights that are in float. Integers are loaded as they are.
     RETURNS (ModelT): The model in evaluation mode.
     RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
+    RAISES (ConfigError): An unknown quantisation.
     """
+    way = None if quantization is None else find_quantization(quantization)
     model = frame_model(make, config)
-    dtype = (
-        dtype if quantization_method(config) is None else torch.float32
-    )  # what integers are multiplied into
+    if not all(weight.is_floating_point() for weight in model.parameters()):
+        way, dtype = None, torch.float32  # what integers are multiplied into
+    elif way is not None:
+        dtype = None  # as the files have them: a float32 copy of all would be in the way
+    placement = placement or (lambda name, shape: Place(device))
+    _load_weights(model, config, source, placement, dtype, new_head=new_head)
+    return model.eval() if way is None else way.quantize(model)
+
+
+def _load_weights(
+    model: LoadableModel,
+    config: BloomConfig,
+    source: WeightSource,
+    placement: Placement,
+    dtype: torch.dtype | None,
+    *,
+    new_head: bool,
+) -> None:
+    """Make a model's parameters of the weights, once their names and shapes are known to be right."""
     frame = dict(model.named_parameters())
     full = {name: tuple(value.shape) for name, value in frame.items()}
-    names = match_names(source.shapes, full)
-    found = {name: source.shapes[in_file] for name, in_file in names.items()}
-    missing_head = check_weights(full, found, str(source), new_head=new_head)
+    names, missing_head = match_weights(full, source, new_head=new_head)
     _check_model_head(model, source, names)
-    places = {name: placement(name, shape) if placement else Place(device) for name, shape in full.items()}
+    places = {name: placement(name, shape) for name, shape in full.items()}
     state = {n: _read(source, names[n], frame[n], places[n], dtype) for n in full if n not in missing_head}
     stored = one_dtype((v.dtype for n, v in state.items() if _has_dtype(n, v)), str(source))
     if missing_head:
@@ -151,10 +121,9 @@ def load_model(
         warnings.warn(
             f"{source} has no weights for {sorted(missing_head)}: they are random. Train them before use.",
             BloomWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     _assign(model, state)
-    return model.eval()
 
 
 def frame_model(make: Callable[[BloomConfig], ModelT], config: BloomConfig) -> ModelT:
@@ -222,6 +191,44 @@ def check_tied_head(source: WeightSource, head: str, embedding: str) -> None:
         )
 
 
+def match_weights(
+    expected: Mapping[str, tuple[int, ...]], source: WeightSource, *, new_head: bool = True
+) -> tuple[dict[str, str], set[str]]:
+    """Compare the weights of a checkpoint with those that its config describes, before any is read.
+
+    expected (Mapping[str, tuple[int, ...]]): Shapes by the names in the model.
+    source (WeightSource): The weights.
+    new_head (bool): Whether a head may be missing.
+    RETURNS (tuple[dict[str, str], set[str]]): Names in the source by names in the model, those of heads that the
+        model lacks included; the head's weights that are missing.
+    RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
+    """
+    names = match_names(source.shapes, expected)
+    found = {name: source.shapes[in_file] for name, in_file in names.items()}
+    return names, check_weights(expected, found, str(source), new_head=new_head)
+
+
+def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, str]:
+    """Match the names in a file with those in a model; either may have the prefix.
+
+    RETURNS (dict[str, str]): Names in the file by names in the model. Weights that the model lacks are included, under
+        the name they would have there.
+    RAISES (CheckpointError): The file has a weight both with and without the prefix.
+    """
+    in_model = set(in_model)
+    prefixed = any(name.startswith(PREFIX) for name in in_model)
+    pairs: dict[str, str] = {}
+    for name in in_file:
+        bare = name.removeprefix(PREFIX)
+        own = PREFIX + bare if prefixed and not is_head(bare) else bare
+        if own in pairs:
+            raise CheckpointError(
+                f"Got the same weight twice, as {pairs[own]} and {name}. Remove one of them."
+            )
+        pairs[own] = name
+    return pairs
+
+
 def check_weights(
     expected: Mapping[str, tuple[int, ...]],
     found: Mapping[str, tuple[int, ...]],
@@ -252,21 +259,6 @@ def check_weights(
             + "\n  ".join([problem[:200] for problem in problems[:MAX_SHOWN]] + rest)
         )
     return missing_head
-
-
-def match_decoder(config: BloomConfig, source: WeightSource) -> dict[str, str]:
-    """Compare a checkpoint with its config, without building a model.
-
-    config (BloomConfig): The geometry.
-    source (WeightSource): The weights.
-    RETURNS (dict[str, str]): Names in the source, including heads, by the name without prefix.
-    RAISES (CheckpointError): Missing, unexpected or misshapen weights; all are listed.
-    """
-    expected, shapes = decoder_shapes(config), source.shapes
-    names = match_names(shapes, expected)
-    found = {name: shapes[in_file] for name, in_file in names.items()}
-    check_weights(expected, found, str(source), new_head=True)
-    return names
 
 
 def first_blocks(config: BloomConfig, num_layers: int | None) -> tuple[BloomConfig, Callable[[str], bool]]:

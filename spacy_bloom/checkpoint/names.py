@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 
 from ..config import BloomConfig
-from ..errors import CheckpointError
 from .quantized import SCALE, int8_shapes, quantization_method
 
 PREFIX = "transformer."
@@ -80,24 +79,3 @@ def head_class(names: Iterable[str]) -> str:
     """RETURNS (str): Name of the class to which a head among the weights belongs; "BloomModel" without a head."""
     heads = {name.split(".")[0] for name in names if is_head(name)}
     return next((cls for head, cls in HEAD_CLASSES.items() if head in heads), "BloomModel")
-
-
-def match_names(in_file: Iterable[str], in_model: Iterable[str]) -> dict[str, str]:
-    """Match the names in a file with those in a model; either may have the prefix.
-
-    RETURNS (dict[str, str]): Names in the file by names in the model. Weights that the model lacks are included, under
-        the name they would have there.
-    RAISES (CheckpointError): The file has a weight both with and without the prefix.
-    """
-    in_model = set(in_model)
-    prefixed = any(name.startswith(PREFIX) for name in in_model)
-    pairs: dict[str, str] = {}
-    for name in in_file:
-        bare = name.removeprefix(PREFIX)
-        own = PREFIX + bare if prefixed and not is_head(bare) else bare
-        if own in pairs:
-            raise CheckpointError(
-                f"Got the same weight twice, as {pairs[own]} and {name}. Remove one of them."
-            )
-        pairs[own] = name
-    return pairs

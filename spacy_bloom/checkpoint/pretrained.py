@@ -12,19 +12,10 @@ from typing_extensions import Self
 from ..config import ALIASES, BloomConfig
 from ..errors import InputError
 from ..files import replacing_together, write_file
-from .files import CONFIG_FILE, WeightFiles, warn_of_adapter
-from .load import (
-    LoadableModel,
-    Placement,
-    TensorSource,
-    find_quantization,
-    first_blocks,
-    load_model,
-    to_dtype,
-)
+from .directory import Checkpoint
+from .files import CONFIG_FILE, WeightFiles
+from .load import LoadableModel, Placement, first_blocks, load_model, to_dtype
 from .names import TIED
-from .quantized import quantization_method
-from .sources import find_checkpoint
 from .writing import MAX_SHARD_SIZE, describe, save_weights
 
 
@@ -71,39 +62,20 @@ class PretrainedMixin(LoadableModel):
         RAISES (InputError): More num_layers than there are, an unknown dtype, or an unknown field of the config.
         """
         _check_changes(changes)
-        path = find_checkpoint(name, revision=revision, local_files_only=local_files_only)
-        warn_of_adapter(path)
-        config = BloomConfig.from_json_file(path / CONFIG_FILE) if config is None else config
-        config = config.replace(**changes) if changes else config
-        way = None if quantization is None else find_quantization(quantization)
-        # To be quantised, weights are taken as the files have them: a float32 copy of all would be in the way.
-        dtype = dtype if way is None else "auto"
-        model = cls.from_directory(
-            path, config, dtype=dtype, device=device, placement=placement, num_layers=num_layers
+        checkpoint = Checkpoint.find(name, revision=revision, local_files_only=local_files_only)
+        checkpoint.warn_of_adapter()
+        config = checkpoint.config if config is None else config
+        config, is_kept = first_blocks(config.replace(**changes) if changes else config, num_layers)
+        model = load_model(
+            cls,
+            config,
+            WeightFiles(checkpoint.path, wanted=is_kept),
+            dtype=to_dtype(dtype),
+            device=device,
+            placement=placement,
+            quantization=quantization,
         )
-        return model if way is None or quantization_method(config) else way.quantize(model)
-
-    @classmethod
-    def from_directory(
-        cls,
-        path: Path,
-        config: BloomConfig,
-        *,
-        dtype: torch.dtype | str | None,
-        device: str | torch.device = "cpu",
-        placement: Placement | None = None,
-        num_layers: int | None = None,
-        weights: Mapping[str, Tensor] | None = None,
-    ) -> Self:
-        """As `from_pretrained`, from a directory that has been found.
-
-        weights (Mapping[str, Tensor] | None): Weights by name instead of those in the directory's files; their
-            memory is used where dtype and device fit.
-        """
-        config, is_kept = first_blocks(config, num_layers)
-        source = WeightFiles(path, wanted=is_kept) if weights is None else TensorSource(weights)
-        model = load_model(cls, config, source, dtype=to_dtype(dtype), device=device, placement=placement)
-        model._read_more(path)
+        model._read_more(checkpoint)
         return model
 
     def save_pretrained(
@@ -126,7 +98,7 @@ class PretrainedMixin(LoadableModel):
         with replacing_together(Path(path)) as create:
             self._write_more(Path(path), create)
 
-    def _read_more(self, path: Path) -> None:
+    def _read_more(self, checkpoint: Checkpoint) -> None:
         """Read what a class keeps in further files."""
 
     def _write_more(self, path: Path, create: Callable[[str], Path]) -> None:

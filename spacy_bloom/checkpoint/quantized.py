@@ -1,4 +1,5 @@
-"""What files of a quantised model hold: the entry `quantization` of `config.json`, names of integers and scales.
+"""Quantisation by name, and what the files of a quantised model hold: an entry `quantization` in `config.json`,
+integers, scales.
 
 The weights of the blocks, the embedding and the language-modelling head are int8 under their own names. Beside them is
 one float32 scale for each of their rows (`weight_scale`). Columns that stay in float are listed in the config by layer,
@@ -6,6 +7,7 @@ and are in `float_weight`; those of a tied head are the embedding's.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from ..config import BloomConfig
 from ..errors import ConfigError
@@ -15,6 +17,29 @@ FIELD = "quantization"
 SCALE, FLOAT_WEIGHT = "weight_scale", "float_weight"
 LAYERS = ("self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
 HEAD = "lm_head"
+
+
+class Quantization(Protocol):
+    """A way to quantise models, applied to them from outside."""
+
+    def quantize(self, model: Any) -> Any:
+        """Quantise a model's float weights in place."""
+
+    def frame(self, model: Any) -> Any:
+        """Give a model on the meta device the layers that its config describes, in place."""
+
+
+# By the method in a config's entry; rooms above, which know the layers, add theirs.
+QUANTIZATIONS: dict[str, Quantization] = {}
+
+
+def find_quantization(method: str) -> Quantization:
+    """RETURNS (Quantization): What a method's name stands for.
+    RAISES (ConfigError): An unknown one.
+    """
+    if method not in QUANTIZATIONS:
+        raise ConfigError(f"Expected quantization by one of {sorted(QUANTIZATIONS)}, got {shown(method)}.")
+    return QUANTIZATIONS[method]
 
 
 def quantization_method(config: BloomConfig) -> str | None:

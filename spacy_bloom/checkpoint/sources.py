@@ -11,9 +11,14 @@ from .files import (
     ADAPTER_WEIGHTS,
     BIN,
     BIN_INDEX,
+    CHAT_TEMPLATE_FILE,
     CONFIG_FILE,
+    GENERATION_FILE,
     SAFETENSORS,
     SAFETENSORS_INDEX,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
 )
 
 BUNDLED = Path(__file__).parent.parent / "assets"
@@ -22,11 +27,11 @@ BUNDLED_PIPELINES = ("xx_bloom_tiny_demo", "xx_bloom_tiny_qa")
 # Nothing else is ever downloaded: no code, no other formats.
 SMALL_FILES = [
     CONFIG_FILE,
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
+    GENERATION_FILE,
+    TOKENIZER_FILE,
+    TOKENIZER_CONFIG_FILE,
+    SPECIAL_TOKENS_FILE,
+    CHAT_TEMPLATE_FILE,
 ]
 SAFETENSORS_FILES = [SAFETENSORS, SAFETENSORS_INDEX, "model-*-of-*.safetensors", "model_*-of-*.safetensors"]
 BIN_FILES = [BIN, BIN_INDEX, "pytorch_model-*-of-*.bin", "pytorch_model_*-of-*.bin"]

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER, CONFIG_FILE, WeightFiles
-from ..checkpoint.load import READABLE, check_tied_head, first_blocks, match_decoder, one_dtype
+from ..checkpoint.files import ADAPTER_CONFIG, ADAPTER_FOLDER, CONFIG_FILE, MIX_FILE, WeightFiles
+from ..checkpoint.load import READABLE, check_tied_head, first_blocks, match_weights, one_dtype
 from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
 from ..checkpoint.quantized import quantization_method
 from ..checkpoint.sizes import format_size, parse_size
@@ -31,7 +31,7 @@ from ..files import partial_path, replacing, replacing_together, write_text
 # The config is written anew; the files of tokenizer and generation are copied.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
 # What a trained pipeline has beside its weights: adapters, and the mixture of layers.
-BESIDE = (ADAPTER_FOLDER, ADAPTER_CONFIG, "layer_mix.safetensors")
+BESIDE = (ADAPTER_FOLDER, ADAPTER_CONFIG, MIX_FILE)
 # Left by a process that was killed while writing.
 PARTIAL = re.compile(r"\..+\.partial")
 
@@ -82,7 +82,8 @@ def plan_conversion(source: Path, *, dtype: torch.dtype | None = None, num_layer
     if quantization_method(config) is not None:
         raise InputError(f"Got a quantised checkpoint in {source}. Convert the one that it was made from.")
     files = WeightFiles(source, wanted=is_kept)
-    expected, names = decoder_shapes(config), match_decoder(config, files)
+    expected = decoder_shapes(config)
+    names, _ = match_weights(expected, files)
     _check_readable({names[name]: files.weights[names[name]].dtype for name in names})
     architectures = config.extra.get("architectures")
     if not (isinstance(architectures, list) and architectures):

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from ..checkpoint.files import CONFIG_FILE, WeightFiles, has_weights, weight_files
-from ..checkpoint.load import match_decoder
+from ..checkpoint.directory import Checkpoint
+from ..checkpoint.files import TOKENIZER_FILE, WeightFiles, has_weights
+from ..checkpoint.load import match_weights
 from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class, is_head
 from ..checkpoint.sources import SMALL_FILES
 from ..config import BloomConfig
 from ..errors import CheckpointError
 from ..published import N_PIECES
-from ..tokenizer import TOKENIZER_FILE, BloomTokenizerFast
+from ..tokenizer import BloomTokenizerFast
 
 # Bytes per element. In int8, the matrices of the blocks have one byte and a float32 scale per row; all other weights,
 # keys and values have two bytes.
@@ -72,15 +73,17 @@ def describe_directory(name: str, path: Path) -> Description:
     RETURNS (Description): The description.
     RAISES (BloomError): The config or the tokenizer is damaged.
     """
-    config = BloomConfig.from_json_file(path / CONFIG_FILE)
-    n_pieces = len(BloomTokenizerFast.from_directory(path)) if (path / TOKENIZER_FILE).is_file() else None
+    checkpoint = Checkpoint(path)
+    config = checkpoint.config
+    has_tokenizer = (path / TOKENIZER_FILE).is_file()
+    n_pieces = len(BloomTokenizerFast.from_checkpoint(checkpoint)) if has_tokenizer else None
     files = [path / file for file in SMALL_FILES if (path / file).is_file()]
     weights, problem = None, None
     if has_weights(path):
         try:
-            files += weight_files(path)
-            weights = WeightFiles(path)
-            match_decoder(config, weights)
+            files += checkpoint.weight_files
+            weights = checkpoint.weights
+            match_weights(decoder_shapes(config), weights)
         except CheckpointError as error:
             problem = str(error)
     return _describe(name, path, config, weights, n_pieces, files, problem)

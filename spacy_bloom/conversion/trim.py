@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checkpoint.files import CONFIG_FILE
+from ..checkpoint.files import CONFIG_FILE, GENERATION_FILE, TOKENIZER_CONFIG_FILE, TOKENIZER_FILE
 from ..checkpoint.names import EMBEDDING, PREFIX, TIED_HEAD
 from ..checkpoint.writing import MAX_SHARD_SIZE
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
 from ..files import read_json
 from ..settings import check, integer
-from ..tokenizer import CONFIG_FILE as TOKENIZER_CONFIG_FILE
-from ..tokenizer import TOKENIZER_FILE, BloomTokenizerFast
+from ..tokenizer import BloomTokenizerFast
 from .convert import Plan, convert_checkpoint, plan_conversion
 from .piece_ids import named_ids, with_ids
 from .proof import EncodingProof, Ids, OutputProof, compare_encodings, compare_outputs, encode, read_batches
 from .vocabulary import Vocabulary
 
 # Files beside config.json that may name pieces by id.
-NAMING_FILES = ("generation_config.json", TOKENIZER_CONFIG_FILE)
+NAMING_FILES = (GENERATION_FILE, TOKENIZER_CONFIG_FILE)
 CHECK_TEXTS = 32
 
 

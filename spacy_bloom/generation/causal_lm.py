@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from ..bloom.heads import BloomLanguageModel
+from ..checkpoint.directory import Checkpoint
+from ..checkpoint.files import GENERATION_FILE
 from ..errors import InputError
 from ..files import replacing_together, write_text
 from ..published import N_PIECES, VOCAB_SIZE
@@ -19,8 +21,6 @@ from .generator import GeneratedPieces, generate_stream
 from .piece_bytes import PieceBytes, TextStream
 from .rows import LogitsProcessor
 from .stopping import Stopping
-
-CONFIG_FILE = "generation_config.json"
 
 _piece_bytes: WeakKeyDictionary[BloomTokenizerFast, PieceBytes] = WeakKeyDictionary()
 
@@ -43,15 +43,15 @@ class BloomForCausalLM(BloomLanguageModel):
 
     generation_config: GenerationConfig | None = None
 
-    def _read_more(self, path: Path) -> None:
-        if (path / CONFIG_FILE).is_file():
-            self.generation_config = GenerationConfig.from_json_file(path / CONFIG_FILE)
+    def _read_more(self, checkpoint: Checkpoint) -> None:
+        if checkpoint.generation is not None:
+            self.generation_config = GenerationConfig.from_dict(checkpoint.generation)
 
     def _write_more(self, path: Path, create: Callable[[str], Path]) -> None:
         if self.generation_config is not None:
-            write_text(create(CONFIG_FILE), self.generation_config.to_json_string())
+            write_text(create(GENERATION_FILE), self.generation_config.to_json_string())
         else:
-            (path / CONFIG_FILE).unlink(missing_ok=True)  # of the model that was here
+            (path / GENERATION_FILE).unlink(missing_ok=True)  # of the model that was here
 
     def save_generation_config(self, path: Path) -> None:
         """Write what the model generates with to a directory that has a checkpoint, or remove another model's."""

@@ -154,15 +154,15 @@ class BloomTextClassifier(LabelledPipe):
             )
 
     def _read_checkpoint(self) -> None:
-        path, config = find_head(self.cfg["checkpoint"])
+        source, config = find_head(self.cfg["checkpoint"])
         if config.problem_type == "regression":
             raise ConfigError(
-                f"Expected a classifier in {path}, got problem_type 'regression', whose outputs are no labels."
+                f"Expected a classifier in {source.path}, got problem_type 'regression', whose outputs are no labels."
             )
         if self.cfg["exclusive"] is None:
             self.cfg["exclusive"] = config.problem_type != "multi_label_classification"
         self._set_labels((config.id2label or {}).values())
-        load_output(self.model, path, config, head="score", n_outputs=config.num_labels, bias=False)
+        load_output(self.model, source, config, head="score", n_outputs=config.num_labels, bias=False)
 
     def predict(self, docs: Iterable[Doc]) -> NDArray[numpy.float32]:
         """RETURNS (NDArray): Scores by Doc and label; nothing is written on the Docs. Shape (Docs, labels)."""

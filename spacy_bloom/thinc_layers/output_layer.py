@@ -8,9 +8,9 @@ from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
 from thinc.layers.resizable import resize_linear_weighted
 
-from ..checkpoint.files import CONFIG_FILE, WeightFiles
+from ..checkpoint.directory import Checkpoint
+from ..checkpoint.files import WeightFiles
 from ..checkpoint.names import HEAD_CLASSES, is_head
-from ..checkpoint.sources import find_checkpoint
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
 from .transitions import resize_transitions
@@ -70,27 +70,27 @@ def keeping_output(model: Model) -> Iterator[None]:
         output_layer.set_param(name, value)
 
 
-def find_head(checkpoint: str, revision: str | None = None) -> tuple[Path, BloomConfig]:
+def find_head(name: str, revision: str | None = None) -> tuple[Checkpoint, BloomConfig]:
     """Find a Hugging Face checkpoint, without reading its weights.
 
-    checkpoint (str): Directory or Hub name.
+    name (str): Directory or Hub name.
     revision (str | None): Branch, tag or commit on the Hub.
-    RETURNS (tuple[Path, BloomConfig]): Its directory, and its config, whose id2label names the outputs in order.
+    RETURNS (tuple[Checkpoint, BloomConfig]): The checkpoint, and its config, whose id2label names the outputs in order.
     """
-    path = find_checkpoint(checkpoint, revision=revision)
-    config = BloomConfig.from_json_file(path / CONFIG_FILE)
+    checkpoint = Checkpoint.find(name, revision=revision)
+    config = checkpoint.config
     if config.id2label is None:  # Hugging Face does not write default labels
         config = config.replace(num_labels=config.num_labels)
-    return path, config
+    return checkpoint, config
 
 
 def load_output(
-    model: Model, path: Path, config: BloomConfig, *, head: str, n_outputs: int, bias: bool = True
+    model: Model, checkpoint: Checkpoint, config: BloomConfig, *, head: str, n_outputs: int, bias: bool = True
 ) -> None:
     """Load the last layer's weights from a checkpoint.
 
     model (Model): Its reference "output_layer" is linear. A bias that the checkpoint does not have becomes 0.
-    path (Path), config (BloomConfig): What `find_head` returns.
+    checkpoint (Checkpoint), config (BloomConfig): What `find_head` returns.
     head (str): Name of the head in the checkpoint: "classifier", "score" or "qa_outputs".
     n_outputs (int): Its outputs.
     bias (bool): Whether that head has a bias.
@@ -99,11 +99,11 @@ def load_output(
     """
     if model.has_ref("encode"):
         raise ConfigError(
-            f"Got layers between the transformer and the last layer; the checkpoint in {path} has none. "
+            f"Got layers between the transformer and the last layer; the checkpoint in {checkpoint.path} has none. "
             "Set encode = null to use the checkpoint's weights, or checkpoint = null to train new ones."
         )
-    _check_width(model, path, config)
-    weights = WeightFiles(path)
+    _check_width(model, checkpoint.path, config)
+    weights = checkpoint.weights
     expected: dict[str, tuple[int, ...]] = {f"{head}.weight": (n_outputs, config.hidden_size)}
     if bias:
         expected[f"{head}.bias"] = (n_outputs,)

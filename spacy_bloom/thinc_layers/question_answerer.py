@@ -162,5 +162,5 @@ def load_head(model: Model) -> None:
             f"Got mix_layers = true, and a checkpoint, {checkpoint}, whose head reads the last layer. "
             "Set mix_layers = false to use the checkpoint's weights, or checkpoint = null to train new ones."
         )
-    path, config = find_head(checkpoint, revision)
-    load_output(model.get_ref("head"), path, config, head="qa_outputs", n_outputs=2)
+    source, config = find_head(checkpoint, revision)
+    load_output(model.get_ref("head"), source, config, head="qa_outputs", n_outputs=2)

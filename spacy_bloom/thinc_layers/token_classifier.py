@@ -78,6 +78,6 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
     RAISES (CheckpointError): The checkpoint has no such classifier.
     RAISES (ConfigError): The model has layers that the checkpoint does not have.
     """
-    path, config = find_head(checkpoint)
-    load_output(model, path, config, head="classifier", n_outputs=config.num_labels)
+    source, config = find_head(checkpoint)
+    load_output(model, source, config, head="classifier", n_outputs=config.num_labels)
     return list((config.id2label or {}).values())

@@ -10,17 +10,19 @@ from typing import Any, overload
 from tokenizers import Encoding, Tokenizer
 from typing_extensions import Self
 
-from ..checkpoint.sources import find_checkpoint
+from ..checkpoint.directory import Checkpoint
+from ..checkpoint.files import (
+    CHAT_TEMPLATE_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+)
 from ..errors import ConfigError, InputError
-from ..files import found_instead, read_json, replacing_together, to_json, write_text
+from ..files import found_instead, replacing_together, to_json, write_text
 from ..settings import FLAG, check, one_of
 from .batch_encoding import BatchEncoding, as_ids, check_texts, pad, padded_length, to_array
 from .special_tokens import ADDITIONAL, MORE_SPECIAL_TOKENS, SPECIAL_TOKENS, SpecialTokens, plain_tokens
 
-TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
-SPECIAL_TOKENS_FILE = "special_tokens_map.json"
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
 SIDE = one_of("left", "right")
 DEFAULTS = {
     **SPECIAL_TOKENS,
@@ -272,8 +274,8 @@ class BloomTokenizerFast(SpecialTokens):
         RETURNS (BloomTokenizerFast): The tokenizer.
         RAISES (CheckpointError, ConfigError): No such checkpoint, or a damaged one.
         """
-        path = find_checkpoint(name, revision=revision, local_files_only=local_files_only, weights=False)
-        return cls.from_directory(path, **config)
+        options = {"revision": revision, "local_files_only": local_files_only, "weights": False}
+        return cls.from_checkpoint(Checkpoint.find(name, **options), **config)
 
     @classmethod
     def from_directory(cls, path: str | os.PathLike, **config: Any) -> Self:
@@ -284,18 +286,17 @@ class BloomTokenizerFast(SpecialTokens):
         RETURNS (BloomTokenizerFast): The tokenizer.
         RAISES (ConfigError): tokenizer.json is missing, or a file is not what it should be.
         """
-        path = Path(path)
-        if not (path / TOKENIZER_FILE).is_file():
-            raise ConfigError(
-                f"No {TOKENIZER_FILE} in {path}. Expected a checkpoint in the Hugging Face layout."
-            )
-        from_files = {**_read_json(path / CONFIG_FILE), **_read_json(path / SPECIAL_TOKENS_FILE)}
-        if (path / CHAT_TEMPLATE_FILE).is_file():
-            from_files["chat_template"] = (path / CHAT_TEMPLATE_FILE).read_text(encoding="utf8")
+        return cls.from_checkpoint(Checkpoint(Path(path)), **config)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, **config: Any) -> Self:
+        """As `from_directory`."""
+        tokenizer_json, from_files = checkpoint.tokenizer
         try:
-            return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
+            return cls.from_strings(tokenizer_json, {**from_files, **config})
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}{found_instead(path / TOKENIZER_FILE)}") from None
+            file = checkpoint.path / TOKENIZER_FILE
+            raise ConfigError(f"{checkpoint.path}: {error}{found_instead(file)}") from None
 
     @classmethod
     def from_strings(cls, tokenizer_json: bytes, config: dict[str, Any]) -> Self:
@@ -327,7 +328,7 @@ class BloomTokenizerFast(SpecialTokens):
         (path / CHAT_TEMPLATE_FILE).unlink(missing_ok=True)  # in the config, or another tokenizer's
         with replacing_together(path) as create:
             create(TOKENIZER_FILE).write_bytes(tokenizer_json)
-            write_text(create(CONFIG_FILE), to_json(config))
+            write_text(create(TOKENIZER_CONFIG_FILE), to_json(config))
             write_text(create(SPECIAL_TOKENS_FILE), to_json(special))
 
 
@@ -342,12 +343,3 @@ def _set_prefix_space(backend: Tokenizer) -> None:
             state = part.__getstate__().replace(b'"add_prefix_space":false', b'"add_prefix_space":true')
             part.__setstate__(state)
             setattr(backend, name, part)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    values = read_json(path)
-    if not isinstance(values, dict):
-        raise ConfigError(f"Expected {path} to hold a JSON object, got {type(values).__name__}.")
-    return values

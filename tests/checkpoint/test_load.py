@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
-from spacy_bloom.checkpoint.files import WeightFiles
-from spacy_bloom.checkpoint.load import Place, TensorSource, load_model, to_dtype
+from spacy_bloom.checkpoint.files import TensorSource, WeightFiles
+from spacy_bloom.checkpoint.load import Place, load_model, to_dtype
 from spacy_bloom.errors import BloomWarning, CheckpointError, InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3, num_labels=4)

@@ -2,7 +2,8 @@ import pytest
 import transformers
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
-from spacy_bloom.checkpoint.names import block_of, decoder_shapes, head_class, is_head, match_names
+from spacy_bloom.checkpoint.load import match_names
+from spacy_bloom.checkpoint.names import block_of, decoder_shapes, head_class, is_head
 from spacy_bloom.errors import CheckpointError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=2, n_head=3, tie_word_embeddings=False)

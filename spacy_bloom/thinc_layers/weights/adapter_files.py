@@ -18,14 +18,13 @@ from ...checkpoint.files import (
     ADAPTER_CONFIG,
     ADAPTER_FOLDER,
     ADAPTER_WEIGHTS,
-    WeightFiles,
-    find_adapter,
+    WeightSource,
 )
-from ...checkpoint.load import WeightSource, check_weights
+from ...checkpoint.load import check_weights
 from ...checkpoint.names import HEAD_CLASSES, is_head
 from ...checkpoint.names import PREFIX as INSIDE
 from ...errors import BloomWarning, CheckpointError, ConfigError
-from ...files import read_json, replacing_together, to_json, write_text
+from ...files import replacing_together, to_json, write_text
 from ...finetuning.lora import LoraSettings, adapter_shapes, adapter_weights, add_lora, load_adapter_weights
 
 PREFIX = "base_model.model."  # of names in peft's files
@@ -89,25 +88,6 @@ def remove_adapter(path: Path) -> None:
             (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
-
-
-def read_adapter(model: BloomModel, path: Path) -> LoraSettings:
-    """Put the adapters of a checkpoint directory into its model.
-
-    path (Path): The directory; it has adapters.
-    RETURNS (LoraSettings): What they are.
-    RAISES (CheckpointError): The files are damaged, not plain LoRA, or do not fit the model, which is left as it was.
-    """
-    folder = find_adapter(path)
-    assert folder is not None
-    try:
-        config = read_json(folder / ADAPTER_CONFIG)
-    except ConfigError as error:
-        raise CheckpointError(f"Expected the settings of adapters: {error}") from error
-    file = next((folder / name for name in ADAPTER_WEIGHTS if (folder / name).is_file()), None)
-    if file is None:
-        raise CheckpointError(f"Expected adapters in {folder / ADAPTER_WEIGHTS[0]}, got no such file.")
-    return set_adapter(model, config, WeightFiles(folder, files=[file]))
 
 
 def set_adapter(model: BloomModel, config: Any, source: WeightSource) -> LoraSettings:

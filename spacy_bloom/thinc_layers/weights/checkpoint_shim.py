@@ -8,7 +8,7 @@ import torch
 from thinc.api import PyTorchShim, Shim, get_torch_default_device
 from typing_extensions import Self
 
-from ...checkpoint.sources import find_checkpoint
+from ...checkpoint.directory import Checkpoint
 from ...errors import CheckpointError
 from ...tokenizer import BloomTokenizerFast
 from .forks import settle_in_fork
@@ -59,7 +59,7 @@ class CheckpointShim(PyTorchShim):
         """Load weights and tokenizer of the named checkpoint, unless they are there."""
         settle_in_fork()
         if not self.loaded:
-            self._read(find_checkpoint(self.weights.name, revision=self.weights.revision))
+            self._read(Checkpoint.find(self.weights.name, revision=self.weights.revision))
 
     @torch.inference_mode(mode=False)
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -92,7 +92,8 @@ class CheckpointShim(PyTorchShim):
     @torch.inference_mode(mode=False)
     def from_disk(self, path: str | Path) -> Self:
         """Map a checkpoint's weights into memory. RETURNS (CheckpointShim): The shim itself."""
-        self._read(find_checkpoint(Path(path).absolute()))  # a relative path could be a name on the Hub
+        checkpoint = Checkpoint.find(Path(path).absolute())  # a relative path could be a name on the Hub
+        self._read(checkpoint)
         return self
 
     def to_bytes(self) -> bytes:
@@ -106,26 +107,17 @@ class CheckpointShim(PyTorchShim):
         """RETURNS (CheckpointShim): The shim itself, with what `to_bytes` has written.
         RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.
         """
-        saved = SavedModel.from_bytes(
-            bytes_data,
-            self.model_class,
-            dtype=self.weights.torch_dtype,
-            device=get_torch_default_device(),
-            quantization=self.weights.quantization,
-        )
+        device = get_torch_default_device()
+        saved = SavedModel.from_bytes(bytes_data, self.model_class, self.weights, device=device)
         self._take(saved, "the bytes")
         return self
 
-    def _read(self, path: Path) -> None:
+    def _read(self, checkpoint: Checkpoint) -> None:
+        device = get_torch_default_device()
         saved = SavedModel.from_disk(
-            path,
-            self.model_class,
-            dtype=self.weights.torch_dtype,
-            device=get_torch_default_device(),
-            read_only=self.read_only,
-            quantization=self.weights.quantization,
+            checkpoint, self.model_class, self.weights, device=device, read_only=self.read_only
         )
-        self._take(saved, str(path))
+        self._take(saved, str(checkpoint.path))
 
     def _take(self, saved: SavedModel, where: str) -> None:
         """Use what was read. RAISES (CheckpointError, ConfigError): Its parts do not belong together."""

@@ -11,8 +11,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from ...bloom.model import BloomModel
-from ...checkpoint.files import has_adapter, warn_of_adapter
-from ...checkpoint.load import TensorSource, find_quantization, load_model
+from ...checkpoint.directory import Checkpoint
+from ...checkpoint.files import MIX_FILE, TensorSource
+from ...checkpoint.load import load_model
 from ...checkpoint.names import TIED
 from ...checkpoint.pretrained import save_checkpoint
 from ...checkpoint.quantized import quantization_method
@@ -24,20 +25,13 @@ from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weig
 from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
 from ...tokenizer import BloomTokenizerFast
-from .adapter_files import (
-    adapter_config,
-    named_for_peft,
-    read_adapter,
-    remove_adapter,
-    set_adapter,
-    write_adapter,
-)
+from .adapter_files import adapter_config, named_for_peft, remove_adapter, set_adapter, write_adapter
+from .settings import WeightSettings
 from .sharing import load_shared
 
 # msgpack counts bytes in 32 bits.
 MAX_BYTES = 2**32 - 1
 MIX = "layer_mix"
-MIX_FILE = "layer_mix.safetensors"
 
 
 @dataclass(frozen=True)
@@ -58,44 +52,40 @@ class SavedModel:
     @classmethod
     def from_disk(
         cls,
-        path: Path,
+        checkpoint: Checkpoint,
         make: Any,
+        weights: WeightSettings,
         *,
-        dtype: torch.dtype | None,
         device: torch.device,
         read_only: bool,
-        quantization: str | None = None,
     ) -> "SavedModel":
         """Map a checkpoint into memory.
 
-        path (Path): Its directory.
+        checkpoint (Checkpoint): Where it is.
         make (type[PretrainedMixin]): The module's class.
-        dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
+        weights (WeightSettings): The dtype to compute in, and how to quantise weights that are in float.
         read_only (bool): Whether nobody trains the module.
-        quantization (str | None): How to quantise weights that are in float.
         RETURNS (SavedModel): What was read.
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
         """
         module = load_shared(
-            make, path, dtype=dtype, device=device, read_only=read_only, quantization=quantization
+            make,
+            checkpoint,
+            dtype=weights.torch_dtype,
+            device=device,
+            read_only=read_only,
+            quantization=weights.quantization,
         )
         lora = None
         if not isinstance(module, BloomModel):
-            warn_of_adapter(path)
-        elif has_adapter(path):
-            lora = read_adapter(module, path)
-        mix = (path / MIX_FILE).read_bytes() if (path / MIX_FILE).is_file() else None
-        return cls(module, BloomTokenizerFast.from_directory(path), lora, mix)
+            checkpoint.warn_of_adapter()
+        elif checkpoint.adapter is not None:
+            lora = set_adapter(module, *checkpoint.adapter)
+        return cls(module, BloomTokenizerFast.from_checkpoint(checkpoint), lora, checkpoint.layer_mix)
 
     @classmethod
     def from_bytes(
-        cls,
-        data: bytes,
-        make: Any,
-        *,
-        dtype: torch.dtype | None,
-        device: torch.device,
-        quantization: str | None = None,
+        cls, data: bytes, make: Any, weights: WeightSettings, *, device: torch.device
     ) -> "SavedModel":
         """As `from_disk`, of what `to_bytes` has written.
 
@@ -115,11 +105,15 @@ class SavedModel:
             raise CheckpointError(
                 f"Expected the bytes of a BLOOM model, got something else: {error!r}."
             ) from error
-        quantize = quantization is not None and quantization_method(config) is None
-        stored = None if quantize else dtype
-        module = load_model(make, config, source, dtype=stored, device=device, new_head=False)
-        if quantize:
-            find_quantization(str(quantization)).quantize(module)
+        module = load_model(
+            make,
+            config,
+            source,
+            dtype=weights.torch_dtype,
+            device=device,
+            new_head=False,
+            quantization=weights.quantization,
+        )
         if generates is not None:
             module.generation_config = generates
         lora = None if adapter is None else set_adapter(module, settings, adapter)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ...checkpoint.files import CONFIG_FILE
-from ...checkpoint.load import find_quantization, to_dtype
-from ...checkpoint.sources import find_checkpoint
+from ...checkpoint.directory import Checkpoint
+from ...checkpoint.load import to_dtype
+from ...checkpoint.quantized import find_quantization
 from ...config import BloomConfig
 from ...errors import CheckpointError, ConfigError
 
@@ -51,8 +51,8 @@ class WeightSettings:
         has weights of its own and does not need the checkpoint any more.
         """
         try:
-            path = find_checkpoint(self.name, revision=self.revision, local_files_only=True, weights=False)
-            return BloomConfig.from_json_file(path / CONFIG_FILE)
+            options = {"revision": self.revision, "local_files_only": True, "weights": False}
+            return Checkpoint.find(self.name, **options).config
         except (CheckpointError, ConfigError):
             return None
 

@@ -14,10 +14,9 @@ import torch
 from torch import nn
 
 from ...bloom.model import BloomModel
-from ...checkpoint.files import CONFIG_FILE, weight_files
-from ...checkpoint.load import find_quantization
-from ...checkpoint.quantized import quantization_method
-from ...config import BloomConfig
+from ...checkpoint.directory import Checkpoint
+from ...checkpoint.files import TensorSource, WeightSource
+from ...checkpoint.load import load_model
 from ...finetuning.lora import base_weights
 
 CHUNK = 2**22  # bytes of two files that are compared at a time
@@ -58,20 +57,6 @@ class Origin:
     device: str
     quantization: str | None
 
-    @classmethod
-    def of(
-        cls,
-        checkpoint: Path,
-        dtype: torch.dtype | None,
-        device: str | torch.device,
-        quantization: str | None = None,
-    ) -> "Origin":
-        """RETURNS (Origin): Of the weights of a checkpoint that are loaded in a dtype (None: its own) to a device, and
-        quantised there.
-        """
-        files = tuple(WeightFile.at(file) for file in weight_files(checkpoint))
-        return cls(files, dtype, str(device), quantization)
-
     def gives_the_same_as(self, other: "Origin") -> bool:
         """RETURNS (bool): Whether weights from here are equal to weights from there."""
         became = (self.dtype, self.device, self.quantization, len(self.files))
@@ -89,35 +74,36 @@ _readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictio
 
 def load_shared(
     make: Any,
-    path: Path,
+    checkpoint: Checkpoint,
     *,
     dtype: torch.dtype | None,
     device: str | torch.device,
     read_only: bool,
     quantization: str | None = None,
 ) -> Any:
-    """Load a model from a checkpoint directory. If equal weights are in memory already, they are shared where possible.
+    """Load a model. If equal weights are in memory already, they are shared where possible.
 
     make (type[PretrainedMixin]): The model's class.
-    path (Path): The directory.
+    checkpoint (Checkpoint): What to load.
     dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
     read_only (bool): Whether nobody trains the model. Two models that can be trained share nothing.
     quantization (str | None): How to quantise weights that the files hold in float.
     RETURNS (PretrainedMixin): The model.
     """
-    config = BloomConfig.from_json_file(path / CONFIG_FILE)
-    quantize = quantization is not None and quantization_method(config) is None
-    origin = Origin.of(path, dtype, device, quantization if quantize else None)
+    config = checkpoint.config
+    way = quantization if checkpoint.quantization is None else None
+    files = tuple(map(WeightFile.at, checkpoint.weight_files))
+    origin = Origin(files, dtype, str(device), way)
     holder = _holder_of(origin) if read_only and config.tie_word_embeddings else None
-    if holder is not None:
-        weights = {name: parameter.data for name, parameter in base_weights(holder).items()}
+    source: WeightSource
+    if holder is None:
+        source = checkpoint.weights
+    else:
+        source = TensorSource((name, p.data) for name, p in base_weights(holder).items())
         # What was quantised in memory is described there alone.
         config = config.replace(extra={**holder.config.extra, **config.extra})
-        model = make.from_directory(path, config, dtype=dtype, device=device, weights=weights)
-    else:
-        model = make.from_directory(path, config, dtype=None if quantize else dtype, device=device)
-        if quantize:
-            find_quantization(str(quantization)).quantize(model)
+    model = load_model(make, config, source, dtype=dtype, device=device, quantization=way)
+    model._read_more(checkpoint)
     _hold(model, origin, read_only=read_only)
     return model
 
