@@ -68,14 +68,7 @@ class SavedModel:
         RETURNS (SavedModel): What was read.
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
         """
-        module = load_shared(
-            make,
-            checkpoint,
-            dtype=weights.torch_dtype,
-            device=device,
-            read_only=read_only,
-            quantization=weights.quantization,
-        )
+        module = load_shared(make, checkpoint, weights, device=device, read_only=read_only)
         lora = None
         if not isinstance(module, BloomModel):
             checkpoint.warn_of_adapter()

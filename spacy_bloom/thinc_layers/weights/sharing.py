@@ -18,6 +18,7 @@ from ...checkpoint.directory import Checkpoint
 from ...checkpoint.files import TensorSource, WeightSource
 from ...checkpoint.load import load_model
 from ...finetuning.lora import base_weights
+from .settings import WeightSettings
 
 CHUNK = 2**22  # bytes of two files that are compared at a time
 
@@ -73,27 +74,20 @@ _readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictio
 
 
 def load_shared(
-    make: Any,
-    checkpoint: Checkpoint,
-    *,
-    dtype: torch.dtype | None,
-    device: str | torch.device,
-    read_only: bool,
-    quantization: str | None = None,
+    make: Any, checkpoint: Checkpoint, weights: WeightSettings, *, device: torch.device, read_only: bool
 ) -> Any:
     """Load a model. If equal weights are in memory already, they are shared where possible.
 
     make (type[PretrainedMixin]): The model's class.
     checkpoint (Checkpoint): What to load.
-    dtype (torch.dtype | None): Dtype to compute in; None is the checkpoint's.
+    weights (WeightSettings): The dtype to compute in, and how to quantise weights that are in float.
     read_only (bool): Whether nobody trains the model. Two models that can be trained share nothing.
-    quantization (str | None): How to quantise weights that the files hold in float.
     RETURNS (PretrainedMixin): The model.
     """
-    config = checkpoint.config
-    way = quantization if checkpoint.quantization is None else None
+    config, dtype = checkpoint.config, weights.torch_dtype
+    quantization = weights.quantization if checkpoint.quantization is None else None
     files = tuple(map(WeightFile.at, checkpoint.weight_files))
-    origin = Origin(files, dtype, str(device), way)
+    origin = Origin(files, dtype, str(device), quantization)
     holder = _holder_of(origin) if read_only and config.tie_word_embeddings else None
     source: WeightSource
     if holder is None:
@@ -102,7 +96,7 @@ def load_shared(
         source = TensorSource((name, p.data) for name, p in base_weights(holder).items())
         # What was quantised in memory is described there alone.
         config = config.replace(extra={**holder.config.extra, **config.extra})
-    model = load_model(make, config, source, dtype=dtype, device=device, quantization=way)
+    model = load_model(make, config, source, dtype=dtype, device=device, quantization=quantization)
     model._read_more(checkpoint)
     _hold(model, origin, read_only=read_only)
     return model
