@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from spacy_bloom import BloomModel
+from spacy_bloom import BloomForCausalLM
 from spacy_bloom.checkpoint import directory
 from spacy_bloom.checkpoint.directory import Checkpoint
 from spacy_bloom.errors import BloomWarning, CheckpointError, ConfigError
@@ -19,10 +19,11 @@ def copy(checkpoint, tmp_path):
 
 def test_what_is_there_is_read_and_nothing_else(copy):
     found = Checkpoint.find(copy)
-    model = BloomModel.from_pretrained(copy)
+    model = BloomForCausalLM.from_pretrained(copy)
     assert found == Checkpoint(copy)
     assert found.config == model.config
-    assert found.weights.shapes == {name: tuple(w.shape) for name, w in model.state_dict().items()}
+    shapes = {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+    assert found.weights.shapes == shapes
     assert found.weight_files == [copy / "model.safetensors"]
     assert found.tokenizer[0] == (copy / "tokenizer.json").read_bytes()
     assert [found.quantization, found.generation, found.adapter, found.layer_mix] == [None] * 4
