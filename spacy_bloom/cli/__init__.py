@@ -7,8 +7,10 @@ import typer
 from spacy.cli._util import app
 
 from .convert import convert_cli
+from .convert_data import KIND_LIST, convert_data_cli
 from .debug_pieces import debug_pieces_cli
 from .demo import demo_cli
+from .evaluate import evaluate_cli
 from .failures import ending_with_message
 from .info import info_cli
 from .init_config import TASK_LIST, init_config_cli
@@ -34,6 +36,8 @@ add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
 add("demo", demo_cli)
 add("convert", convert_cli)
 add("info", info_cli)
+add("evaluate", evaluate_cli)
+add("convert-data", convert_data_cli, epilog=KIND_LIST)
 add("trim-vocab", trim_vocab_cli)
 add("debug-pieces", debug_pieces_cli)
 add("init-config", init_config_cli, epilog=TASK_LIST)

@@ -1,0 +1,1 @@
+"""Pipelines compared with gold annotation, group by group."""

@@ -1,0 +1,1 @@
+"""Annotated data in the usual formats, as spaCy's Docs."""
