@@ -68,7 +68,7 @@ head.
 class Comparison:
     """What is compared: BLOOM, trained in several ways, and a pipeline of spaCy's own.
 
-    task (str): What scripts/evaluate_by_language.py calls it.
+    task (str): What `bloom evaluate` calls it.
     config (Path): BLOOM's config.
     baseline (str): Name of spaCy's own pipeline in the table.
     baseline_config (Path): Its config.
@@ -182,13 +182,16 @@ def random_twin(checkpoint: str, work: Path) -> Path:
 
 
 def evaluate(comparison: Comparison, pipeline: Path, args: argparse.Namespace) -> dict:
-    """RETURNS (dict): What scripts/evaluate_by_language.py writes."""
-    output = pipeline.parent / "by_language.json"
+    """RETURNS (dict): Scores by language, and under "micro" and "macro" those of all Docs and their average."""
+    output = pipeline.parent / "scores.json"
     if not output.is_file():
-        script = ROOT / "scripts" / "evaluate_by_language.py"
+        command = [sys.executable, "-m", "spacy", "bloom", "evaluate", pipeline, args.corpus]
         options = ["--task", comparison.task, "--json", output]
-        subprocess.run([sys.executable, script, pipeline, args.corpus, *options], check=True)
-    return json.loads(output.read_text(encoding="utf8"))
+        # Syntax is compared on the treebank's words.
+        tokens = ["--gold-tokens"] if comparison.task == "syntax" else []
+        subprocess.run([*command, *options, *tokens], check=True)
+    scores = json.loads(output.read_text(encoding="utf8"))["scores"][comparison.task]
+    return {**scores["groups"], "micro": scores["micro"], "macro": scores["macro"]}
 
 
 def print_table(results: dict[str, dict], score: str) -> None:

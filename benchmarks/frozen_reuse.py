@@ -3,7 +3,7 @@ once? Both ways train the same head on the same batches of the same corpus, each
 
     python benchmarks/frozen_reuse.py CORPUS
 
-CORPUS is a folder written by scripts/convert_ner.py. Exit code 1: losses or the head's weights differ, or epochs
+CORPUS is a folder of entities written by `bloom convert-data`. Exit code 1: losses or the head's weights differ, or epochs
 after the first are less than 5 times as fast.
 """
 

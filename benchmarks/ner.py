@@ -4,7 +4,7 @@ rate.
 
     python benchmarks/ner.py CORPUS WORK --json ner.json
 
-CORPUS is a folder written by scripts/convert_ner.py.
+CORPUS is a folder of entities written by `bloom convert-data`.
 """
 
 from comparing import ROOT, Comparison, compare

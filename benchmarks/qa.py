@@ -3,7 +3,7 @@ nothing?
 
     python benchmarks/qa.py CORPUS WORK --epochs 10 --json qa.json
 
-CORPUS is a folder written by scripts/convert_qa.py. WORK keeps the trained pipeline (in WORK/pipeline) and the table; a
+CORPUS is a folder of questions written by `bloom convert-data`. WORK keeps the trained pipeline (in WORK/pipeline) and the table; a
 pipeline that is there already is not trained again. Settings of the config can be changed as in `spacy train`, for
 instance --components.bloom_question_answerer.model.attention bidirectional.
 
@@ -64,7 +64,7 @@ def parse_arguments() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("corpus", type=Path, help="folder written by scripts/convert_qa.py")
+    parser.add_argument("corpus", type=Path, help="folder written by `bloom convert-data`")
     parser.add_argument("work", type=Path, help="folder for the trained pipeline and the table")
     parser.add_argument("--checkpoint", default="tiny-bloom", help="the model to train (default: tiny-bloom)")
     parser.add_argument("--epochs", type=int, default=10, help="passes over the data (default: 10)")

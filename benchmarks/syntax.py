@@ -4,7 +4,7 @@ treebanks for the same epochs: tiny-bloom, the same architecture with random wei
 
     python benchmarks/syntax.py CORPUS WORK --json syntax.json
 
-CORPUS is a folder written by scripts/convert_ud.py with --no-morph.
+CORPUS is a folder of treebanks written by `bloom convert-data --no-morph`.
 """
 
 from comparing import ROOT, Comparison, compare

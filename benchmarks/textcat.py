@@ -4,7 +4,7 @@ each with its own batching and learning rate.
 
     python benchmarks/textcat.py CORPUS WORK --json textcat.json
 
-CORPUS is a folder written by scripts/convert_textcat.py.
+CORPUS is a folder of categories written by `bloom convert-data`.
 """
 
 from comparing import ROOT, Comparison, compare

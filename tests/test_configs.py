@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 from spacy import util
+from spacy.cli._util import app
 from spacy.schemas import ConfigSchemaTraining
 from spacy.util import registry
+from typer.main import get_command
 from weasel.util.config import load_project_config
 
 from spacy_bloom import bundled_path
 from spacy_bloom.checkpoint.sources import BUNDLED_PIPELINES
+from spacy_bloom.cli import bloom_cli
 from spacy_bloom.cli.train.lm_config import read_config
 
 ROOT = Path(__file__).parent.parent
@@ -39,20 +42,20 @@ def test_language_model_config_is_valid(path):
     assert read_config(config).training.max_minutes > 0
 
 
+def app_commands(typer_app):
+    return set(get_command(typer_app).commands)
+
+
 def test_project_is_valid_and_names_files_that_exist(tmp_path):
     shutil.copy(ROOT / "project.yml", tmp_path)
     project = load_project_config(tmp_path)  # it makes the project's folders
     assert set(project["workflows"]["all"]) <= {command["name"] for command in project["commands"]}
     assert (ROOT / project["vars"]["config"]).is_file()
-    scripts = [
-        word
-        for c in project["commands"]
-        for line in c["script"]
-        for word in line.split()
-        if "scripts/" in word
-    ]
-    assert scripts
-    assert all((ROOT / script).is_file() for script in scripts)
+    known = {*app_commands(app), *(f"bloom {name}" for name in app_commands(bloom_cli))}
+    lines = [line.split() for command in project["commands"] for line in command["script"]]
+    for words in lines:
+        assert words[:3] == ["python", "-m", "spacy"]
+        assert " ".join(words[3 : 5 if words[3] == "bloom" else 4]) in known
 
 
 @pytest.mark.parametrize("name", BUNDLED_PIPELINES)

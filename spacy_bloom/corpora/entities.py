@@ -50,9 +50,10 @@ def set_spans(doc: Doc, entities: Sequence[Entity], key: str, counts: Counter) -
 
 def _exact(doc: Doc, entity: Entity) -> Optional[Span]:
     start, end, label = entity
-    return doc.char_span(start, end, label=label)
+    # Of the space between two tokens it makes a span without tokens.
+    return doc.char_span(start, end, label=label) or None
 
 
 def _expanded(doc: Doc, entity: Entity) -> Optional[Span]:
     start, end, label = entity
-    return doc.char_span(start, end, label=label, alignment_mode="expand")
+    return doc.char_span(start, end, label=label, alignment_mode="expand") or None

@@ -90,8 +90,8 @@ def _sample(nlp: Language, question: Question) -> Sample:
     doc, counts = nlp.make_doc(question.context), Counter[str]()
     answers = []
     for text, start in question.answers:
-        exact = doc.char_span(start, start + len(text))
-        span = exact or doc.char_span(start, start + len(text), alignment_mode="expand")
+        exact = doc.char_span(start, start + len(text)) or None  # it may have no token
+        span = exact or doc.char_span(start, start + len(text), alignment_mode="expand") or None
         counts["dropped" if span is None else "expanded" if exact is None else "exact"] += 1
         if span is not None:
             answers.append(Answer(span.start, span.end))

@@ -93,14 +93,14 @@ def score_syntax(examples: Sequence[Example]) -> Row:
     """
     row: Row = {"docs": len(examples), "tokens": sum(len(example.reference) for example in examples)}
     for attr in ("tag", "pos", "morph", "lemma"):
-        if any(example.reference.has_annotation(attr.upper()) for example in examples):
+        if any(has_annotation(example.reference, attr.upper()) for example in examples):
             row[f"{attr}_acc"] = Scorer.score_token_attr(examples, attr)[f"{attr}_acc"] or 0.0
-    if any(example.reference.has_annotation("DEP") for example in examples):
-        parsed = any(example.predicted.has_annotation("DEP") for example in examples)
+    if any(has_annotation(example.reference, "DEP") for example in examples):
+        parsed = any(has_annotation(example.predicted, "DEP") for example in examples)
         heads = parser_score(examples) if parsed else {}
         row.update(uas=heads.get("dep_uas") or 0.0, las=heads.get("dep_las") or 0.0)
-    if any(example.reference.has_annotation("SENT_START") for example in examples):
-        found = any(example.predicted.has_annotation("SENT_START") for example in examples)
+    if any(has_annotation(example.reference, "SENT_START") for example in examples):
+        found = any(has_annotation(example.predicted, "SENT_START") for example in examples)
         scores = Scorer.score_spans(examples, "sents", has_annotation=lambda doc: doc.has_annotation("SENT_START"))
         row["sents_f"] = (scores["sents_f"] if found else None) or 0.0
     return row
@@ -132,11 +132,18 @@ def score_surprisal(examples: Iterable[Example]) -> Row:
     return {"docs": len(measured), "bytes": total, "bits_per_byte": bits / total if total else 0.0}
 
 
+def has_annotation(doc: Doc, *attrs: str) -> bool:
+    """RETURNS (bool): Whether a Doc has any of the annotations. spaCy says that one without tokens has all of them, and one
+    with a single token has sentences.
+    """
+    return any(len(doc) > (attr == "SENT_START") and doc.has_annotation(attr) for attr in attrs)
+
+
 SYNTAX = ("TAG", "POS", "MORPH", "LEMMA", "DEP", "SENT_START")
 MEASURES = {
-    "ents": Measure("Entities", "f_score", score_entities, lambda doc: doc.has_annotation("ENT_IOB")),
+    "ents": Measure("Entities", "f_score", score_entities, lambda doc: has_annotation(doc, "ENT_IOB")),
     "cats": Measure("Categories", "accuracy", score_categories, lambda doc: bool(doc.cats)),
-    "syntax": Measure("Tokens and syntax", "", score_syntax, lambda doc: any(map(doc.has_annotation, SYNTAX))),
+    "syntax": Measure("Tokens and syntax", "", score_syntax, lambda doc: has_annotation(doc, *SYNTAX)),
     "qa": Measure("Answers", "f1", score_answers, lambda doc: bool(get_answers(doc))),
     "bits": Measure(
         "Surprisal", "bits_per_byte", score_surprisal, lambda doc: doc.has_extension("bits_per_byte") and len(doc) > 0

@@ -88,7 +88,7 @@ def evaluate_task(name: str, found: Sequence[Tuple[str, Example]], *, n_mistakes
     confusion, mistakes = Confusion(), defaultdict(list)
     for group, example in found:
         mistake = compare(name, example, confusion)
-        if mistake is not None and len(mistakes[group]) < n_mistakes:
+        if mistake is not None and n_mistakes and len(mistakes[group]) < n_mistakes:
             mistakes[group].append(mistake)
     labels = confusion.label_rows() if name not in ("qa", "bits") else {}
     return TaskResult(name, groups, micro, average(list(groups.values())), confusion, labels, dict(mistakes))
