@@ -3,8 +3,8 @@ once? Both ways train the same head on the same batches of the same corpus, each
 
     python benchmarks/frozen_reuse.py CORPUS
 
-CORPUS is a folder of entities written by `bloom convert-data`. Exit code 1: losses or the head's weights differ, or epochs
-after the first are less than 5 times as fast.
+CORPUS is a folder of entities written by `bloom convert-data`. Exit code 1: losses or the head's weights differ, or
+epochs after the first are less than 5 times as fast.
 """
 
 import sys

@@ -3,9 +3,9 @@ nothing?
 
     python benchmarks/qa.py CORPUS WORK --epochs 10 --json qa.json
 
-CORPUS is a folder of questions written by `bloom convert-data`. WORK keeps the trained pipeline (in WORK/pipeline) and the table; a
-pipeline that is there already is not trained again. Settings of the config can be changed as in `spacy train`, for
-instance --components.bloom_question_answerer.model.attention bidirectional.
+CORPUS is a folder of questions written by `bloom convert-data`. WORK keeps the trained pipeline (in WORK/pipeline)
+and the table; a pipeline that is there already is not trained again. Settings of the config can be changed as in
+`spacy train`, for instance --components.bloom_question_answerer.model.attention bidirectional.
 
 The baseline answers with the k tokens that stand nearest to the question's rarest words, are rare themselves, and are
 none of those words; k and what "near" means are chosen for each data set on its dev split.

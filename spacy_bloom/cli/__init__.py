@@ -8,6 +8,7 @@ from spacy.cli._util import app
 
 from .convert import convert_cli
 from .convert_data import KIND_LIST, convert_data_cli
+from .debug_data import debug_data_cli
 from .debug_pieces import debug_pieces_cli
 from .demo import demo_cli
 from .evaluate import evaluate_cli
@@ -36,6 +37,7 @@ add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
 add("demo", demo_cli)
 add("convert", convert_cli)
 add("info", info_cli)
+add("debug-data", debug_data_cli)
 add("evaluate", evaluate_cli)
 add("convert-data", convert_data_cli, epilog=KIND_LIST)
 add("trim-vocab", trim_vocab_cli)

@@ -94,7 +94,9 @@ def warn(report: Report, spans_key: Optional[str] = None) -> None:
         msg.warn(f"{counts['expanded']:,} annotations end inside a token and were expanded to whole tokens.")
     if counts.get("dropped"):
         advice = "." if spans_key else "; with --spans-key sc they are kept, for spancat."
-        msg.warn(f"{counts['dropped']:,} annotations without a token, or that overlap others, were left out{advice}")
+        msg.warn(
+            f"{counts['dropped']:,} annotations without a token, or that overlap others, were left out{advice}"
+        )
     missing = [split for split in ("train", "dev") if split not in {split for _, split in report}]
     if missing:
         msg.warn(f"There is no {' and no '.join(missing)} data: spacy train needs both.")

@@ -63,7 +63,13 @@ def evaluate_cli(
 def to_json(evaluation: Evaluation) -> Dict[str, Any]:
     """RETURNS (dict[str, Any]): The scores of all tasks."""
     e = evaluation
-    about = {"pipeline": e.pipeline, "corpus": e.corpus, "by": e.by, "docs": e.n_docs, "words_per_second": e.speed}
+    about = {
+        "pipeline": e.pipeline,
+        "corpus": e.corpus,
+        "by": e.by,
+        "docs": e.n_docs,
+        "words_per_second": e.speed,
+    }
     return {**about, "scores": {result.name: result.to_json() for result in e.results}}
 
 

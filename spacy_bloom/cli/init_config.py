@@ -29,7 +29,7 @@ class Optimizations(str, Enum):
 
 def init_config_cli(
     output_path: Path = Arg(..., help="File for the config, or - for stdout, which then gets nothing else", allow_dash=True),
-    tasks: List[str] = Opt(..., "--task", "-t", help="Task to learn; repeat the option, or separate several with commas; see the list below"),
+    tasks: List[str] = Opt(..., "--pipeline", "-p", "--task", "-t", help="Task to learn; repeat the option, or separate several with commas; see the list below"),
     lang: str = Opt("xx", "--lang", "-l", help="spaCy's language code, several separated by commas, or xx for any mixture"),
     checkpoint: str = Opt("tiny-bloom", "--checkpoint", "-c", help="Bundled name, directory in the Hugging Face layout, Hub name, or published size (bloom-560m, ...)"),
     gpu: bool = Opt(False, "--gpu", "-G", help="Train on a GPU"),

@@ -11,7 +11,7 @@ from .records import Record, Unreadable, read_records, refuse, set_metadata, tex
 from .samples import Sample
 
 EXPECTED = (
-    'an object like {"text": "...", "label": "..."}, with "labels" for a list of them, or with "cats" for numbers by label'
+    'an object like {"text": "...", "label": "..."}, "labels" for a list, or "cats" for numbers by label'
 )
 
 

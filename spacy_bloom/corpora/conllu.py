@@ -51,7 +51,8 @@ def read_lines(path: Path) -> str:
             continue
         if line and not WORD.match(line):
             raise InputError(
-                f"{path}, line {number}: got {line[:80]!r}, expected ten columns, a number first, with tabs between them."
+                f"{path}, line {number}: got {line[:80]!r}, expected ten columns, a number first, with tabs "
+                "between them."
             )
         lines.append(line)
     if not lines:

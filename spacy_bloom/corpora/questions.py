@@ -32,7 +32,7 @@ def read_questions(nlp: Language, files: Sequence[DataFile]) -> Iterator[Sample]
     """Read the questions of some files. A question that is asked twice about a context is read once, with all answers.
 
     nlp (Language): Its tokenizer is used.
-    files (Sequence[DataFile]): Lines of `{"id", "context", "question", "answers"}`, and of an "article" if there is one.
+    files (Sequence[DataFile]): Lines of `{"id", "context", "question", "answers"}`, with an "article" if there is one.
     YIELDS (Sample): Docs with a question each, as `doc.spans["answers"]` holds them. What shares an article of one data
         set, a context, or an id of any belongs into one split: the same text in another language is no new text.
     RAISES (InputError): A line is not understood.

@@ -63,6 +63,8 @@ def set_metadata(doc: Doc, record: Record, name: str) -> None:
     """
     meta = record.get("meta")
     if isinstance(meta, dict):
-        doc.user_data.update((key, value) for key, value in meta.items() if isinstance(value, (str, int, float)))
+        doc.user_data.update(
+            (key, value) for key, value in meta.items() if isinstance(value, (str, int, float))
+        )
     lang = record.get("lang")
     doc.user_data["lang"] = lang if isinstance(lang, str) else doc.user_data.get("lang", name)

@@ -12,9 +12,7 @@ from .samples import Sample
 
 # Of Prodigy, of spaCy's older formats, of doccano
 KEYS = ("spans", "entities", "label")
-EXPECTED = (
-    'an object like {"text": "...", "spans": [{"start": 0, "end": 4, "label": "..."}]}, by characters of the text'
-)
+EXPECTED = 'an object like {"text": "...", "spans": [{"start": 0, "end": 4, "label": "..."}]}, by characters'
 
 
 def read_spans(

@@ -40,7 +40,7 @@ def split_samples(
 
 
 def group_samples(samples: Sequence[Sample]) -> List[Group]:
-    """RETURNS (list[list[Sample]]): Samples that share a key, directly or through others, in the order of their first."""
+    """RETURNS (list[list[Sample]]): Samples that share a key, also through others, in the order of their first."""
     parent: Dict[Hashable, Hashable] = {}
 
     def root(key: Hashable) -> Hashable:

@@ -12,7 +12,10 @@ import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.corpora.convert import KINDS
 
 ROWS = [
-    {"text": "Bank of Lima", "spans": [{"start": 0, "end": 12, "label": "ORG"}, {"start": 8, "end": 12, "label": "LOC"}]}
+    {
+        "text": "Bank of Lima",
+        "spans": [{"start": 0, "end": 12, "label": "ORG"}, {"start": 8, "end": 12, "label": "LOC"}],
+    }
 ] * 3
 
 
@@ -45,7 +48,10 @@ def test_counts_and_warnings(run, source, tmp_path):
     result = run(source, tmp_path / "out", "--json", tmp_path / "counts.json")
     assert result.exit_code == 0, result.output
     assert "Converted spans data" in result.words and "all 3 9 3 3" in result.words
-    assert "3 annotations without a token, or that overlap others, were left out; with --spans-key sc" in result.words
+    assert (
+        "3 annotations without a token, or that overlap others, were left out; with --spans-key sc"
+        in result.words
+    )
     assert "There is no dev data" in result.words
     counts = json.loads((tmp_path / "counts.json").read_text(encoding="utf8"))
     assert counts == [{"name": "en", "split": "train", "docs": 3, "tokens": 9, "exact": 3, "dropped": 3}]
@@ -53,7 +59,9 @@ def test_counts_and_warnings(run, source, tmp_path):
 
 def test_overlapping_spans_are_kept_in_a_group(run, source, tmp_path, multilingual):
     assert "left out" not in run(source, tmp_path / "out", "--spans-key", "sc", "--lang", "en").words
-    docs = DocBin(store_user_data=True).from_disk(tmp_path / "out" / "train.spacy").get_docs(multilingual.vocab)
+    docs = (
+        DocBin(store_user_data=True).from_disk(tmp_path / "out" / "train.spacy").get_docs(multilingual.vocab)
+    )
     assert [[span.text for span in doc.spans["sc"]] for doc in docs] == [["Bank of Lima", "Lima"]] * 3
 
 

@@ -48,7 +48,9 @@ def corpus(tmp_path):
 
 
 def test_tables_page_and_json(run, pipeline, corpus, tmp_path):
-    result = run(pipeline, corpus, "--html", tmp_path / "page.html", "--json", tmp_path / "new" / "scores.json")
+    result = run(
+        pipeline, corpus, "--html", tmp_path / "page.html", "--json", tmp_path / "new" / "scores.json"
+    )
     assert result.exit_code == 0, result.output
     assert re.search(r"en +2 +3 +2 +2 +100\.00 +66\.67 +80\.00", result.output)
     assert re.search(r"\(mean\) +100\.00 +83\.33 +90\.00", result.output)

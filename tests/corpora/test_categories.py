@@ -8,8 +8,13 @@ from spacy_bloom.errors import InputError
 
 def test_labels_of_a_data_set_are_0_or_1(write, nlp):
     files = [
-        write("en.train.jsonl", [{"text": "a goal", "label": "sports"}, {"text": "", "labels": ["art", "science"]}]),
-        write("en.dev.jsonl", [{"text": "x", "cats": {"sports": 0.25, "news": 1}}, {"text": "y", "labels": []}]),
+        write(
+            "en.train.jsonl",
+            [{"text": "a goal", "label": "sports"}, {"text": "", "labels": ["art", "science"]}],
+        ),
+        write(
+            "en.dev.jsonl", [{"text": "x", "cats": {"sports": 0.25, "news": 1}}, {"text": "y", "labels": []}]
+        ),
     ]
     labels = labels_of(files)
     assert labels == {"en": ("art", "news", "science", "sports")}

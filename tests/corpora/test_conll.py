@@ -87,7 +87,9 @@ def test_real_entities_fall_on_token_borders(nlp, lang):
     file = DataFile(DATA / f"{lang}.test.conll", lang, "test")
     samples = list(read_conll(nlp, file))
     gold = sum(len(entities_of(tags)) for _, tags in read_sentences(file))
-    counts = {name: sum(sample.counts[name] for sample in samples) for name in ("exact", "expanded", "dropped")}
+    counts = {
+        name: sum(sample.counts[name] for sample in samples) for name in ("exact", "expanded", "dropped")
+    }
     assert sum(counts.values()) == gold
     assert counts["exact"] >= 0.99 * gold and counts["dropped"] <= 1
     assert sum(len(sample.doc.ents) for sample in samples) == gold - counts["dropped"]

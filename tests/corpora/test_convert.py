@@ -28,7 +28,10 @@ def test_a_file_without_a_split_is_split(nlp, write, tmp_path, kind):
 
 def test_kinds_are_told_by_their_files(write, tmp_path):
     assert guess_kind(write("doccano.jsonl", LABELLED).path) == "spans"
-    assert guess_kind(write("a.iob2", "Ana\tO\n").path) == "conll" and guess_kind(write("a.conllu", "").path) == "conllu"
+    assert (
+        guess_kind(write("a.iob2", "Ana\tO\n").path) == "conll"
+        and guess_kind(write("a.conllu", "").path) == "conllu"
+    )
     with pytest.raises(InputError, match="got conll and conllu and spans. Name the kind with --type: conll,"):
         guess_kind(tmp_path)
     with pytest.raises(InputError, match="got none"):

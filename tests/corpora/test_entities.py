@@ -22,6 +22,11 @@ def test_entities_inside_tokens_are_expanded_and_counted(nlp):
 
 def test_spans_may_overlap_and_stand_once(nlp):
     doc, counts = nlp.make_doc("Bank of Lima "), Counter()
-    set_spans(doc, [(0, 12, "ORG"), (8, 12, "LOC"), (8, 12, "LOC"), (9, 12, "LOC"), (12, 13, "X")], "sc", counts)
-    assert [(span.text, span.label_) for span in doc.spans["sc"]] == [("Bank of Lima", "ORG"), ("Lima", "LOC")]
+    set_spans(
+        doc, [(0, 12, "ORG"), (8, 12, "LOC"), (8, 12, "LOC"), (9, 12, "LOC"), (12, 13, "X")], "sc", counts
+    )
+    assert [(span.text, span.label_) for span in doc.spans["sc"]] == [
+        ("Bank of Lima", "ORG"),
+        ("Lima", "LOC"),
+    ]
     assert counts == {"exact": 2, "dropped": 3} and not doc.ents

@@ -57,7 +57,11 @@ def test_copies_of_a_question_are_merged():
         question(id="3", question="other"),
         question(id="4", name="fr"),
     ]
-    assert [(each.id, each.answers) for each in merge(asked)] == [("1", (("a", 0), ("b", 1))), ("3", ()), ("4", ())]
+    assert [(each.id, each.answers) for each in merge(asked)] == [
+        ("1", (("a", 0), ("b", 1))),
+        ("3", ()),
+        ("4", ()),
+    ]
 
 
 @pytest.mark.skipif(

@@ -77,6 +77,12 @@ def test_no_character_is_lost():
 
 
 def test_languages_without_spaces():
-    assert [is_unspaced(lang) for lang in ("zh", "zh_hant", "th", "en", "zhx")] == [True, True, True, False, False]
+    assert [is_unspaced(lang) for lang in ("zh", "zh_hant", "th", "en", "zhx")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
     assert gaps(["ฉัน", "ชอบ", "BLOOM", "มาก"], "th") == ["", "", ""]
     assert gaps(["私", "は", "GPU", "2", "台"], "ja") == ["", "", " ", ""]

@@ -7,7 +7,10 @@ from spacy_bloom.errors import InputError
 
 TEXT = "Ana in Lima"
 FORMS = [
-    {"text": TEXT, "spans": [{"start": 0, "end": 3, "label": "PER"}, {"start": 7, "end": 11, "label": "LOC"}]},
+    {
+        "text": TEXT,
+        "spans": [{"start": 0, "end": 3, "label": "PER"}, {"start": 7, "end": 11, "label": "LOC"}],
+    },
     {"text": TEXT, "entities": [[0, 3, "PER"], [7, 11, "LOC"]]},
     {"text": TEXT, "label": [[0, 3, "PER"], [7, 11, "LOC"]]},
 ]

@@ -65,7 +65,9 @@ def test_shares():
 
 
 def test_a_split_that_a_file_says_is_kept():
-    samples = [sample(id=str(i), context="same", split=split) for i, split in enumerate(["test", "train", "dev"])]
+    samples = [
+        sample(id=str(i), context="same", split=split) for i, split in enumerate(["test", "train", "dev"])
+    ]
     splits = split_samples(samples, dev=0, test=1, seed=0)
     assert {split: [each.split for each in chosen] for split, chosen in splits.items()} == {
         "train": ["train"], "dev": ["dev"], "test": ["test"]

@@ -101,7 +101,9 @@ def score_syntax(examples: Sequence[Example]) -> Row:
         row.update(uas=heads.get("dep_uas") or 0.0, las=heads.get("dep_las") or 0.0)
     if any(has_annotation(example.reference, "SENT_START") for example in examples):
         found = any(has_annotation(example.predicted, "SENT_START") for example in examples)
-        scores = Scorer.score_spans(examples, "sents", has_annotation=lambda doc: doc.has_annotation("SENT_START"))
+        scores = Scorer.score_spans(
+            examples, "sents", has_annotation=lambda doc: doc.has_annotation("SENT_START")
+        )
         row["sents_f"] = (scores["sents_f"] if found else None) or 0.0
     return row
 
@@ -163,7 +165,10 @@ def find_measure(name: str) -> Measure:
     if name.startswith(SPANS) and name != SPANS:
         key = name.removeprefix(SPANS)
         return Measure(
-            f"Spans {key!r}", "f_score", lambda examples: score_spans(examples, key), lambda doc: key in doc.spans
+            f"Spans {key!r}",
+            "f_score",
+            lambda examples: score_spans(examples, key),
+            lambda doc: key in doc.spans,
         )
     if name not in MEASURES:
         raise InputError(f"Expected one of the tasks {', '.join(MEASURES)}, or {SPANS}KEY; got {name!r}.")

@@ -100,7 +100,9 @@ def _compare_entities(example: Example, confusion: Confusion) -> Optional[Mistak
     return _compare_spans(example, lambda doc: doc.ents, confusion)
 
 
-def _compare_spans(example: Example, get: Callable[[Doc], Iterable[Span]], confusion: Confusion) -> Optional[Mistake]:
+def _compare_spans(
+    example: Example, get: Callable[[Doc], Iterable[Span]], confusion: Confusion
+) -> Optional[Mistake]:
     """Spans are compared by characters. One that is not right is confused with one of another label in its place, if
     there is one; a wrong border of the right label counts as missed and as invented.
     """

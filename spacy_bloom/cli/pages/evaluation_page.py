@@ -68,7 +68,7 @@ def render_evaluation(evaluation: Evaluation) -> str:
 
 
 def _section(result: TaskResult) -> Dict[str, Any]:
-    labels = {name: row for name, row in result.labels.items()} if len(result.labels) > 1 else {}
+    labels = result.labels if len(result.labels) > 1 else {}
     return {
         "title": result.measure.title,
         "main": result.main.replace("_", " "),
@@ -78,7 +78,9 @@ def _section(result: TaskResult) -> Dict[str, Any]:
         "confusion": _matrix(result.confusion),
         "n_labels": len(result.confusion.labels),
         "max_labels": MAX_LABELS,
-        "cards": [_card(group, mistake, result.name) for group, own in result.mistakes.items() for mistake in own],
+        "cards": [
+            _card(group, mistake, result.name) for group, own in result.mistakes.items() for mistake in own
+        ],
     }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import spacy
 from spacy.language import Language
-from thinc.api import Model
+from spacy.util import load_config
+from thinc.api import ConfigValidationError, Model
 from tqdm import tqdm
 
 from ...errors import InputError
@@ -19,6 +20,7 @@ from .counts import PieceCounter
 from .view import CutText, cut_texts
 
 DEFAULT_WINDOWS = WindowSettings(512, 128)  # as in spacy-bloom.TransformerModel.v2
+CONFIG_SUFFIX = ".cfg"
 MAX_SAMPLES = 3  # texts of each group of a corpus
 
 
@@ -74,20 +76,25 @@ class Cutter:
 def find_cutter(
     source: str, lang: str | None = None, window: int | None = None, context: int | None = None
 ) -> Cutter:
-    """source (str): Checkpoint or trained pipeline.
+    """source (str): Checkpoint, trained pipeline or training config.
     lang (str | None): As for `find_language`, for a checkpoint; a pipeline has its own tokenizer.
     window, context (int | None): None takes the pipeline's settings, or the transformer's defaults.
     RETURNS (Cutter): Cuts texts as the checkpoint or pipeline does.
     RAISES (BloomError): There is no such checkpoint, the pipeline has no BLOOM, or options contradict each other.
     """
     found = DEFAULT_WINDOWS
-    if find_pipeline(source) is not None:
+    if source.endswith(CONFIG_SUFFIX) and Path(source).is_file():
+        if lang is not None:
+            raise InputError(f"{source} is a config with its own language: leave --lang out.")
+        nlp, checkpoint, found = _read_config(Path(source))
+        tokenizer = BloomTokenizerFast.from_pretrained(checkpoint)
+    elif find_pipeline(source) is not None:
         if lang is not None:
             raise InputError(f"{source} is a pipeline with its own tokenizer: leave --lang out.")
         nlp = load_pipeline(source)
         shim, own = find_bloom(nlp)
         found = own or found
-        tokenizer: BloomTokenizerFast = shim.tokenizer
+        tokenizer = shim.tokenizer
     else:
         code, spacy_tokenizer = find_language(lang or "xx")
         config = {"nlp": {"tokenizer": spacy_tokenizer}} if spacy_tokenizer else {}
@@ -97,6 +104,27 @@ def find_cutter(
         context = found.context if window is None else min(found.context, window // 4)
     window = found.window if window is None else window
     return Cutter(source, nlp, tokenizer, WindowSettings(window, context, found.both_sides))
+
+
+def _read_config(path: Path) -> tuple[Language, str, WindowSettings]:
+    """RETURNS (tuple[Language, str, WindowSettings]): The tokenizer of a training config, and the checkpoint and windows of
+        its first BLOOM. Nothing is built of the components.
+    RAISES (InputError): It is not a config of a pipeline with BLOOM.
+    """
+    try:
+        config = load_config(path, interpolate=True)
+        components = [config["components"][name] for name in config["nlp"]["pipeline"]]
+        model = next(c["model"] for c in components if {"name", "window"} <= c.get("model", {}).keys())
+        windows = WindowSettings(
+            model["window"], model["context"], both_sides=model.get("attention") == "bidirectional"
+        )
+        own = {"tokenizer": config["nlp"]["tokenizer"]} if "tokenizer" in config["nlp"] else {}
+        nlp = spacy.blank(config["nlp"]["lang"], config={"nlp": own} if own else {})
+    except (KeyError, StopIteration, ConfigValidationError, ValueError) as error:
+        raise InputError(
+            f"Expected {path} to be a training config with a BLOOM component, as init-config writes it: {error!r}."
+        ) from None
+    return nlp, str(model["name"]), windows
 
 
 def find_bloom(nlp: Language) -> tuple[CheckpointShim, WindowSettings | None]:

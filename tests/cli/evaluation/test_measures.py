@@ -80,7 +80,9 @@ def test_syntax(predict):
         {"docs": 2, "tokens": 7, "tag_acc": 0.0, "pos_acc": 2 / 7, "morph_acc": row["morph_acc"], "lemma_acc": 0.0,
          "uas": 6 / 11, "las": 4 / 11, "sents_f": 1.0}
     )  # fmt: skip
-    nothing = score_syntax([example for _, example in predict(spacy.blank("xx"), docs, with_gold_tokens(nlp))])
+    nothing = score_syntax(
+        [example for _, example in predict(spacy.blank("xx"), docs, with_gold_tokens(nlp))]
+    )
     assert (nothing["pos_acc"], nothing["uas"], nothing["las"], nothing["sents_f"]) == (0.0, 0.0, 0.0, 0.0)
 
 

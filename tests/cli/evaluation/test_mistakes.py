@@ -35,7 +35,14 @@ def test_entities():
     ]  # fmt: skip
     assert [mark.is_right for mark in mistake.predicted.marks] == [True, False, False, False]
     rows = confusion.label_rows()
-    assert rows["PER"] == {"gold": 1, "predicted": 2, "right": 1, "precision": 0.5, "recall": 1.0, "f_score": 2 / 3}
+    assert rows["PER"] == {
+        "gold": 1,
+        "predicted": 2,
+        "right": 1,
+        "precision": 0.5,
+        "recall": 1.0,
+        "f_score": 2 / 3,
+    }
     assert confusion.labels == ["LOC", "ORG", "PER", NONE] and NONE not in rows
     assert confusion.to_json()["ORG"] == {"LOC": 1}
 
@@ -43,7 +50,9 @@ def test_entities():
 def test_what_is_right_is_no_mistake():
     confusion = Confusion()
     assert compare("ents", pair("Ana", [(0, 1, "PER")], [(0, 1, "PER")]), confusion) is None
-    assert compare("ents", Example(NLP.make_doc("Ana"), NLP.make_doc("Ana")), confusion) is None  # not annotated
+    assert (
+        compare("ents", Example(NLP.make_doc("Ana"), NLP.make_doc("Ana")), confusion) is None
+    )  # not annotated
     assert compare("bits", pair("Ana"), confusion) is None and confusion.counts == {("PER", "PER"): 1}
 
 
@@ -72,9 +81,7 @@ def test_parts_of_speech_of_tokens_that_agree():
     mistake = compare("syntax", Example(predicted, gold), confusion)
     assert confusion.counts["VERB", "NOUN"] == 1 and confusion.counts["PUNCT", "PUNCT"] == 1
     [(one, two)] = [
-        (a, b)
-        for a, b in zip(mistake.gold.marks, mistake.predicted.marks, strict=True)
-        if a.label == "VERB"
+        (a, b) for a, b in zip(mistake.gold.marks, mistake.predicted.marks, strict=True) if a.label == "VERB"
     ]
     assert (one.start, two.start, two.label, mistake.heading) == (1, 2, "NOUN", "POS")
 

@@ -33,8 +33,12 @@ def test_entities():
     ]
     page = render("ents", found)
     assert "&lt;my&gt; pipeline" in page and "<b>Bo" not in page and "&lt;b&gt;Bo" in page
-    assert '<i style="width: 100.00%">' in page and '<i style="width: 0.00%">' in page  # ar is right, en is not
-    assert "By label" in page and "Confusion" in page and "rgba(250, 82, 82, 0.30)" in page  # half of PER is LOC
+    assert (
+        '<i style="width: 100.00%">' in page and '<i style="width: 0.00%">' in page
+    )  # ar is right, en is not
+    assert (
+        "By label" in page and "Confusion" in page and "rgba(250, 82, 82, 0.30)" in page
+    )  # half of PER is LOC
     assert "PER ✗" in page and "LOC ✗" in page and "محمد" not in page  # what is right is not shown
     assert "http" not in page.replace("http://www.w3.org", "")
 

@@ -1,0 +1,1 @@
+"""What training data has: labels, what overlaps, what its windows cut."""
