@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import BloomConfig
-from .linear import add_linear, gelu_, gelu_linear, is_plain
+from .linear import add_linear, gelu_, gelu_linear, is_plain, run_linear
 from .views import BatchView
 
 
@@ -31,7 +31,7 @@ class BloomAttention(nn.Module):
         residual (Tensor): Added to the output. Shape (*leading, hidden_size).
         RETURNS (Tensor): Shape (*leading, hidden_size).
         """
-        fused = self.query_key_value(hidden).unflatten(-1, (-1, 3, self.head_dim))
+        fused = run_linear(self.query_key_value, hidden).unflatten(-1, (-1, 3, self.head_dim))
         query, key, value = fused.unbind(dim=-2)  # 3 x (*leading, n_head, head_dim)
         dropout = (self.attention_dropout, self.hidden_dropout) if self.training else (0.0, 0.0)
         context = view.attend(self.layer, query, key, value, dropout[0])
@@ -54,7 +54,7 @@ class BloomMLP(nn.Module):
             Shape (*leading, hidden_size).
         RETURNS (Tensor): Shape (*leading, hidden_size).
         """
-        inner = self.dense_h_to_4h(hidden)  # (*leading, 4 * hidden_size)
+        inner = run_linear(self.dense_h_to_4h, hidden)  # (*leading, 4 * hidden_size)
         dense = self.dense_4h_to_h
         dropout = self.hidden_dropout if self.training else 0.0
         # Under autocast inner has another dtype than the weights, and the plain way knows what to do.

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .losses import lm_loss, nll_, set_nll_, sum_dtype
+from .product import product
 
 # Logits per chunk where nothing is learnt: 64 MB in float32.
 CHUNK_LOGITS = 2**24
@@ -101,10 +101,14 @@ class LinearLMHead(nn.Linear, LMHead):
         """See LMHead."""
         self.weight = embedding.get_parameter("weight")
 
+    def forward(self, hidden: Tensor) -> Tensor:
+        """See LMHead."""
+        return product(hidden, self.weight)
+
     def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
         """See LMHead. Only the rows of the pieces are multiplied."""
         weight = self.weight if pieces is None else self.weight[pieces]
-        return F.linear(hidden, weight).float()
+        return product(hidden, weight).float()
 
     def loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """See LMHead. Computed in chunks: the logits of all places never exist at once."""

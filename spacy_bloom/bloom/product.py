@@ -1,0 +1,56 @@
+"""Products of few rows with a large matrix, exact in float32.
+
+A step of generation multiplies one row for each text. The matrix is then read from memory once, and torch's own way
+reads it slowly: with one row on one thread only, with two to some dozens copied into another layout first.
+"""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+# Measured with AVX2 and bloom-560m's matrices. Smaller ones stay in a core's cache, where torch's way is best.
+MIN_ELEMENTS = 2**20
+MAX_ROWS = 96
+# With as many rows the library behind `@` has the best kernels, as long as the matrix is on the left and not flat.
+ROWS_ON_THE_RIGHT = (2, 4)
+
+
+def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.linear(inner, weight, bias)` by the way that is fastest for its shape. All ways differ by rounding alone.
+
+    The choice depends on rows, shape and dtype, and on nothing that is measured: equal inputs give equal bits.
+
+    inner (Tensor): Shape (*leading, columns).
+    weight (Tensor): Shape (features, columns).
+    bias (Tensor | None): Shape (features,).
+    RETURNS (Tensor): Shape (*leading, features).
+    """
+    if not takes_few_rows(inner, weight):
+        return F.linear(inner, weight, bias)
+    rows = inner.reshape(-1, inner.shape[-1])
+    if len(rows) in ROWS_ON_THE_RIGHT and weight.shape[0] >= weight.shape[1]:
+        total = (weight @ rows.T).T.contiguous()  # (rows, features)
+        total = total if bias is None else total.add_(bias)
+    else:
+        total = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return total.view(*inner.shape[:-1], weight.shape[0])
+
+
+def takes_few_rows(inner: Tensor, weight: Tensor) -> bool:
+    """RETURNS (bool): Whether there is a faster way than torch's own: few rows, a large matrix, float32 on an x86 CPU,
+    and no gradients.
+    """
+    n_rows = inner.numel() // max(inner.shape[-1], 1)
+    if not 1 <= n_rows <= MAX_ROWS or weight.numel() < MIN_ELEMENTS or torch.is_grad_enabled():
+        return False
+    exact = inner.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    return exact and weight.device.type == "cpu" and weight.is_contiguous() and has_few_row_kernel()
+
+
+@cache
+def has_few_row_kernel() -> bool:
+    """RETURNS (bool): Whether this build of torch has oneDNN's product, on a CPU where it was measured."""
+    built = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return built and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
