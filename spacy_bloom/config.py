@@ -116,6 +116,11 @@ class BloomConfig:
         return None if self.id2label is None else {label: i for i, label in self.id2label.items()}
 
     @property
+    def use_return_dict(self) -> bool:
+        """RETURNS (bool): Whether the forward pass returns its outputs by name, rather than as a tuple."""
+        return bool(self.extra.get("return_dict", True)) and not self.extra.get("torchscript", False)
+
+    @property
     def n_embed(self) -> int:
         """RETURNS (int): hidden_size under its older name."""
         return self.hidden_size

@@ -1,6 +1,5 @@
 """BLOOM with a head."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,44 +8,16 @@ from torch.nn import functional as F
 
 from ..config import BloomConfig
 from ..errors import InputError
-from .cache import KeyValueCache
+from .arguments import take_num_items
 from .lm_head import LinearLMHead, LMHead
 from .losses import IGNORED_LABEL
 from .model import BloomModel, BloomPreTrainedModel, draw_normal
-
-
-@dataclass
-class HeadOutput:
-    """What a model with a head returns. Fields that were not asked for are None.
-
-    logits (Tensor): Of every piece, shape (batch, length, vocab_size or num_labels); of the sequence classifier
-        (batch, num_labels).
-    loss (Tensor | None): Cross entropy, or the loss of the sequence classifier's problem_type. Shape ().
-    past_key_values, hidden_states, attentions: As in BloomModelOutput.
-    """
-
-    logits: Tensor
-    loss: Tensor | None = None
-    past_key_values: KeyValueCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class QuestionAnsweringOutput:
-    """What the question answerer returns.
-
-    start_logits, end_logits (Tensor): That an answer starts, ends with a piece. Shape (batch, length).
-    loss (Tensor | None): Mean of the two cross entropies, in nats. Shape ().
-    past_key_values, hidden_states, attentions: As in BloomModelOutput.
-    """
-
-    start_logits: Tensor
-    end_logits: Tensor
-    loss: Tensor | None = None
-    past_key_values: KeyValueCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
+from .outputs import (
+    CausalLMOutputWithCrossAttentions,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutputWithPast,
+    TokenClassifierOutput,
+)
 
 
 class BloomLanguageModel(BloomPreTrainedModel):
@@ -71,20 +42,47 @@ class BloomLanguageModel(BloomPreTrainedModel):
             self.lm_head.tie(self.transformer.word_embeddings)
 
     def forward(
-        self, input_ids: Tensor | None = None, *, labels: Tensor | None = None, **options: Any
-    ) -> HeadOutput:
+        self,
+        input_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        attention_mask: Tensor | None = None,
+        head_mask: None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Tensor | None = None,
+        **deprecated_arguments: Any,
+    ) -> CausalLMOutputWithCrossAttentions | tuple[Any, ...]:
         """
         labels (Tensor | None): Usually input_ids; shifted here. -100 is ignored. Shape (batch, length).
-        **options: As for BloomModel.
-        RETURNS (HeadOutput): Logits, and the loss if there are labels.
+        Others: As for BloomModel, and num_items_in_batch: the loss is the sum divided by it, instead of the mean.
+        RETURNS (CausalLMOutputWithCrossAttentions): Logits, and the loss if there are labels.
         """
-        output = self.transformer(input_ids, **options)
+        items = take_num_items(deprecated_arguments)
+        output = self.transformer(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            cache_position=cache_position,
+        )
         logits = self.lm_head(output.last_hidden_state)
         loss = None
         if labels is not None:
             _check_labels(labels, logits)
-            loss = _cross_entropy(logits[:, :-1], labels[:, 1:])
-        return HeadOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
+            loss = _cross_entropy(logits[:, :-1], labels[:, 1:], items)
+        result = CausalLMOutputWithCrossAttentions(
+            loss, logits, output.past_key_values, output.hidden_states, output.attentions
+        )
+        return result if self._wants_dict(return_dict) else result.to_tuple()
 
 
 class BloomForTokenClassification(BloomPreTrainedModel):
@@ -103,20 +101,43 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         nn.init.zeros_(self.classifier.bias)
 
     def forward(
-        self, input_ids: Tensor | None = None, *, labels: Tensor | None = None, **options: Any
-    ) -> HeadOutput:
+        self,
+        input_ids: Tensor | None = None,
+        past_key_values: Any = None,
+        attention_mask: Tensor | None = None,
+        head_mask: None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **deprecated_arguments: Any,
+    ) -> TokenClassifierOutput | tuple[Any, ...]:
         """
         labels (Tensor | None): One per piece, -100 is ignored. Shape (batch, length).
-        **options: As for BloomModel.
-        RETURNS (HeadOutput): Logits, and the loss if there are labels.
+        Others: As for BloomModel, and num_items_in_batch: the loss is the sum divided by it, instead of the mean.
+        RETURNS (TokenClassifierOutput): Logits, and the loss if there are labels.
         """
-        output = self.transformer(input_ids, **options)
+        items = take_num_items(deprecated_arguments)
+        output = self.transformer(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
         logits = self.classifier(self.dropout(output.last_hidden_state))
         loss = None
         if labels is not None:
             _check_labels(labels, logits)
-            loss = _cross_entropy(logits, labels)
-        return HeadOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
+            loss = _cross_entropy(logits, labels, items)
+        result = TokenClassifierOutput(loss, logits, output.hidden_states, output.attentions)
+        return result if self._wants_dict(return_dict) else result.to_tuple()
 
 
 class BloomForSequenceClassification(BloomPreTrainedModel):
@@ -136,26 +157,46 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
     def forward(
         self,
         input_ids: Tensor | None = None,
-        *,
+        past_key_values: Any = None,
         attention_mask: Tensor | None = None,
+        head_mask: None = None,
+        inputs_embeds: Tensor | None = None,
         labels: Tensor | None = None,
-        **options: Any,
-    ) -> HeadOutput:
+        use_cache: bool | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **deprecated_arguments: Any,
+    ) -> SequenceClassifierOutputWithPast | tuple[Any, ...]:
         """
         attention_mask (Tensor | None): Says which pieces are real; without one, all but the config's pad_token_id.
             Shape (batch, past + length).
         labels (Tensor | None): Ids of shape (batch,), or for regression and multi-label floats of shape
             (batch, num_labels); a single target may also be of shape (batch,).
-        **options: As for BloomModel.
-        RETURNS (HeadOutput): Logits, and the loss if there are labels.
+        Others: As for BloomModel, and num_items_in_batch: the loss is the sum divided by it, instead of the mean.
+        RETURNS (SequenceClassifierOutputWithPast): Logits, and the loss if there are labels.
         """
-        output = self.transformer(input_ids, attention_mask=attention_mask, **options)
+        items = take_num_items(deprecated_arguments)
+        output = self.transformer(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+        )
         hidden = output.last_hidden_state
         rows = torch.arange(hidden.shape[0], device=hidden.device)
         last = self._last_real(input_ids, attention_mask, hidden)
         logits = self.score(hidden[rows, last])
-        loss = None if labels is None else self._loss(logits, labels.to(logits.device))
-        return HeadOutput(logits, loss, output.past_key_values, output.hidden_states, output.attentions)
+        loss = None if labels is None else self._loss(logits, labels.to(logits.device), items)
+        result = SequenceClassifierOutputWithPast(
+            loss, logits, output.past_key_values, output.hidden_states, output.attentions
+        )
+        return result if self._wants_dict(return_dict) else result.to_tuple()
 
     def _last_real(self, input_ids: Tensor | None, mask: Tensor | None, hidden: Tensor) -> Tensor:
         """RETURNS (Tensor): Place of the last real piece of each row, 0 if there is none. Shape (batch,)."""
@@ -170,15 +211,16 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
         places = torch.arange(length, device=hidden.device)
         return (places * real.to(hidden.device)).argmax(dim=-1)
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
         batch, num_labels = logits.shape
         problem = self.config.problem_type or _problem_type(num_labels, labels)
         by_id = problem == "single_label_classification"
         if by_id and labels.shape == (batch,) and not labels.is_floating_point():
-            return F.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORED_LABEL)
+            return _cross_entropy(logits, labels, items)
         if not by_id and (labels.shape == logits.shape or (num_labels == 1 and labels.shape == (batch,))):
             loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-            return loss(logits.float(), labels.reshape(logits.shape).float())
+            targets, reduction = labels.reshape(logits.shape).float(), "mean" if items is None else "sum"
+            return _divided(loss(logits.float(), targets, reduction=reduction), items)
         expected = f"ids of shape ({batch},)" if by_id else f"numbers of shape {tuple(logits.shape)}"
         raise InputError(
             f"Expected labels for {problem} as {expected}, got {labels.dtype} of shape {tuple(labels.shape)}."
@@ -201,27 +243,47 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
     def forward(
         self,
         input_ids: Tensor | None = None,
-        *,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        head_mask: None = None,
+        inputs_embeds: Tensor | None = None,
         start_positions: Tensor | None = None,
         end_positions: Tensor | None = None,
-        **options: Any,
-    ) -> QuestionAnsweringOutput:
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        *,
+        past_key_values: Any = None,
+    ) -> QuestionAnsweringModelOutput | tuple[Any, ...]:
         """
+        position_ids (Tensor | None): Not used; a warning says so.
         start_positions, end_positions (Tensor | None): First and last piece of the answer; rows whose answer lies
             beyond the pieces are left out of the loss. Shape (batch,) or (batch, 1).
-        **options: As for BloomModel.
-        RETURNS (QuestionAnsweringOutput): Logits, and the loss if there are positions.
+        past_key_values (Any): Of an earlier call of any of the classes; a cache of the caller's grows in place.
+        Others: As for BloomModel.
+        RETURNS (QuestionAnsweringModelOutput): Logits, and the loss if there are positions.
         """
         if (start_positions is None) != (end_positions is None):
             raise InputError("Expected start_positions and end_positions together, got one of them.")
-        output = self.transformer(input_ids, **options)
+        further = {} if position_ids is None else {"position_ids": position_ids}
+        output = self.transformer(
+            input_ids,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            use_cache=False,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            **further,
+        )
         start, end = self.qa_outputs(output.last_hidden_state).unbind(dim=-1)  # 2 x (batch, length)
         loss = None
         if start_positions is not None and end_positions is not None:
             loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
-        return QuestionAnsweringOutput(
-            start, end, loss, output.past_key_values, output.hidden_states, output.attentions
-        )
+        result = QuestionAnsweringModelOutput(loss, start, end, output.hidden_states, output.attentions)
+        return result if self._wants_dict(return_dict) else result.to_tuple()
 
 
 def _problem_type(num_labels: int, labels: Tensor) -> str:
@@ -248,7 +310,18 @@ def _check_labels(labels: Tensor, logits: Tensor) -> None:
         raise InputError(f"Expected labels of shape {tuple(logits.shape[:2])}, got {tuple(labels.shape)}.")
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over labels not ignored, in float32. Shapes (batch, length, classes) and (batch, length)."""
+def _cross_entropy(logits: Tensor, labels: Tensor, items: Any = None) -> Tensor:
+    """Of labels not ignored, in float32. Shapes (..., classes) and (...).
+
+    items (Tensor | int | None): What to divide the sum by; None for the mean.
+    """
     labels = labels.to(logits.device).reshape(-1).long()
-    return F.cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), labels, ignore_index=IGNORED_LABEL)
+    rows = logits.reshape(-1, logits.shape[-1]).float()
+    reduction = "mean" if items is None else "sum"
+    return _divided(F.cross_entropy(rows, labels, ignore_index=IGNORED_LABEL, reduction=reduction), items)
+
+
+def _divided(loss: Tensor, items: Any) -> Tensor:
+    if items is None:
+        return loss
+    return loss / (items.to(loss.device) if isinstance(items, Tensor) else items)

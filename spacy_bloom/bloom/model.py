@@ -1,7 +1,7 @@
 """The decoder: embeddings, blocks, final layer norm."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,26 +11,12 @@ from ..checkpoint.pretrained import PretrainedMixin
 from ..config import BloomConfig
 from ..errors import InputError
 from .alibi import alibi_slopes
+from .arguments import check_cache_position, expect_no_head_mask, expect_nothing_else
 from .block import BloomBlock
 from .cache import KeyValueCache
+from .outputs import BaseModelOutputWithPastAndCrossAttentions
+from .past import Cache, cache_of
 from .views import BatchView, PackedView, PaddedView
-
-
-@dataclass
-class BloomModelOutput:
-    """What the decoder returns. Fields that were not asked for are None.
-
-    last_hidden_state (Tensor): After the final layer norm. Shape (batch, length, hidden_size).
-    past_key_values (KeyValueCache | None): Keys and values for the next call.
-    hidden_states (tuple[Tensor, ...] | None): Input of the first block, then the output of each block, the
-        last one after the final layer norm. n_layer + 1 times shape (batch, length, hidden_size).
-    attentions (tuple[Tensor, ...] | None): n_layer times shape (batch, n_head, length, keys).
-    """
-
-    last_hidden_state: Tensor
-    past_key_values: KeyValueCache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-    attentions: tuple[Tensor, ...] | None = None
 
 
 class BloomPreTrainedModel(PretrainedMixin):
@@ -60,6 +46,9 @@ class BloomPreTrainedModel(PretrainedMixin):
     def dtype(self) -> torch.dtype:
         """RETURNS (torch.dtype): The dtype of the weights; of those that are not integers in a quantised model."""
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
+
+    def _wants_dict(self, return_dict: bool | None) -> bool:
+        return self.config.use_return_dict if return_dict is None else return_dict
 
     def num_parameters(self) -> int:
         """RETURNS (int): Number of weights; tied ones count once."""
@@ -99,25 +88,35 @@ class BloomModel(BloomPreTrainedModel):
     def forward(
         self,
         input_ids: Tensor | None = None,
-        *,
+        past_key_values: Any = None,
         attention_mask: Tensor | None = None,
-        past_key_values: KeyValueCache | None = None,
+        head_mask: None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
-    ) -> BloomModelOutput:
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache_position: Tensor | None = None,
+        **deprecated_arguments: Any,
+    ) -> BaseModelOutputWithPastAndCrossAttentions | tuple[Any, ...]:
         """Run a padded batch.
 
         input_ids (Tensor | None): Shape (batch, length).
+        past_key_values (Any): What an earlier call returned, which stays as it is; a KeyValueCache of the caller's,
+            which grows in place; pairs of keys and values by block; or one of transformers' caches.
         attention_mask (Tensor | None): 1 for pieces, 0 for padding on either side; past pieces included.
             Shape (batch, past + length). None means no padding.
-        past_key_values (KeyValueCache | None): What an earlier call returned; it grows in place.
+        head_mask (None): Not supported.
         inputs_embeds (Tensor | None): Instead of input_ids. Shape (batch, length, hidden_size).
-        use_cache (bool | None): Return keys and values; None means as configured, outside training.
-        RETURNS (BloomModelOutput): Hidden states, and what else was asked for.
+        use_cache (bool | None): Return keys and values; None means as configured. Never while gradient checkpointing.
+        output_attentions, output_hidden_states (bool | None): Return these too; None means as configured.
+        return_dict (bool | None): False returns a tuple; None means as configured.
+        cache_position (Tensor | None): Places of the new pieces, which follow from the cache. Shape (length,).
+        RETURNS (BaseModelOutputWithPastAndCrossAttentions): Hidden states, and what else was asked for.
         RAISES (InputError): Arguments whose shapes or ids do not fit.
         """
+        expect_no_head_mask(head_mask)
+        expect_nothing_else(deprecated_arguments)
         embeds = self._embed(input_ids, inputs_embeds)
         if embeds.dim() != 3 or embeds.shape[-1] != self.config.hidden_size:
             got = tuple((embeds if input_ids is None else input_ids).shape)
@@ -125,22 +124,20 @@ class BloomModel(BloomPreTrainedModel):
                 "Expected input_ids of shape (batch, length), or inputs_embeds of shape (batch, length, "
                 f"{self.config.hidden_size}), got {got}."
             )
-        cache = None if past_key_values is None else KeyValueCache.of(past_key_values, self.config)
-        if cache is not None:
-            self._check_cache(cache, embeds.shape[0])
-        if cache is None and self._wants_cache(use_cache):
-            cache = KeyValueCache(self.config.n_layer)
+        cache, kept = self._cache(past_key_values, embeds.shape[0], use_cache)
+        check_cache_position(cache_position, 0 if cache is None else cache.length, embeds.shape[1])
         want_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         mask = _full_mask(embeds, attention_mask, cache)
         view = PaddedView(mask, embeds.shape[1], self._slopes(embeds.device), cache, want_attentions)
         keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         states = self._run(embeds, view, keep)
-        return BloomModelOutput(
+        output = BaseModelOutputWithPastAndCrossAttentions(
             last_hidden_state=states[-1],
-            past_key_values=cache,
+            past_key_values=kept,
             hidden_states=tuple(states) if keep else None,
             attentions=None if view.attentions is None else tuple(view.attentions),
         )
+        return output if self._wants_dict(return_dict) else output.to_tuple()
 
     def encode_packed(
         self,
@@ -179,7 +176,7 @@ class BloomModel(BloomPreTrainedModel):
     ) -> list[Tensor]:
         """As `encode_packed`, with the hidden states of all layers.
 
-        RETURNS (list[Tensor]): n_layer + 1 states as in BloomModelOutput, or only the last without keep_all.
+        RETURNS (list[Tensor]): n_layer + 1 states as of the forward pass, or only the last without keep_all.
             Each of shape (pieces, hidden_size).
         """
         embeds = self._embed(input_ids, inputs_embeds)
@@ -224,7 +221,7 @@ class BloomModel(BloomPreTrainedModel):
         if input_ids.dtype not in (torch.int64, torch.int32):
             raise InputError(f"Expected input_ids as integers (int64 or int32), got {input_ids.dtype}.")
         # One clear error on CPU; on a GPU the look-up itself checks, without waiting for the device here.
-        if input_ids.device.type == "cpu" and input_ids.numel():
+        if input_ids.device.type == "cpu" and input_ids.numel() and not torch.compiler.is_compiling():
             low, high = int(input_ids.min()), int(input_ids.max())
             if low < 0 or high >= self.config.vocab_size:
                 raise InputError(
@@ -233,25 +230,31 @@ class BloomModel(BloomPreTrainedModel):
                 )
         return self.word_embeddings(input_ids)
 
-    def _check_cache(self, cache: KeyValueCache, batch: int) -> None:
-        if len(cache) != len(self.h) or (cache.length and cache.batch != batch):
+    def _cache(self, past: Any, batch: int, use_cache: bool | None) -> tuple[Cache | None, Any]:
+        """RETURNS (tuple[Cache | None, Any]): What the blocks write to, and what the call returns."""
+        wants = self.config.use_cache if use_cache is None else use_cache
+        checkpointing = self.gradient_checkpointing and self.training
+        if past is None:
+            if not wants or checkpointing:  # blocks that run twice would append their keys twice
+                return None, None
+            cache = KeyValueCache(self.config.n_layer, stays=True)
+            return cache, cache
+        found, kept = cache_of(past, self.config)
+        if (isinstance(found, KeyValueCache) and len(found) != len(self.h)) or found.batch not in (0, batch):
             raise InputError(
-                f"Expected past_key_values of {len(self.h)} blocks and {batch} rows, got {len(cache)} blocks"
-                + (f" and {cache.batch} rows." if cache.length else ".")
+                f"Expected past_key_values of {len(self.h)} blocks and {batch} rows, got {len(past)} blocks"
+                + (f" and {found.batch} rows." if found.length else ".")
             )
-        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+        if checkpointing and torch.is_grad_enabled():
             raise InputError(
                 "Got past_key_values while gradient checkpointing: blocks run twice would append twice."
             )
-
-    def _wants_cache(self, use_cache: bool | None) -> bool:
-        if self.gradient_checkpointing and self.training:
-            return False  # recomputed blocks would append their keys twice
-        return (self.config.use_cache and not self.training) if use_cache is None else use_cache
+        return found, kept if wants else None
 
     def _slopes(self, device: torch.device) -> Tensor:
-        # Not a buffer: buffers follow .half(), and slopes must stay float32.
-        return alibi_slopes(self.config.n_head, device)
+        # Not a buffer: buffers follow .half(), and slopes must stay float32. A tracer's tensors are not for others.
+        make = alibi_slopes.__wrapped__ if torch.compiler.is_compiling() else alibi_slopes
+        return make(self.config.n_head, device)
 
 
 def _is_recorded(block: nn.Module, hidden: Tensor) -> bool:
@@ -269,7 +272,7 @@ def draw_normal(weight: Tensor, std: float) -> None:
         nn.init.normal_(weight, std=std)
 
 
-def _full_mask(embeds: Tensor, attention_mask: Tensor | None, cache: KeyValueCache | None) -> Tensor:
+def _full_mask(embeds: Tensor, attention_mask: Tensor | None, cache: Cache | None) -> Tensor:
     """RETURNS (Tensor): The mask over past and new pieces. Shape (batch, past + length)."""
     past = 0 if cache is None else cache.length
     shape = (embeds.shape[0], past + embeds.shape[1])

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import InputError
 from .alibi import alibi_bias, causal_alibi, symmetric_alibi
 from .attend import attend, attend_with_weights
-from .cache import KeyValueCache
+from .past import Cache
 
 # Sequences are attended together while at least this fraction of the padded square is pieces.
 MIN_FILL = 0.75
@@ -43,7 +43,7 @@ class PaddedView:
     attention_mask (Tensor): 1 for pieces, 0 for padding, past keys first. Shape (batch, keys).
     length (int): Number of new pieces per row, the last of the keys.
     slopes (Tensor): Shape (n_head,).
-    cache (KeyValueCache | None): Holds the keys of earlier calls; receives the new ones.
+    cache (Cache | None): Holds the keys of earlier calls; receives the new ones.
     output_attentions (bool): Keep the attention weights of each layer in `attentions`.
     """
 
@@ -52,7 +52,7 @@ class PaddedView:
         attention_mask: Tensor,
         length: int,
         slopes: Tensor,
-        cache: KeyValueCache | None = None,
+        cache: Cache | None = None,
         output_attentions: bool = False,
     ) -> None:
         self.cache = cache
@@ -67,7 +67,7 @@ class PaddedView:
         # 3 x (batch, n_head, length, head_dim)
         query, key, value = (x.transpose(1, 2) for x in (query, key, value))
         if self.cache is not None:
-            key, value = self.cache.update(layer, key, value)
+            key, value = self.cache.update(key, value, layer)
         if self.fused:
             context = attend(query, key, value, self.bias, dropout)
         else:

@@ -22,7 +22,7 @@ def draw_steps(lengths, *, batch=2, n_layer=2, seed=0):
 def fill(cache, steps):
     for step in steps:
         for layer, (keys, values) in enumerate(step):
-            returned = cache.update(layer, keys, values)
+            returned = cache.update(keys, values, layer)
             for ours, held in zip(returned, cache[layer], strict=True):
                 assert torch.equal(ours, held)
     return cache

@@ -55,7 +55,6 @@ def test_shapes(language_model, classifier, sequence_classifier, answerer):
     output = answerer(ids, **positions, output_hidden_states=True, output_attentions=True)
     assert output.start_logits.shape == output.end_logits.shape == (2, 7) and output.loss.shape == ()
     assert len(output.hidden_states) == 3 and len(output.attentions) == 2
-    assert output.past_key_values.length == 7
 
 
 def test_a_sequence_is_classified_by_its_last_real_piece(sequence_classifier):

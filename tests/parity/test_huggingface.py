@@ -8,6 +8,7 @@ import transformers
 
 import spacy_bloom
 from spacy_bloom import BloomConfig
+from spacy_bloom.bloom.cache import KeyValueCache
 from spacy_bloom.errors import BloomWarning
 
 # Each class with what it returns.
@@ -193,13 +194,11 @@ def test_cached_equals_uncached(make_twins, difference, twin_config, cls, paddin
     ours, _ = make_twins(cls, twin_config)
     ids, mask = draw_batch(twin_config, padding)
     with torch.no_grad():
-        whole, cache, done, parts = ours(ids, attention_mask=mask), None, 0, []
+        whole, cache, done, parts = ours(ids, attention_mask=mask), KeyValueCache(ours.config.n_layer), 0, []
         for new in (5, 1, 2, 3):
             part = ids[:, done : done + new]
             done += new
-            output = ours(part, attention_mask=mask[:, :done], past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            parts.append(output)
+            parts.append(ours(part, attention_mask=mask[:, :done], past_key_values=cache))
     for name, expected in zip(CLASSES[cls], results(whole, cls, mask), strict=True):
         if cls == "BloomForSequenceClassification":
             # The rows whose last real piece is among the last that were fed.
