@@ -60,7 +60,9 @@ class PaddedView:
         self.bias, blind = _padded_bias(attention_mask, length, slopes)
         # The fused kernels' backward pass takes the weights from the sum that it kept of each row; beside
         # float32's lowest number the sum is lost, and the gradients of a blind row would be wrong.
-        self.fused = not (output_attentions or (torch.is_grad_enabled() and bool(blind.any())))
+        # While tracing nobody knows.
+        unsure = torch.compiler.is_compiling()
+        self.fused = not (output_attentions or (torch.is_grad_enabled() and (unsure or bool(blind.any()))))
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """See BatchView. Leading dimensions (batch, length)."""
