@@ -10,7 +10,7 @@ from .bloom.heads import (
 )
 from .bloom.model import BloomModel
 from .checkpoint.quantized import QUANTIZATIONS
-from .checkpoint.sources import bundled_path
+from .checkpoint.sources import bundled_path, find_checkpoint
 from .config import BloomConfig
 from .generation.causal_lm import BloomForCausalLM
 from .quantization.quantize import Int8
@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 QUANTIZATIONS["int8"] = Int8()
+BloomConfig.find = staticmethod(find_checkpoint)
 
 IN_JAX = ("FlaxBloomForCausalLM", "FlaxBloomModel", "FlaxBloomPreTrainedModel")
 

@@ -28,6 +28,8 @@ class BloomLanguageModel(BloomPreTrainedModel):
     lm_head (LMHead): The head; another one may take its place.
     """
 
+    _built_with = (*BloomPreTrainedModel._built_with, "tie_word_embeddings")
+
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.transformer = BloomModel(config)
@@ -91,6 +93,8 @@ class BloomForTokenClassification(BloomPreTrainedModel):
     config (BloomConfig): The geometry; id2label names the labels.
     """
 
+    _built_with = (*BloomPreTrainedModel._built_with, "num_labels", "classifier_dropout")
+
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.transformer = BloomModel(config)
@@ -145,8 +149,11 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
 
     config (BloomConfig): The geometry; id2label names the labels, problem_type the loss: "regression",
         "single_label_classification" or "multi_label_classification". Without one it is told from the labels,
-        as in Hugging Face: regression for one label, else single-label for integers, multi-label for floats.
+        as in Hugging Face: regression for one label, else single-label for integers, multi-label for floats. The
+        config keeps what was told.
     """
+
+    _built_with = (*BloomPreTrainedModel._built_with, "num_labels")
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
@@ -213,7 +220,9 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
 
     def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
         batch, num_labels = logits.shape
-        problem = self.config.problem_type or _problem_type(num_labels, labels)
+        if self.config.problem_type is None:
+            self.config.problem_type = _problem_type(num_labels, labels)
+        problem = self.config.problem_type
         by_id = problem == "single_label_classification"
         if by_id and labels.shape == (batch,) and not labels.is_floating_point():
             return _cross_entropy(logits, labels, items)

@@ -25,9 +25,26 @@ class BloomPreTrainedModel(PretrainedMixin):
     config (BloomConfig): The geometry.
     """
 
+    # Fields that are read when a model is built, and so cannot change later.
+    _built_with: tuple[str, ...] = (
+        "vocab_size",
+        "hidden_size",
+        "n_layer",
+        "n_head",
+        "layer_norm_epsilon",
+        "apply_residual_connection_post_layernorm",
+        "hidden_dropout",
+        "attention_dropout",
+    )
+
     def __init__(self, config: BloomConfig) -> None:
         super().__init__()
+        config.build_with(*self._built_with)
         self.config = config
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.config.build_with(*self._built_with)
 
     def init_weights(self) -> None:
         """Draw random weights as BLOOM's reference does: normal matrices, zero biases, unit layer norms."""

@@ -81,7 +81,7 @@ def plan_trimming(
         raise InputError("Got no texts. Expected texts whose pieces are to be kept.")
     used = set(np.flatnonzero(counts >= min_count).tolist())
     used.update(np.flatnonzero(_count(tokenizer, keep)[0]).tolist())
-    config = plan.config.to_dict()
+    config = plan.config.to_diff_dict()
     naming = {name: read_json(source / name) for name in NAMING_FILES if (source / name).is_file()}
     for name, content in {CONFIG_FILE: config, **naming}.items():
         ids = named_ids(content)

@@ -161,7 +161,7 @@ class BloomTextClassifier(LabelledPipe):
             )
         if self.cfg["exclusive"] is None:
             self.cfg["exclusive"] = config.problem_type != "multi_label_classification"
-        self._set_labels((config.id2label or {}).values())
+        self._set_labels(config.id2label.values())
         load_output(self.model, source, config, head="score", n_outputs=config.num_labels, bias=False)
 
     def predict(self, docs: Iterable[Doc]) -> NDArray[numpy.float32]:

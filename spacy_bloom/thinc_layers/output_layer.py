@@ -78,10 +78,7 @@ def find_head(name: str, revision: str | None = None) -> tuple[Checkpoint, Bloom
     RETURNS (tuple[Checkpoint, BloomConfig]): The checkpoint, and its config, whose id2label names the outputs in order.
     """
     checkpoint = Checkpoint.find(name, revision=revision)
-    config = checkpoint.config
-    if config.id2label is None:  # Hugging Face does not write default labels
-        config = config.replace(num_labels=config.num_labels)
-    return checkpoint, config
+    return checkpoint, checkpoint.config
 
 
 def load_output(

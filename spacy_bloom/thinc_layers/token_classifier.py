@@ -80,4 +80,4 @@ def load_classifier(model: Model, checkpoint: str) -> list[str]:
     """
     source, config = find_head(checkpoint)
     load_output(model, source, config, head="classifier", n_outputs=config.num_labels)
-    return list((config.id2label or {}).values())
+    return list(config.id2label.values())

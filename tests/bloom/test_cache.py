@@ -188,7 +188,7 @@ def theirs():
     """One of Hugging Face's models, and ours with the same weights."""
     config = BloomConfig(vocab_size=50, hidden_size=24, n_layer=2, n_head=3)
     torch.manual_seed(0)
-    model = transformers.BloomForCausalLM(transformers.BloomConfig(**config.to_dict())).eval()
+    model = transformers.BloomForCausalLM(transformers.BloomConfig(**config.to_diff_dict())).eval()
     ours = BloomForCausalLM(config).eval()
     ours.load_state_dict(model.state_dict())
     return model, ours

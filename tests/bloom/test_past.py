@@ -15,7 +15,7 @@ CONFIG = BloomConfig(vocab_size=50, hidden_size=24, n_layer=2, n_head=3)
 
 @pytest.fixture(scope="module")
 def theirs(randomize):
-    return randomize(transformers.BloomForCausalLM(transformers.BloomConfig(**CONFIG.to_dict()))).eval()
+    return randomize(transformers.BloomForCausalLM(transformers.BloomConfig(**CONFIG.to_diff_dict()))).eval()
 
 
 @pytest.fixture(scope="module")

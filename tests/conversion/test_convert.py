@@ -16,7 +16,7 @@ from spacy_bloom.conversion.convert import convert_checkpoint, plan_conversion
 from spacy_bloom.errors import CheckpointError, ConfigError, InputError
 
 CONFIG = BloomConfig(vocab_size=97, hidden_size=24, n_layer=3, n_head=3, num_labels=5)
-FIELDS = {k: v for k, v in CONFIG.to_dict().items() if k not in ("model_type", "label2id")}
+FIELDS = {k: v for k, v in CONFIG.to_diff_dict().items() if k not in ("model_type", "label2id")}
 LAYOUTS = {
     "safetensors": {},
     "shards": dict(max_shard_size="20KB"),

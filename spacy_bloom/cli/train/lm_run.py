@@ -139,7 +139,7 @@ def make_trainer(
     files = [encode_file(text, tokenizer, config.data) for text in texts]
     generation = model.generation_config
     run = {
-        "model": model.config.to_dict(),
+        "model": model.config.to_diff_dict(),
         "generation": None if generation is None else generation.to_dict(),
         **_fingerprint(config, files),
     }

@@ -108,10 +108,8 @@ def test_unknown_fields_survive(tmp_path):
     assert dict(config.replace(n_layer=4).extra) == extra
 
 
-def test_a_config_never_changes():
+def test_replace_makes_a_copy():
     config = BloomConfig()
-    with pytest.raises(AttributeError):
-        config.n_layer = 3
     assert config.replace(n_layer=3).n_layer == 3 and config.n_layer == 2
 
 
