@@ -67,9 +67,9 @@ class Int8Linear(nn.Linear):
             total = _Product.apply(rest, self, None) + apart
         return total.view(*inner.shape[:-1], self.out_features).to(inner.dtype)
 
-    def packed(self) -> Tensor:
-        """RETURNS (Tensor): The weight as the kernel reads it, made when it is first asked for."""
-        return self._packed.of(self.weight)
+    def packed(self) -> Any:
+        """RETURNS (Any): The weight as the kernel reads it, made when it is first asked for."""
+        return self._packed.of(self.weight, self.weight_scale)
 
     def dequantized(self) -> Tensor:
         """RETURNS (Tensor): The int8 weight in float32. Shape (features, columns)."""
@@ -154,12 +154,12 @@ class _Packed:
     """What the kernel makes of a weight. It is neither copied nor saved: it can be made again."""
 
     def __init__(self) -> None:
-        self._made: tuple[tuple[int, int], Tensor] | None = None
+        self._made: tuple[list[tuple[int, int]], Any] | None = None
 
-    def of(self, weight: Tensor) -> Tensor:
-        state = (weight.data_ptr(), weight._version)
+    def of(self, weight: Tensor, scales: Tensor) -> Any:
+        state = [(x.data_ptr(), x._version) for x in (weight, scales)]
         if self._made is None or self._made[0] != state:
-            self._made = (state, pack(weight.detach()))
+            self._made = (state, pack(weight.detach(), scales.detach()))
         return self._made[1]
 
     def __deepcopy__(self, memo: dict) -> "_Packed":

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from spacy_bloom.quantization.kernels import FULL, activation_range
 from spacy_bloom.quantization.layers import Int8Embedding, Int8Linear, Int8LMHead
 
 NONE = torch.tensor([], dtype=torch.long)
@@ -30,7 +31,8 @@ def test_columns_in_float_keep_the_precision_of_the_others():
     exact = layer(inner).detach()
     rounded = Int8Linear.of(layer, NONE)(inner)
     apart = Int8Linear.of(layer, torch.tensor([3, 60]))(inner)
-    assert (apart - exact).norm() / exact.norm() < 0.001
+    bound = 0.001 if activation_range() == FULL else 0.002  # 7 bits have half the precision of 8
+    assert (apart - exact).norm() / exact.norm() < bound
     assert (rounded - exact).norm() > 8 * (apart - exact).norm()
 
 

@@ -13,6 +13,7 @@ from spacy_bloom import (
 )
 from spacy_bloom.checkpoint.quantized import quantization_method
 from spacy_bloom.errors import ConfigError, InputError
+from spacy_bloom.quantization.kernels import FULL, activation_range
 from spacy_bloom.quantization.layers import Int8Embedding, Int8Linear, Int8LMHead
 from spacy_bloom.quantization.quantize import Int8Settings, quantize, quantized_frame
 
@@ -61,7 +62,7 @@ def test_hidden_states_stay_near_floats(kind):
     with torch.no_grad():
         exact = states(model, IDS)
         quantize(model)
-        assert relative(states(model, IDS), exact) < 0.02
+        assert relative(states(model, IDS), exact) < (0.02 if activation_range() == FULL else 0.03)
     decoder = getattr(model, "transformer", model)
     assert isinstance(decoder.h[0].mlp.dense_4h_to_h, Int8Linear)
     assert isinstance(decoder.word_embeddings, Int8Embedding)
@@ -80,7 +81,7 @@ def test_outlier_features_cost_less_than_a_hundredth():
         assert relative(states(model, IDS), exact) < 0.01
         # What the outliers would cost the other features.
         with_columns = relative(states(model, IDS)[:, rest], exact[:, rest])
-        assert with_columns < 0.015
+        assert with_columns < (0.015 if activation_range() == FULL else 0.022)
         assert relative(states(without, IDS)[:, rest], exact[:, rest]) > 1.4 * with_columns
     columns = model.config.extra["quantization"]["float_columns"]
     assert set(OUTLIERS.tolist()) <= set(columns["h.1.mlp.dense_h_to_4h"])
