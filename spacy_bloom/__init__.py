@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+import torch
+
 from .bloom.heads import (
     BloomForQuestionAnswering,
     BloomForSequenceClassification,
@@ -13,6 +15,7 @@ from .checkpoint.quantized import QUANTIZATIONS
 from .checkpoint.sources import bundled_path, find_checkpoint
 from .config import BloomConfig
 from .generation.causal_lm import BloomForCausalLM
+from .quantization.half import HalfWeights
 from .quantization.quantize import Int8
 from .tokenizer import BloomTokenizerFast
 
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 QUANTIZATIONS["int8"] = Int8()
+QUANTIZATIONS.update((half.method, half) for half in map(HalfWeights, (torch.float16, torch.bfloat16)))
 BloomConfig.find = staticmethod(find_checkpoint)
 
 IN_JAX = ("FlaxBloomForCausalLM", "FlaxBloomModel", "FlaxBloomPreTrainedModel")

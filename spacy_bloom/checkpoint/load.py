@@ -79,7 +79,7 @@ def load_model(
     make (Callable): The model's class.
     config (BloomConfig): Its geometry.
     source (WeightSource): The weights; files, or tensors.
-    dtype (torch.dtype | None): Dtype of the weights; None keeps the files'. float32 beside integers.
+    dtype (torch.dtype | None): Dtype of the weights; None keeps the files'. float32 beside what is quantised.
     device (str | torch.device): Where whole weights go.
     placement (Placement | None): The part of each weight to load, and its device; None loads whole weights.
     new_head (bool): Whether a head that the files lack may start from random weights, with a warning.
@@ -90,8 +90,8 @@ def load_model(
     """
     way = None if quantization is None else find_quantization(quantization)
     model = frame_model(make, config)
-    if not all(weight.is_floating_point() for weight in model.parameters()):
-        way, dtype = None, torch.float32  # what integers are multiplied into
+    if quantization_method(config) is not None:
+        way, dtype = None, torch.float32  # what is computed in
     elif way is not None:
         dtype = None  # as the files have them: a float32 copy of all would be in the way
     placement = placement or (lambda name, shape: Place(device))
@@ -115,7 +115,8 @@ def _load_weights(
     _check_model_head(model, source, names)
     places = {name: placement(name, shape) for name, shape in full.items()}
     state = {n: _read(source, names[n], frame[n], places[n], dtype) for n in full if n not in missing_head}
-    stored = one_dtype((v.dtype for n, v in state.items() if _has_dtype(n, v)), str(source))
+    free = [v.dtype for n, v in state.items() if _has_dtype(n, v) and not _is_half(frame[n])]
+    stored = one_dtype(free, str(source))
     if missing_head:
         state |= _random_head({name: full[name] for name in missing_head}, places, config, stored)
         warnings.warn(
@@ -129,7 +130,7 @@ def _load_weights(
 def frame_model(make: Callable[[BloomConfig], ModelT], config: BloomConfig) -> ModelT:
     """RETURNS (ModelT): The model that a config describes, on the meta device."""
     with torch.device("meta"):
-        model = make(config)
+        model = make(config).float()
         method = quantization_method(config)
         if method is not None:
             find_quantization(method).frame(model)
@@ -141,11 +142,18 @@ def _has_dtype(name: str, value: Tensor) -> bool:
     return value.is_floating_point() and not is_fixed(name)
 
 
+def _is_half(frame: Tensor) -> bool:
+    """RETURNS (bool): Whether a weight stays in 16 bits, whatever is computed in."""
+    return frame.dtype in (torch.float16, torch.bfloat16)
+
+
 def _read(source: WeightSource, name: str, frame: Tensor, place: Place, dtype: torch.dtype | None) -> Tensor:
     value = source.part(name, place.slices).contiguous() if place.slices else source[name]
     readable = READABLE if frame.is_floating_point() else (frame.dtype,)
     if value.dtype not in readable:
         raise CheckpointError(f"Expected the weight {name} in one of {readable}, got {value.dtype}.")
+    if _is_half(frame):
+        dtype = frame.dtype
     return value.to(device=place.device, dtype=dtype if _has_dtype(name, value) else value.dtype)
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from ..config import BloomConfig
-from .quantized import SCALE, int8_shapes, quantization_method
+from .quantized import INT8, SCALE, int8_shapes, quantization_method
 
 PREFIX = "transformer."
 TIED_HEAD = "lm_head.weight"
@@ -48,7 +48,7 @@ def decoder_shapes(config: BloomConfig) -> dict[str, tuple[int, ...]]:
         **{f"h.{i}.{name}": shape for i in range(config.n_layer) for name, shape in block.items()},
         **_norm("ln_f", size),
     }
-    return int8_shapes(config, shapes) if quantization_method(config) else shapes
+    return int8_shapes(config, shapes) if quantization_method(config) == INT8 else shapes
 
 
 def _norm(name: str, size: int) -> dict[str, tuple[int, ...]]:

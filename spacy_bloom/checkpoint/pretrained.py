@@ -53,8 +53,8 @@ class PretrainedMixin(LoadableModel):
         local_files_only (bool): Make no network call.
         config (BloomConfig | None): Instead of the checkpoint's `config.json`.
         num_layers (int | None): Load the first blocks only; the weights of the others are not read.
-        quantization (str | None): "int8" quantises float weights; see `quantization.quantize`. A checkpoint that holds
-            integers is loaded as it is.
+        quantization (str | None): "int8" quantises float weights, "float16" and "bfloat16" keep them in 16 bits and
+            compute in float32; see `quantization`. A checkpoint that holds integers is loaded as it is.
         **changes: Fields of the config to change, for example `num_labels=5` for a new head.
         RETURNS (Self): The model in evaluation mode.
         RAISES (CheckpointError): No such checkpoint, or weights that are not what the config says.

@@ -3,7 +3,8 @@ integers, scales.
 
 The weights of the blocks, the embedding and the language-modelling head are int8 under their own names. Beside them is
 one float32 scale for each of their rows (`weight_scale`). Columns that stay in float are listed in the config by layer,
-and are in `float_weight`; those of a tied head are the embedding's.
+and are in `float_weight`; those of a tied head are the embedding's. Weights that stay in 16 bits need nothing but the
+entry, which says in what dtype they are held.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from ..errors import ConfigError
 from ..settings import shown
 
 FIELD = "quantization"
+INT8 = "int8"
 SCALE, FLOAT_WEIGHT = "weight_scale", "float_weight"
 LAYERS = ("self_attention.query_key_value", "self_attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
 HEAD = "lm_head"

@@ -8,6 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from ..bloom.lm_head import LMHead
+from .packed_weight import PackedWeight
 from .product import int8_product, pack, quantize_rows
 
 
@@ -42,7 +43,7 @@ class Int8Linear(nn.Linear):
         self.register_parameter("bias", None if bias is None else _fixed(bias))
         self.float_weight = None if float_weight is None else _fixed(float_weight)
         self.register_buffer("float_columns", float_columns, persistent=False)
-        self._packed = _Packed()
+        self._packed = PackedWeight(pack)
 
     @classmethod
     def of(cls, linear: nn.Linear, float_columns: Tensor) -> "Int8Linear":
@@ -148,25 +149,6 @@ def _fixed(value: Tensor) -> nn.Parameter:
 def _kept(linear: nn.Linear, columns: Tensor) -> Tensor | None:
     """RETURNS (Tensor | None): The columns that stay in float. Shape (features, kept)."""
     return linear.weight.detach()[:, columns].float() if len(columns) else None
-
-
-class _Packed:
-    """What the kernel makes of a weight. It is neither copied nor saved: it can be made again."""
-
-    def __init__(self) -> None:
-        self._made: tuple[list[tuple[int, int]], Any] | None = None
-
-    def of(self, weight: Tensor, scales: Tensor) -> Any:
-        state = [(x.data_ptr(), x._version) for x in (weight, scales)]
-        if self._made is None or self._made[0] != state:
-            self._made = (state, pack(weight.detach(), scales.detach()))
-        return self._made[1]
-
-    def __deepcopy__(self, memo: dict) -> "_Packed":
-        return _Packed()
-
-    def __reduce__(self) -> tuple[type, tuple]:
-        return _Packed, ()
 
 
 class _Product(Function):

@@ -2,22 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..bloom.heads import BloomLanguageModel
-from ..bloom.model import BloomModel, BloomPreTrainedModel
-from ..checkpoint.quantized import FIELD, HEAD, float_columns, int8_layers, quantization_method
-from ..config import BloomConfig
+from ..bloom.model import BloomPreTrainedModel
+from ..checkpoint.quantized import FIELD, HEAD, INT8, float_columns, quantization_method
 from ..errors import InputError
 from .layers import Int8Embedding, Int8Linear, Int8LMHead
 from .outliers import outlier_columns, recording_largest
+from .places import decoder_of, layers_of, replace_layers, set_config
 
 ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
-
-METHOD = "int8"
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ def quantize(
     for parameter in model.parameters():
         if parameter.is_floating_point():
             parameter.data = parameter.data.float()
-    entry = {"method": METHOD, "float_columns": {name: found for name, found in columns.items() if found}}
-    _set_config(model, model.config.replace(extra={**model.config.extra, FIELD: entry}))
+    entry = {"method": INT8, "float_columns": {name: found for name, found in columns.items() if found}}
+    set_config(model, model.config.replace(extra={**model.config.extra, FIELD: entry}))
     return model.eval()
 
 
@@ -86,18 +83,6 @@ class Int8:
         return quantized_frame(model)
 
 
-def _decoder(model: BloomPreTrainedModel) -> BloomModel:
-    return model if isinstance(model, BloomModel) else model.get_submodule("transformer")  # type: ignore[return-value]
-
-
-def _layers(model: BloomPreTrainedModel) -> dict[str, nn.Linear]:
-    decoder = _decoder(model)
-    found: dict[str, Any] = {name: decoder.get_submodule(name) for name in int8_layers(len(decoder.h))[:-1]}
-    if isinstance(model, BloomLanguageModel):
-        found[HEAD] = model.lm_head
-    return found
-
-
 @torch.no_grad()
 def _find_outliers(
     model: BloomPreTrainedModel, settings: Int8Settings, input_ids: Tensor | None
@@ -108,36 +93,26 @@ def _find_outliers(
         size = (settings.calibration_pieces,)
         input_ids = torch.randint(model.config.vocab_size, size, generator=generator)
     model.eval()
-    layers = {name: layer for name, layer in _layers(model).items() if name != HEAD}
+    layers = {name: layer for name, layer in layers_of(model).items() if name != HEAD}
     with recording_largest(layers) as largest:
-        hidden = _decoder(model).encode_packed(input_ids.to(model.device), [len(input_ids)])
+        hidden = decoder_of(model).encode_packed(input_ids.to(model.device), [len(input_ids)])
     largest[HEAD] = hidden.abs().amax(dim=0).float()  # a language model may come to stand on any decoder
     factor, share = settings.outlier_factor, settings.max_float_share
     return {n: outlier_columns(v, factor=factor, max_share=share).tolist() for n, v in largest.items()}
 
 
 def _replace_layers(model: BloomPreTrainedModel, columns: Mapping[str, Sequence[int]]) -> None:
-    decoder = _decoder(model)
-    layers = _layers(model)
-    head = layers.pop(HEAD, None)
-    for name, linear in layers.items():
-        place, _, last = name.rpartition(".")
-        setattr(
-            decoder.get_submodule(place), last, Int8Linear.of(linear, _columns(linear, columns.get(name)))
-        )
-    embedding = Int8Embedding.of(decoder.word_embeddings)
-    decoder.word_embeddings = embedding
-    if isinstance(model, BloomLanguageModel) and head is not None:
-        tied = embedding if model.config.tie_word_embeddings else None
-        model.lm_head = Int8LMHead.of(head, _columns(head, columns.get(HEAD)), tied)
+    embedding = Int8Embedding.of(decoder_of(model).word_embeddings)
+    tied = embedding if model.config.tie_word_embeddings else None
+    replace_layers(
+        model,
+        embedding,
+        lambda name, linear: Int8Linear.of(linear, _columns(linear, columns.get(name))),
+        lambda head: Int8LMHead.of(head, _columns(head, columns.get(HEAD)), tied),
+    )
 
 
 def _columns(linear: nn.Linear, columns: Sequence[int] | None) -> Tensor:
     """RETURNS (Tensor): Columns where the weight is. They are known numbers on the meta device, too."""
     device = "cpu" if linear.weight.is_meta else linear.weight.device
     return torch.tensor(columns or (), dtype=torch.long, device=device)
-
-
-def _set_config(model: BloomPreTrainedModel, config: BloomConfig) -> None:
-    model.config = config
-    _decoder(model).config = config

@@ -62,8 +62,9 @@ def create_transformer_model_v2(
     layer_factor (float): Factor of the learning rate from each layer to the one below it.
     lora (Optional[Dict[str, Any]]): Train adapters instead of the weights: fields of `LoraSettings`.
     mix_layers (bool): Return a learned mixture of all layers' states instead of the last state.
-    quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss. They do not
-        learn; adapters beside them do. None for the checkpoint's own.
+    quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss; "float16"
+        or "bfloat16" for weights of 16 bits beside float32 activations. They do not learn; adapters beside them do.
+        None for the checkpoint's own.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim(

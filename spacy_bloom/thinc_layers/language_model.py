@@ -38,8 +38,8 @@ def create_language_model_v2(
     dtype (str): Dtype for computation: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None for the dtype of computation.
     revision (Optional[str]): Branch, tag or commit on the Hub.
-    quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss. None
-        for the checkpoint's own.
+    quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss; "float16"
+        or "bfloat16" for weights of 16 bits beside float32 activations. None for the checkpoint's own.
     RETURNS (Model): Sequences of ids to the surprisal of every piece, in bits; NaN for the first of each.
     """
     shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype, quantization))

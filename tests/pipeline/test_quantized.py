@@ -75,6 +75,19 @@ def test_a_saved_pipeline_stays_quantised(checkpoint, tmp_path, way):
     assert isinstance(decoder(again).h[0].mlp.dense_h_to_4h, Int8Linear)
 
 
+@pytest.mark.parametrize("method", ["float16", "bfloat16"])
+def test_a_pipeline_keeps_weights_in_16_bits(checkpoint, tmp_path, method):
+    nlp = make(checkpoint, quantization=method)
+    exact = vectors(make(checkpoint))
+    assert 0 < numpy.linalg.norm(vectors(nlp) - exact) / numpy.linalg.norm(exact) < 0.02
+    nlp.to_disk(tmp_path)
+    size = (tmp_path / "bloom_transformer" / "model" / "model.safetensors").stat().st_size
+    assert size < 3 * decoder(nlp).num_parameters()
+    again = spacy.load(tmp_path)
+    assert numpy.array_equal(vectors(again), vectors(nlp))
+    assert decoder(again).h[0].mlp.dense_h_to_4h.weight.dtype == getattr(torch, method)
+
+
 def test_a_pipeline_trained_in_float_can_be_loaded_in_int8(checkpoint, tmp_path):
     nlp = make(checkpoint)
     for _ in range(2):

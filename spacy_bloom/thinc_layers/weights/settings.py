@@ -21,7 +21,8 @@ class WeightSettings:
     revision (str | None): Branch, tag or commit on the Hub.
     dtype (str): Dtype to compute in; "auto" is the checkpoint's.
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
-    quantization (str | None): How to quantise float weights: "int8". A quantised checkpoint stays as it is.
+    quantization (str | None): How to quantise float weights: "int8", "float16" or "bfloat16". A quantised checkpoint
+        stays as it is.
     RAISES (InputError): An unknown dtype. RAISES (ConfigError): An unknown quantisation.
     """
 
