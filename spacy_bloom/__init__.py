@@ -11,6 +11,7 @@ from .bloom.heads import (
     BloomForTokenClassification,
 )
 from .bloom.model import BloomModel
+from .bloom.pretrained_model import BloomPreTrainedModel
 from .checkpoint.quantized import QUANTIZATIONS
 from .checkpoint.sources import bundled_path, find_checkpoint
 from .config import BloomConfig
@@ -28,6 +29,7 @@ __all__ = [
     "BloomForSequenceClassification",
     "BloomForTokenClassification",
     "BloomModel",
+    "BloomPreTrainedModel",
     "BloomTokenizerFast",
     "bundled_path",
 ]

@@ -1,5 +1,6 @@
 """BLOOM with a head."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,15 +10,17 @@ from torch.nn import functional as F
 from ..config import BloomConfig
 from ..errors import InputError
 from .arguments import take_num_items
+from .generation_inputs import prepare_inputs
 from .lm_head import LinearLMHead, LMHead
 from .losses import IGNORED_LABEL
-from .model import BloomModel, BloomPreTrainedModel, draw_normal
+from .model import BloomModel
 from .outputs import (
     CausalLMOutputWithCrossAttentions,
     QuestionAnsweringModelOutput,
     SequenceClassifierOutputWithPast,
     TokenClassifierOutput,
 )
+from .pretrained_model import BloomPreTrainedModel, draw_normal
 
 
 class BloomLanguageModel(BloomPreTrainedModel):
@@ -37,6 +40,42 @@ class BloomLanguageModel(BloomPreTrainedModel):
         draw_normal(head.weight, config.initializer_range)
         self.lm_head: LMHead = head
         self.tie_weights()
+
+    def get_output_embeddings(self) -> LMHead:
+        """RETURNS (LMHead): The head."""
+        return self.lm_head
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        """Put another head in its place.
+
+        new_embeddings (Module): An LMHead, or torch's Linear without bias, whose weight is taken.
+        RAISES (InputError): It is something else.
+        """
+        if isinstance(new_embeddings, LMHead):
+            self.lm_head = new_embeddings
+        elif isinstance(new_embeddings, nn.Linear) and new_embeddings.bias is None:
+            head = LinearLMHead(new_embeddings.in_features, new_embeddings.out_features)
+            head.weight = new_embeddings.weight
+            self.lm_head = head
+        else:
+            raise InputError(
+                f"Expected an LMHead or a Linear without bias as the head, got {type(new_embeddings).__name__}."
+            )
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **options: Any) -> dict[str, Any]:
+        """See `prepare_inputs`."""
+        return prepare_inputs(input_ids, **options)
+
+    @property
+    def loss_function(self) -> Callable[..., Tensor]:
+        """RETURNS (Callable): Given logits of all pieces, labels, vocab_size and num_items_in_batch, the loss. Another
+        may be set.
+        """
+        return self.__dict__.get("_loss_function", next_piece_loss)
+
+    @loss_function.setter
+    def loss_function(self, value: Callable[..., Tensor]) -> None:
+        self.__dict__["_loss_function"] = value
 
     def tie_weights(self) -> None:
         """Make the LM head the embedding matrix, if the config says so."""
@@ -80,7 +119,9 @@ class BloomLanguageModel(BloomPreTrainedModel):
         loss = None
         if labels is not None:
             _check_labels(labels, logits)
-            loss = _cross_entropy(logits[:, :-1], labels[:, 1:], items)
+            loss = self.loss_function(
+                logits, labels, vocab_size=self.config.vocab_size, num_items_in_batch=items
+            )
         result = CausalLMOutputWithCrossAttentions(
             loss, logits, output.past_key_values, output.hidden_states, output.attentions
         )
@@ -317,6 +358,19 @@ def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
 def _check_labels(labels: Tensor, logits: Tensor) -> None:
     if labels.shape != logits.shape[:2]:
         raise InputError(f"Expected labels of shape {tuple(logits.shape[:2])}, got {tuple(labels.shape)}.")
+
+
+def next_piece_loss(
+    logits: Tensor, labels: Tensor, vocab_size: int | None = None, num_items_in_batch: Any = None
+) -> Tensor:
+    """Cross entropy of each piece given those before it, in nats.
+
+    logits (Tensor): Shape (batch, length, vocab_size).
+    labels (Tensor): Not shifted; -100 is ignored. Shape (batch, length).
+    num_items_in_batch (Tensor | int | None): What to divide the sum by; None for the mean.
+    RETURNS (Tensor): Shape ().
+    """
+    return _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
 
 
 def _cross_entropy(logits: Tensor, labels: Tensor, items: Any = None) -> Tensor:

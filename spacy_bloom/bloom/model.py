@@ -1,13 +1,11 @@
 """The decoder: embeddings, blocks, final layer norm."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from ..checkpoint.pretrained import PretrainedMixin
 from ..config import BloomConfig
 from ..errors import InputError
 from .alibi import alibi_slopes
@@ -16,73 +14,8 @@ from .block import BloomBlock
 from .cache import KeyValueCache
 from .outputs import BaseModelOutputWithPastAndCrossAttentions
 from .past import Cache, cache_of
+from .pretrained_model import BloomPreTrainedModel
 from .views import BatchView, PackedView, PaddedView
-
-
-class BloomPreTrainedModel(PretrainedMixin):
-    """What the decoder and its heads share: files, the config, random weights, gradient checkpointing.
-
-    config (BloomConfig): The geometry.
-    """
-
-    # Fields that are read when a model is built, and so cannot change later.
-    _built_with: tuple[str, ...] = (
-        "vocab_size",
-        "hidden_size",
-        "n_layer",
-        "n_head",
-        "layer_norm_epsilon",
-        "apply_residual_connection_post_layernorm",
-        "hidden_dropout",
-        "attention_dropout",
-    )
-
-    def __init__(self, config: BloomConfig) -> None:
-        super().__init__()
-        config.build_with(*self._built_with)
-        self.config = config
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self.config.build_with(*self._built_with)
-
-    def init_weights(self) -> None:
-        """Draw random weights as BLOOM's reference does: normal matrices, zero biases, unit layer norms."""
-        for module in self.modules():
-            if isinstance(module, (nn.Linear, nn.Embedding)):
-                draw_normal(module.weight, self.config.initializer_range)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-
-    @property
-    def device(self) -> torch.device:
-        """RETURNS (torch.device): Where the weights are."""
-        return next(self.parameters()).device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """RETURNS (torch.dtype): The dtype of the weights; of those that are not integers in a quantised model."""
-        return next(p.dtype for p in self.parameters() if p.is_floating_point())
-
-    def _wants_dict(self, return_dict: bool | None) -> bool:
-        return self.config.use_return_dict if return_dict is None else return_dict
-
-    def num_parameters(self) -> int:
-        """RETURNS (int): Number of weights; tied ones count once."""
-        return sum(p.numel() for p in self.parameters())
-
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each block in the backward pass instead of keeping its activations."""
-        self._set_gradient_checkpointing(True)
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep the activations of all blocks for the backward pass."""
-        self._set_gradient_checkpointing(False)
-
-    def _set_gradient_checkpointing(self, value: bool) -> None:
-        for module in self.modules():
-            if isinstance(module, BloomModel):
-                module.gradient_checkpointing = value
 
 
 class BloomModel(BloomPreTrainedModel):
@@ -95,6 +28,7 @@ class BloomModel(BloomPreTrainedModel):
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.gradient_checkpointing = False
+        self.checkpoint: Callable[..., Any] | None = None
         embedding = torch.empty(config.vocab_size, config.hidden_size)  # drawn below, not twice
         self.word_embeddings = nn.Embedding.from_pretrained(embedding, freeze=False)
         self.word_embeddings_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
@@ -221,8 +155,8 @@ class BloomModel(BloomPreTrainedModel):
             if keep_all:
                 states.append(hidden)
             recorded = _is_recorded(block, hidden)
-            if self.gradient_checkpointing and self.training and recorded:
-                hidden = checkpoint(block, hidden, view, use_reentrant=False)
+            if self.gradient_checkpointing and self.training and recorded and self.checkpoint is not None:
+                hidden = self.checkpoint(block, hidden, view)
             else:
                 with torch.set_grad_enabled(recorded):
                     hidden = block(hidden, view)
@@ -281,12 +215,6 @@ def _is_recorded(block: nn.Module, hidden: Tensor) -> bool:
     if not torch.is_grad_enabled():
         return False
     return hidden.requires_grad or any(parameter.requires_grad for parameter in block.parameters())
-
-
-def draw_normal(weight: Tensor, std: float) -> None:
-    """Draw a matrix; leave one on the meta device, where torch would import for a second to draw nothing."""
-    if not weight.is_meta:
-        nn.init.normal_(weight, std=std)
 
 
 def _full_mask(embeds: Tensor, attention_mask: Tensor | None, cache: Cache | None) -> Tensor:

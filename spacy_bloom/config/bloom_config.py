@@ -97,8 +97,6 @@ class BloomConfig(ConfigFiles):
     output_attentions: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
-    attribute_map = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head"}  # noqa: RUF012
-
     def __init__(self, /, *positional: Any, **values: Any) -> None:
         values = _with_own_names(_with_positional(positional, values))
         extra = values.pop("extra", {})

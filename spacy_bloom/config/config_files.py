@@ -4,7 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import Self
 
@@ -33,9 +33,15 @@ class ConfigFiles:
     """
 
     model_type = "bloom"
-    keys_to_ignore_at_inference = ("past_key_values",)
-    is_composition = has_no_defaults_at_init = False
+    attribute_map: ClassVar[dict[str, str]] = {
+        "num_hidden_layers": "n_layer",
+        "num_attention_heads": "n_head",
+    }
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    sub_configs: ClassVar[dict[str, Any]] = {}
+    has_no_defaults_at_init = False
     base_config_key = ""
+    base_model_tp_plan = base_model_pp_plan = None
     # From a name to a directory; checkpoint/, which knows the Hub, is above this room and sets it.
     find: Callable[..., Path] | None = None
 
@@ -59,7 +65,6 @@ class ConfigFiles:
         """
         values, options = cls.get_config_dict(pretrained_model_name_or_path, **options)
         config, unused = cls.from_dict(values, **{**options, "return_unused_kwargs": True})
-        config.name_or_path = pretrained_model_name_or_path
         if options.get("return_unused_kwargs"):
             return config, unused
         if unused:
