@@ -16,6 +16,7 @@ from .failures import ending_with_message
 from .info import info_cli
 from .init_config import TASK_LIST, init_config_cli
 from .train_lm import train_lm_cli
+from .train_pipeline import train_pipeline_cli
 from .trim_vocab import trim_vocab_cli
 
 bloom_cli = typer.Typer(
@@ -33,6 +34,7 @@ def add(name: str, command: Callable[..., None], **options: Any) -> None:
 
 # Unknown options override the config, as in `spacy train`.
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
+add("train", train_pipeline_cli, context_settings=WITH_OVERRIDES)
 add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
 add("demo", demo_cli)
 add("convert", convert_cli)

@@ -72,7 +72,7 @@ def load_folder(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -
     folder = path if path.is_dir() else path.parent
     try:
         metadata = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
-        shapes = {name: tuple(one.size) for name, one in metadata.items()}
+        shapes = {name: tuple(one.size) for name, one in metadata.items()}  # type: ignore[union-attr]
         check_state(path, shapes, model, optimizers, after_first_step=bool(progress.step))
         if progress.step:
             _make_moments(optimizers)
