@@ -1,6 +1,10 @@
 """What several test modules share: a tiny tokenizer, random tiny models, and their checkpoint on disk."""
 
+import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it: no test asks the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -131,3 +135,21 @@ def checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize) -> str:
     randomize(BloomForCausalLM(config)).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def run_ranks():
+    """A function that runs a script, which may start ranks by `parallel/forking.py` and prints what they found as JSON.
+    RETURNS (tuple): That, and its standard error.
+    """
+    here = Path(__file__).parent
+
+    def run(script, *args):
+        paths = os.pathsep.join(map(str, (here.parent, here / "parallel")))
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
+        command = [sys.executable, str(script), *map(str, args)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=env)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout), result.stderr
+
+    return run

@@ -1,19 +1,13 @@
 """The same trainings in one process here, and on ranks in a script."""
 
-import json
-import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-import spacy_bloom
-
 HERE = Path(__file__).parent
-PATHS = (Path(spacy_bloom.__file__).parent.parent, HERE, HERE.parents[1] / "parallel")
 sys.path.append(str(HERE))
 
 from trainings import TRAININGS, make_model, make_trainer, run  # noqa: E402
@@ -50,14 +44,10 @@ def alone(folder, out):
 
 
 @pytest.fixture(scope="session")
-def report(alone, folder, out):
+def report(alone, folder, out, run_ranks):
     """What the ranks of the script have found."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, PATHS))}
-    command = [sys.executable, str(HERE / "ranks_report.py"), str(folder), str(out)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=180, env=env)
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert found["codes"] == [0] * 5, result.stderr
+    found, errors = run_ranks(HERE / "ranks_report.py", folder, out)
+    assert found["codes"] == [0] * 5, errors
     return found
 
 
