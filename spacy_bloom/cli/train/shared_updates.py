@@ -122,16 +122,17 @@ def checksum(nlp: Language) -> int:
     total = zlib.crc32(repr([(name, getattr(pipe, "labels", ())) for name, pipe in nlp.pipeline]).encode())
     for weight in weights_of(nlp):
         data = weight.data.detach().cpu().contiguous()
-        total = zlib.crc32(data.flatten().view(torch.uint8).numpy(), total)
+        total = zlib.crc32(memoryview(data.flatten().view(torch.uint8).numpy()), total)
     return total
 
 
 def _of_first(evaluate: Callable[[], tuple]) -> tuple:
     """RETURNS (tuple): What the first rank's evaluation finds. What it has drawn, the others have drawn too."""
-    found = evaluate() if rank() == 0 else None
-    scores, *states = from_first((found, random.getstate(), numpy.random.get_state()))
-    random.setstate(states[0])
-    numpy.random.set_state(states[1])
+    found: Any = evaluate() if rank() == 0 else None
+    mine: Any = (found, random.getstate(), numpy.random.get_state())
+    scores, pythons, numpys = from_first(mine)
+    random.setstate(pythons)
+    numpy.random.set_state(numpys)
     return scores
 
 
