@@ -54,15 +54,7 @@ def read_params(
     if config.tie_word_embeddings and TIED_HEAD in in_file:
         embedding = next(name for name in shapes if name.endswith(EMBEDDING))
         check_tied_head(files, in_file[TIED_HEAD], in_file[embedding])
-    stored = {name: files[in_file[name]].dtype for name in shapes}
-    strange = sorted(name for name, kind in stored.items() if kind not in READABLE)
-    if strange:
-        raise CheckpointError(
-            f"Expected weights in one of {READABLE}, got {stored[strange[0]]} of {strange[:5]}."
-        )
-    if dtype in (None, "auto"):
-        dtype = str(one_dtype(stored.values(), str(files))).removeprefix("torch.")
-    target = to_jax_dtype(dtype)
+    target = _find_dtype({name: files[in_file[name]].dtype for name in shapes}, str(files), dtype)
 
     def read(name: str) -> jax.Array:
         parts: dict[str, np.ndarray] = {}  # several devices may have the same
@@ -76,6 +68,18 @@ def read_params(
         return jax.make_array_from_callback(shapes[name], shardings[name], part)
 
     return {name: read(name) for name in shapes}
+
+
+def _find_dtype(stored: Mapping[str, torch.dtype], where: str, dtype: str | jnp.dtype | None) -> jnp.dtype:
+    """RETURNS (jnp.dtype): Of the arrays, from the dtypes of the files. RAISES (CheckpointError): These are others."""
+    strange = sorted(name for name, kind in stored.items() if kind not in READABLE)
+    if strange:
+        raise CheckpointError(
+            f"Expected weights in one of {READABLE}, got {stored[strange[0]]} of {strange[:5]}."
+        )
+    if dtype in (None, "auto"):
+        dtype = str(one_dtype(stored.values(), where)).removeprefix("torch.")
+    return to_jax_dtype(dtype)
 
 
 def to_numpy(weight: Tensor) -> np.ndarray:

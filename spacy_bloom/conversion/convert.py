@@ -150,17 +150,7 @@ def convert_checkpoint(
     _expect_nothing_beside(output, "it is of the weights that are there; choose another directory")
     max_bytes = parse_size(max_shard_size)
     check_output(output, plan.new_n_bytes, force)
-
-    def read(names: Sequence[str]) -> dict[str, Tensor]:
-        if plan.weights is not None:
-            return {name: plan.weights[name].contiguous() for name in names}
-        # Opened for each shard: when the map is closed, the pages that were read are free again.
-        files = WeightFiles(plan.source, wanted=set(names).__contains__)
-        weights = {}
-        for name in names:
-            weights[name] = _converted(name, files[name], plan.dtype, plan.rows.get(name))
-            progress(plan.sizes[name])
-        return weights
+    read = _reader(plan, progress)
 
     def remove_old(files: Sequence[Path]) -> None:
         (output / CONFIG_FILE).unlink(missing_ok=True)
@@ -176,6 +166,23 @@ def convert_checkpoint(
         for name in set(COPIED) - set(small):
             (output / name).unlink(missing_ok=True)  # of the checkpoint that was here
     return [output / name for name in (CONFIG_FILE, *small, *weights)]
+
+
+def _reader(plan: Plan, progress: Callable[[int], object]) -> Callable[[Sequence[str]], dict[str, Tensor]]:
+    """RETURNS (Callable): Given the names of some weights, returns them as the result has them."""
+
+    def read(names: Sequence[str]) -> dict[str, Tensor]:
+        if plan.weights is not None:
+            return {name: plan.weights[name].contiguous() for name in names}
+        # Opened for each shard: when the map is closed, the pages that were read are free again.
+        files = WeightFiles(plan.source, wanted=set(names).__contains__)
+        weights = {}
+        for name in names:
+            weights[name] = _converted(name, files[name], plan.dtype, plan.rows.get(name))
+            progress(plan.sizes[name])
+        return weights
+
+    return read
 
 
 @contextmanager

@@ -76,27 +76,21 @@ def plan_trimming(
     tokenizer = BloomTokenizerFast.from_directory(source)
     vocabulary = Vocabulary(source / TOKENIZER_FILE, tokenizer)
     _check_rows(plan.config, vocabulary)
-    counts, n_texts = _count(tokenizer, texts)
-    if not n_texts:
-        raise InputError("Got no texts. Expected texts whose pieces are to be kept.")
-    used = set(np.flatnonzero(counts >= min_count).tolist())
-    used.update(np.flatnonzero(_count(tokenizer, keep)[0]).tolist())
+    used, n_texts = _used_pieces(tokenizer, texts, keep, min_count)
     config = plan.config.to_diff_dict()
     naming = {name: read_json(source / name) for name in NAMING_FILES if (source / name).is_file()}
     for name, content in {CONFIG_FILE: config, **naming}.items():
-        ids = named_ids(content)
-        vocabulary.check(ids, str(source / name))
-        used.update(ids)
+        vocabulary.check(named_ids(content), str(source / name))
+        used.update(named_ids(content))
     kept = vocabulary.close(used)
     new_ids = {old: new for new, old in enumerate(kept)}
     contents = {name: _to_json(with_ids(content, new_ids.__getitem__)) for name, content in naming.items()}
     contents[TOKENIZER_FILE] = vocabulary.trim(kept)
+    ids = {piece: new_ids.get(old) for piece, old in vocabulary.ids.items()}
     return Trimming(
         plan=_with_rows(plan, kept, with_ids(config, new_ids.__getitem__), contents),
         tokenizer=tokenizer,
-        trimmed=_load(
-            contents[TOKENIZER_FILE], tokenizer, {p: new_ids.get(i) for p, i in vocabulary.ids.items()}
-        ),
+        trimmed=_load(contents[TOKENIZER_FILE], tokenizer, ids),
         kept=np.array(kept, dtype=np.int64),
         texts=texts,
         keep=keep,
@@ -142,6 +136,20 @@ def trim_checkpoint(
         t.plan, output, max_shard_size=max_shard_size, force=force, progress=progress, check=prove
     )
     return encodings, outputs[0]
+
+
+def _used_pieces(
+    tokenizer: BloomTokenizerFast, texts: Iterable[str], keep: Iterable[str], min_count: int
+) -> tuple[set[int], int]:
+    """RETURNS (tuple[set[int], int]): Ids of the pieces that occur often enough; number of texts.
+    RAISES (InputError): There are no texts.
+    """
+    counts, n_texts = _count(tokenizer, texts)
+    if not n_texts:
+        raise InputError("Got no texts. Expected texts whose pieces are to be kept.")
+    used = set(np.flatnonzero(counts >= min_count).tolist())
+    used.update(np.flatnonzero(_count(tokenizer, keep)[0]).tolist())
+    return used, n_texts
 
 
 def _count(tokenizer: BloomTokenizerFast, texts: Iterable[str]) -> tuple[Ids, int]:

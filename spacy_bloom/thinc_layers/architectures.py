@@ -8,15 +8,12 @@ from spacy_transformers.layers import split_trf_batch, trfs2arrays
 from thinc.api import Model, chain
 from thinc.types import Floats2d, Ragged
 
-from ..finetuning.learning import LearningSettings
-from ..finetuning.lora import LoraSettings
 from ..settings import from_settings
 from .listener import BloomTransformerListener
 from .pieces.reused_vectors import ReusedVectors, ReuseSettings
 from .pieces.windows import WindowSettings
 from .transformer_data import BloomTransformerBatch
 from .transformer_model import bloom_transformer_model
-from .weights.settings import AttentionSettings, WeightSettings
 from .weights.shim import BloomShim
 
 
@@ -67,18 +64,7 @@ def create_transformer_model_v2(
         None for the checkpoint's own.
     RETURNS (Model): Docs to their pieces' vectors.
     """
-    shim = BloomShim(
-        WeightSettings(name, revision, dtype, storage_dtype, quantization),
-        AttentionSettings(attention, bidirectional_layers),
-        LearningSettings(
-            train_transformer=train_transformer,
-            trainable_layers=trainable_layers,
-            layer_factor=layer_factor,
-            lora=LoraSettings.from_config(lora),
-            mix_layers=mix_layers,
-            gradient_checkpointing=gradient_checkpointing,
-        ),
-    )
+    shim = BloomShim.from_config(locals())
     windows = WindowSettings(window, context, both_sides=shim.attention.both_sides)
     reused = None if reuse is None else ReusedVectors(from_settings(ReuseSettings, "reuse", reuse))
     return bloom_transformer_model(shim, windows, reuse=reused)
@@ -103,23 +89,7 @@ def create_transformer_model(
     mix_layers: bool = False,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """See `create_transformer_model_v2`; without quantisation."""
-    return create_transformer_model_v2(
-        name=name,
-        window=window,
-        context=context,
-        dtype=dtype,
-        storage_dtype=storage_dtype,
-        revision=revision,
-        gradient_checkpointing=gradient_checkpointing,
-        attention=attention,
-        bidirectional_layers=bidirectional_layers,
-        train_transformer=train_transformer,
-        reuse=reuse,
-        trainable_layers=trainable_layers,
-        layer_factor=layer_factor,
-        lora=lora,
-        mix_layers=mix_layers,
-    )
+    return create_transformer_model_v2(**locals())
 
 
 @registry.architectures("spacy-bloom.TransformerListener.v1")
@@ -166,24 +136,8 @@ def create_tok2vec_transformer_v2(
     Arguments as for the listener and the transformer model.
     RETURNS (Model): Docs to token vectors. Each of shape (tokens, hidden_size).
     """
-    transformer = create_transformer_model_v2(
-        name=name,
-        window=window,
-        context=context,
-        dtype=dtype,
-        storage_dtype=storage_dtype,
-        revision=revision,
-        gradient_checkpointing=gradient_checkpointing,
-        attention=attention,
-        bidirectional_layers=bidirectional_layers,
-        train_transformer=train_transformer,
-        reuse=reuse,
-        trainable_layers=trainable_layers,
-        layer_factor=layer_factor,
-        lora=lora,
-        mix_layers=mix_layers,
-        quantization=quantization,
-    )
+    settings = {name: value for name, value in locals().items() if name not in ("pooling", "grad_factor")}
+    transformer = create_transformer_model_v2(**settings)
     # A chain in a chain, as nlp.replace_listeners builds it, so that both read each other's bytes.
     return chain(chain(transformer, split_trf_batch()), trfs2arrays(pooling, grad_factor))
 
@@ -209,22 +163,4 @@ def create_tok2vec_transformer(
     mix_layers: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """See `create_tok2vec_transformer_v2`; without quantisation."""
-    return create_tok2vec_transformer_v2(
-        pooling,
-        grad_factor=grad_factor,
-        name=name,
-        window=window,
-        context=context,
-        dtype=dtype,
-        storage_dtype=storage_dtype,
-        revision=revision,
-        gradient_checkpointing=gradient_checkpointing,
-        attention=attention,
-        bidirectional_layers=bidirectional_layers,
-        train_transformer=train_transformer,
-        reuse=reuse,
-        trainable_layers=trainable_layers,
-        layer_factor=layer_factor,
-        lora=lora,
-        mix_layers=mix_layers,
-    )
+    return create_tok2vec_transformer_v2(**locals())

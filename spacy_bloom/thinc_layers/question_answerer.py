@@ -13,14 +13,11 @@ from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
 from ..errors import ConfigError, InputError
-from ..finetuning.learning import LearningSettings
-from ..finetuning.lora import LoraSettings
 from .output_layer import find_head, load_output
 from .pieces.question_windows import QuestionWindow
 from .pieces.windows import WindowSettings, batch_windows
 from .token_classifier import create_token_classifier
 from .transformer_model import bloom_shim, set_width
-from .weights.settings import AttentionSettings, WeightSettings
 from .weights.shim import BloomShim
 
 
@@ -63,18 +60,7 @@ def create_question_answerer(
     RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
     RAISES (ConfigError): A window without room for new pieces.
     """
-    shim = BloomShim(
-        WeightSettings(name, revision, dtype, storage_dtype),
-        AttentionSettings(attention, bidirectional_layers),
-        LearningSettings(
-            train_transformer=train_transformer,
-            trainable_layers=trainable_layers,
-            layer_factor=layer_factor,
-            lora=LoraSettings.from_config(lora),
-            mix_layers=mix_layers,
-            gradient_checkpointing=gradient_checkpointing,
-        ),
-    )
+    shim = BloomShim.from_config(locals())
     transformer = bloom_sequences(shim)
     head = create_token_classifier(noop(), encode, nO=2)
     model: Model[List[Ints1d], List[Floats2d]] = chain(transformer, head)

@@ -1,14 +1,15 @@
 """A shim whose weights learn."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Protocol
+from dataclasses import fields, replace
+from typing import Any, Protocol, TypeVar
 
 import torch
 from thinc.api import Optimizer, torch2xp, xp2torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from ...bloom.model import BloomModel
 from ...errors import BloomWarning, ConfigError
@@ -24,6 +25,7 @@ from .saved_model import MIX, SavedModel
 from .settings import AttentionSettings, WeightSettings
 from .sharing import own_weights
 
+T = TypeVar("T")
 # Updates after which free memory goes back to the system: after each update it would cost an eighth of the time.
 TRIM_EVERY = 32
 
@@ -64,6 +66,20 @@ class BloomShim(CheckpointShim):
         self._step = OptimizerStep()
         self._digest = WeightsDigest()
         self.pending: Pending | None = None
+
+    @classmethod
+    def from_config(cls, arguments: Mapping[str, Any]) -> Self:
+        """arguments (Mapping[str, Any]): Of a registered architecture, where all settings stand side by side.
+        RETURNS (BloomShim): The shim; arguments that are no settings of it are passed over.
+        """
+
+        def settings(kind: type[T], **values: Any) -> T:
+            names = {field.name for field in fields(kind) if field.init}  # type: ignore[arg-type]
+            return kind(**{name: value for name, value in {**arguments, **values}.items() if name in names})
+
+        lora = LoraSettings.from_config(arguments["lora"])
+        learning = settings(LearningSettings, lora=lora)
+        return cls(settings(WeightSettings), settings(AttentionSettings), learning)
 
     def __getstate__(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): What is copied and pickled."""
