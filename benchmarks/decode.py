@@ -1,0 +1,112 @@
+"""Greedy generation at the size of bloom-560m: ours in float32, float16 and int8, Hugging Face's model, CTranslate2.
+
+CTranslate2 takes part if it is installed (`pip install ctranslate2`).
+"""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from decoders import CT2, OURS, THEIRS, VOCABULARY, Worker, available_systems, write_checkpoints
+from measuring import MEGA, median, new_parser, report
+from save_load import GEOMETRIES
+
+# (system, of what, batch, at least so many times its speed)
+GOALS = [
+    ("ours int8", "CTranslate2 int8", 1, 1.4),
+    ("ours int8", "CTranslate2 int8", 8, 1.7),
+    ("ours float32", "CTranslate2 float32", 1, 1.0),
+    *(("ours float32", "CTranslate2 float32", n, 1.1) for n in (2, 4, 8)),
+    ("ours float16", "ours int8", 1, 0.95),
+]
+
+
+def prompts(batch: int, length: int) -> list[list[int]]:
+    """RETURNS (list[list[int]]): Random ids."""
+    generator = torch.Generator().manual_seed(batch)
+    return torch.randint(10, VOCABULARY - 10, (batch, length), generator=generator).tolist()
+
+
+def measure(workers: list[Worker], options: Namespace) -> dict[tuple[str, int], dict[str, list[float]]]:
+    """All systems in turns. RETURNS (dict): By system and batch, new pieces per second after the first, and seconds to
+    the first.
+    """
+    found: dict[tuple[str, int], dict[str, list[float]]] = {}
+    for number in range(options.rounds + 1):
+        for batch in options.batches:
+            ids = prompts(batch, options.prompt)
+            for worker in workers:
+                first, _ = worker.generate(ids, 1)
+                whole, _ = worker.generate(ids, 1 + options.new)
+                if number == 0:
+                    continue  # the first turn warms up
+                entry = found.setdefault((worker.system, batch), {"speed": [], "first": []})
+                entry["speed"].append(batch * options.new / (whole - first))
+                entry["first"].append(first)
+        print(f"round {number} of {options.rounds}", flush=True)
+    return found
+
+
+def options_from_command_line() -> Namespace:
+    """RETURNS (Namespace): What to measure."""
+    parser = new_parser(__doc__)
+    parser.add_argument("--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, 1b7, or small")
+    parser.add_argument("--systems", nargs="+", choices=[*OURS, THEIRS, *CT2], help="(None: all installed)")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="prompts at once")
+    parser.add_argument("--prompt", type=int, default=64, help="pieces of each prompt")
+    parser.add_argument("--new", type=int, default=24, help="pieces after the first")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """RETURNS (int): 1 if our float32 and Hugging Face's model do not write the same pieces, else 0."""
+    options = options_from_command_line()
+    systems = options.systems or available_systems()
+    with TemporaryDirectory(dir=options.work) as directory:
+        write_checkpoints(Path(directory), GEOMETRIES[options.geometry], systems)
+        workers = [Worker(system, Path(directory), options.threads) for system in systems]
+        ids = prompts(options.batches[-1], options.prompt)
+        written = {worker.system: worker.generate(ids, options.new)[1] for worker in workers}
+        found = measure(workers, options)
+        peaks = {worker.system: worker.memory() / MEGA for worker in workers}
+        for worker in workers:
+            worker.close()
+    report_all(found, peaks, written, options)
+    both = written.get(OURS[0]), written.get(THEIRS)
+    return int(None not in both and both[0] != both[1])
+
+
+def report_all(
+    found: dict[tuple[str, int], dict[str, list[float]]],
+    peaks: dict[str, float],
+    written: dict[str, list[list[int]]],
+    options: Namespace,
+) -> None:
+    """Print the table, which goals are reached, and how many pieces are those of Hugging Face's model."""
+    rows = []
+    for system, peak in peaks.items():
+        speeds = {f"batch {n}": median(found[system, n]["speed"]) for n in options.batches}
+        first = {f"first, s ({n})": median(found[system, n]["first"]) for n in options.batches}
+        rows.append({"system": system, **speeds, **first, "MB peak": peak})
+    notes: dict[str, float | str] = {}
+    for system, other, batch, goal in GOALS:
+        if (system, batch) in found and (other, batch) in found:
+            pairs = zip(found[system, batch]["speed"], found[other, batch]["speed"], strict=True)
+            notes[f"{system}, batch {batch}, times {other} (goal {goal})"] = median([a / b for a, b in pairs])
+    reference = written.get(THEIRS, next(iter(written.values())))
+    total = sum(map(len, reference))
+    for system, ids in written.items():
+        same = sum(a == b for x, y in zip(ids, reference, strict=True) for a, b in zip(x, y, strict=False))
+        notes[f"pieces of {system} that are the reference's"] = f"{same} of {total}"
+    title = (
+        f"New pieces per second, prompts of {options.prompt} and {options.new} more; {options.geometry}, "
+        f"{options.threads} threads, medians of {options.rounds} rounds"
+    )
+    report(title, rows, notes, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Systems that continue prompts greedily, each in a process that keeps its model: ours, Hugging Face's, CTranslate2's.
+
+CTranslate2 is not a requirement of this package: `pip install ctranslate2`. Without it, its systems are left out.
+"""
+
+import importlib.util
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from measuring import Geometry, memory, write_checkpoint
+from texts import new_tokenizer, pseudo_lines
+
+from spacy_bloom import BloomForCausalLM
+
+VOCABULARY = 2000  # pieces that prompts are drawn from; the embedding has the geometry's rows
+OURS = ("ours float32", "ours float16", "ours int8")
+THEIRS = "Hugging Face"
+CT2 = ("CTranslate2 float32", "CTranslate2 int8")
+FOLDERS = {
+    "ours float32": "float32",
+    THEIRS: "float32",
+    "ours float16": "float16",
+    "ours int8": "int8",
+    **dict.fromkeys(CT2, "ct2"),
+}
+
+
+def available_systems() -> list[str]:
+    """RETURNS (list[str]): All whose library is installed."""
+    has_ct2 = importlib.util.find_spec("ctranslate2") is not None
+    return [*OURS, THEIRS, *(CT2 if has_ct2 else ())]
+
+
+def write_checkpoints(directory: Path, geometry: Geometry, systems: Sequence[str]) -> None:
+    """Write the same random weights in the form that each system reads."""
+    needed = {FOLDERS[system] for system in systems}
+    exact = directory / "float32"
+    write_checkpoint(exact, geometry, new_tokenizer(pseudo_lines(2000), VOCABULARY))
+    if "float16" in needed:
+        BloomForCausalLM.from_pretrained(exact, dtype=torch.float16).save_pretrained(directory / "float16")
+    if "int8" in needed:
+        BloomForCausalLM.from_pretrained(exact, quantization="int8").save_pretrained(directory / "int8")
+    if "ct2" in needed:
+        _convert_for_ctranslate2(exact, directory / "ct2")
+
+
+def _convert_for_ctranslate2(checkpoint: Path, output: Path) -> None:
+    from ctranslate2.converters import TransformersConverter
+
+    class Converter(TransformersConverter):
+        def load_model(self, model_class: Any, name: str, *, dtype: Any = None, **options: Any) -> Any:
+            # It passes the argument's newer name, which transformers before 4.56 do not know.
+            return model_class.from_pretrained(name, torch_dtype=torch.float32, **options)
+
+    Converter(str(checkpoint)).convert(str(output))
+
+
+class Worker:
+    """A system in a process of its own. The others sleep while it works.
+
+    system (str): Its name.
+    directory (Path): What `write_checkpoints` has written.
+    threads (int): Of its library.
+    """
+
+    def __init__(self, system: str, directory: Path, threads: int) -> None:
+        self.system = system
+        context = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(max_workers=1, mp_context=context)
+        self._pool.submit(_load, system, str(directory / FOLDERS[system]), threads).result()
+
+    def generate(self, ids: list[list[int]], new: int) -> tuple[float, list[list[int]]]:
+        """RETURNS (tuple[float, list[list[int]]]): Seconds, and the ids that follow each prompt."""
+        return self._pool.submit(_generate, ids, new).result()
+
+    def memory(self) -> int:
+        """RETURNS (int): The most memory that the process had, in bytes."""
+        return self._pool.submit(memory, "VmHWM").result()
+
+    def close(self) -> None:
+        """End the process."""
+        self._pool.shutdown()
+
+
+_continue: Callable[[list[list[int]], int], list[list[int]]]  # of this process
+
+
+def _load(system: str, path: str, threads: int) -> None:
+    global _continue
+    torch.set_num_threads(threads)
+    if system in CT2:
+        _continue = _ctranslate2(path, system.rpartition(" ")[2], threads)
+    elif system == THEIRS:
+        model = transformers.BloomForCausalLM.from_pretrained(path, torch_dtype=torch.float32).eval()
+        _continue = _with_generate(model)
+    else:
+        quantization = "float16" if system == "ours float16" else None  # integers are in the files
+        _continue = _with_generate(BloomForCausalLM.from_pretrained(path, quantization=quantization))
+
+
+def _generate(ids: list[list[int]], new: int) -> tuple[float, list[list[int]]]:
+    start = time.perf_counter()
+    found = _continue(ids, new)
+    return time.perf_counter() - start, found
+
+
+def _with_generate(model: Any) -> Callable[[list[list[int]], int], list[list[int]]]:
+    def run(ids: list[list[int]], new: int) -> list[list[int]]:
+        prompts = torch.tensor(ids)
+        with torch.inference_mode():
+            found = model.generate(
+                prompts,
+                attention_mask=torch.ones_like(prompts),
+                max_new_tokens=new,
+                min_new_tokens=new,
+                do_sample=False,
+            )
+        return found[:, prompts.shape[1] :].tolist()
+
+    return run
+
+
+def _ctranslate2(
+    path: str, compute_type: str, threads: int
+) -> Callable[[list[list[int]], int], list[list[int]]]:
+    import ctranslate2
+
+    generator = ctranslate2.Generator(path, compute_type=compute_type, intra_threads=threads, inter_threads=1)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(Path(path).parent / "float32"))
+
+    def run(ids: list[list[int]], new: int) -> list[list[int]]:
+        tokens = [tokenizer.convert_ids_to_tokens(row) for row in ids]
+        results = generator.generate_batch(
+            tokens,
+            max_length=new,
+            min_length=new,
+            sampling_topk=1,
+            include_prompt_in_result=False,
+            cache_static_prompt=False,
+        )
+        return [result.sequences_ids[0] for result in results]
+
+    return run
