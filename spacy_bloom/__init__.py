@@ -13,7 +13,7 @@ from .bloom.heads import (
 from .bloom.model import BloomModel
 from .bloom.pretrained_model import BloomPreTrainedModel
 from .checkpoint.quantized import QUANTIZATIONS
-from .checkpoint.sources import bundled_path, find_checkpoint
+from .checkpoint.sources import bundled_names, bundled_path, find_checkpoint
 from .config import BloomConfig
 from .generation.causal_lm import BloomForCausalLM
 from .quantization.half import HalfWeights
@@ -31,6 +31,7 @@ __all__ = [
     "BloomModel",
     "BloomPreTrainedModel",
     "BloomTokenizerFast",
+    "bundled_names",
     "bundled_path",
 ]
 

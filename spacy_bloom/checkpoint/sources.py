@@ -78,14 +78,18 @@ def _expect_more_than_adapter(path: Path) -> Path:
     return path
 
 
+def bundled_names() -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): Names of the bundled checkpoints and pipelines, as `bundled_path` takes them."""
+    return (*BUNDLED_NAMES, *BUNDLED_PIPELINES)
+
+
 def bundled_path(name: str) -> Path:
     """RETURNS (Path): Directory of a bundled checkpoint or pipeline.
-    RAISES (InputError): There is none of this name; the error lists the names.
+    RAISES (InputError): There is none of this name; the error lists the names, as `bundled_names` does.
     """
-    names = (*BUNDLED_NAMES, *BUNDLED_PIPELINES)
-    if name not in names:
+    if name not in bundled_names():
         raise InputError(
-            f"Expected the name of what is bundled, one of {', '.join(names)}; got {shown(name)}."
+            f"Expected the name of what is bundled, one of {', '.join(bundled_names())}; got {shown(name)}."
         )
     return BUNDLED / name
 

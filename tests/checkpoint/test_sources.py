@@ -17,6 +17,7 @@ from spacy_bloom.checkpoint.sources import (
     BUNDLED,
     BUNDLED_NAMES,
     BUNDLED_PIPELINES,
+    bundled_names,
     bundled_path,
     find_checkpoint,
 )
@@ -276,6 +277,7 @@ def test_paths_are_never_looked_up_on_the_hub(name):
 @pytest.mark.parametrize("name", [*BUNDLED_NAMES, *BUNDLED_PIPELINES])
 def test_what_is_bundled(name):
     assert bundled_path(name) == BUNDLED / name and bundled_path(name).is_dir()
+    assert name in bundled_names() and len(bundled_names()) == len(BUNDLED_NAMES) + len(BUNDLED_PIPELINES)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""Round the matrices of a bundled checkpoint or pipeline, so that the wheel, which is compressed, stays small.
+
+    python scripts/compact.py spacy_bloom/assets/xx_bloom_tiny_demo --levels 127
+
+Each row gets a step that is a power of two, of which its largest number is at most LEVELS: 127 are as fine as int8. Files keep
+their formats, dtypes and sizes; what repeats in them compresses.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy
+import srsly
+from safetensors.numpy import load_file, save_file
+
+CHECKPOINT = "*.safetensors"
+HEADS = ("model", "head")  # thinc's files
+
+
+def round_rows(matrix: numpy.ndarray, levels: int) -> numpy.ndarray:
+    """RETURNS (numpy.ndarray): A matrix whose rows are multiples of a power of two; other arrays as they are."""
+    if matrix.ndim < 2 or matrix.dtype.kind != "f" or not matrix.size:
+        return matrix
+    values = matrix.astype("float64")
+    largest = numpy.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+    with numpy.errstate(divide="ignore"):
+        step = numpy.exp2(numpy.ceil(numpy.log2(largest / levels)))
+    rounded = numpy.where(largest > 0, numpy.rint(values / numpy.where(step > 0, step, 1.0)) * step, 0.0)
+    return rounded.astype(matrix.dtype)
+
+
+def compact(folder: Path, levels: int) -> list[Path]:
+    """Round what a folder holds, in place.
+
+    folder (Path): A checkpoint, or a pipeline with checkpoints and heads.
+    levels (int): Steps between 0 and the largest number of a row.
+    RETURNS (list[Path]): The files that were written.
+    """
+    written = []
+    for path in sorted(folder.rglob(CHECKPOINT)):
+        weights = {name: round_rows(array, levels) for name, array in load_file(path).items()}
+        save_file(weights, path, metadata={"format": "pt"})
+        written.append(path)
+    for path in sorted(file for name in HEADS for file in folder.rglob(name) if file.is_file()):
+        content = srsly.read_msgpack(path)
+        content["params"] = [
+            {name: array if array is None else round_rows(array, levels) for name, array in params.items()}
+            for params in content["params"]
+        ]
+        srsly.write_msgpack(path, content)
+        written.append(path)
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="checkpoint or pipeline; its files are overwritten")
+    parser.add_argument(
+        "--levels", type=int, default=127, help="steps up to a row's largest number (default 127)"
+    )
+    arguments = parser.parse_args()
+    for path in compact(arguments.folder, arguments.levels):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
