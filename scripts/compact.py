@@ -2,8 +2,8 @@
 
     python scripts/compact.py spacy_bloom/assets/xx_bloom_tiny_demo --levels 127
 
-Each row gets a step that is a power of two, of which its largest number is at most LEVELS: 127 are as fine as int8. Files keep
-their formats, dtypes and sizes; what repeats in them compresses.
+Each row gets a step that is a power of two, of which its largest number is at most LEVELS: 127 are as fine as int8.
+Files keep their formats, dtypes and sizes; what repeats in them compresses.
 """
 
 import argparse

@@ -45,4 +45,4 @@ def test_a_pipeline_loads(tmp_path):
     nlp = spacy.load(tmp_path / "copy")
     doc = nlp.make_doc("The lighthouse was built in 1874.")
     doc._.questions = ["When was it built?"]
-    assert list(nlp.pipe([doc]))[0].spans["answers"].attrs["questions"] == ["When was it built?"]
+    assert next(nlp.pipe([doc])).spans["answers"].attrs["questions"] == ["When was it built?"]
