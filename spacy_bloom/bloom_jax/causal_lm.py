@@ -50,7 +50,7 @@ class FlaxBloomForCausalLM(FlaxBloomPreTrainedModel):
 
     def _read_more(self, checkpoint: Checkpoint) -> None:
         if checkpoint.generation is not None:
-            self.generation_config = GenerationConfig.from_dict(checkpoint.generation)
+            self.generation_config = GenerationConfig.from_checkpoint(checkpoint.generation)
 
     def _write_more(self, path: Path) -> None:
         if self.generation_config is not None:

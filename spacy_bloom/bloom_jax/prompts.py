@@ -18,14 +18,32 @@ from .scores import Choice
 # Options that have no effect in a compiled loop, and must be as by default.
 NOT_FOLLOWED = (
     "bad_words_ids",
+    "begin_suppress_tokens",
+    "constraints",
+    "dola_layers",
+    "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "epsilon_cutoff",
+    "eta_cutoff",
+    "exponential_decay_length_penalty",
+    "force_words_ids",
     "forced_bos_token_id",
     "forced_eos_token_id",
+    "guidance_scale",
     "max_time",
     "min_p",
     "no_repeat_ngram_size",
+    "num_beam_groups",
+    "penalty_alpha",
     "prompt_lookup_num_tokens",
+    "remove_invalid_values",
+    "renormalize_logits",
     "repetition_penalty",
+    "return_dict_in_generate",
+    "sequence_bias",
     "stop_strings",
+    "suppress_tokens",
+    "token_healing",
     "typical_p",
 )
 
@@ -78,11 +96,11 @@ def _limits(mask: Any, options: GenerationConfig) -> tuple[Any, int]:
             )
         limits = np.array([options.max_added(int(length)) for length in lengths], np.int32)
         return limits, int(limits.max())
-    if options.max_new_tokens is None:
+    if options.fixed_added is None:
         raise InputError(
             "Expected max_new_tokens under jax.jit, got max_length: lengths of prompts are not known there."
         )
-    return jnp.full(mask.shape[:1], options.max_new_tokens, jnp.int32), options.max_new_tokens
+    return jnp.full(mask.shape[:1], options.fixed_added, jnp.int32), options.fixed_added
 
 
 def _left_padded(ids: Any, mask: Any) -> tuple[Any, Any]:

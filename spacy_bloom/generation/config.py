@@ -1,123 +1,72 @@
-"""Options of generation under Hugging Face's names, checked once, never changed."""
+"""Options of generation under Hugging Face's names, checked whenever they are set."""
 
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from copy import deepcopy
+from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+from ..checkpoint.files import GENERATION_FILE
+from ..checkpoint.sources import find_checkpoint
 from ..errors import BloomWarning, ConfigError, InputError
-from ..files import read_json, to_json
-from ..settings import FLAG, PieceId, any_of, check_settings, integer, number, one_of, shown
-from .options import (
-    NOT_FOLLOWED,
-    Count,
-    Factor,
-    IdLists,
-    Ids,
-    Length,
-    Probability,
-    Rows,
-    Seeds,
-    Stops,
-    Temperature,
-)
+from ..files import read_json, replacing_together, to_json, write_text
+from ..settings import check, check_settings, checks_of, shown
+from .options import CACHES, MAX_LENGTH_BY_DEFAULT, GenerationOptions
 
-MAX_NEW_TOKENS = 20  # where neither max_new_tokens nor max_length is given
+WHERE = "Generation config"
+# What None says where it does not say the default.
+NONE_MEANS = {"top_k": 0}
+# Names of fields in files that say where these come from, not what is generated.
+METADATA = ("_from_model_config", "_commit_hash", "_original_object_hash", "transformers_version")
 
 
-@dataclass(frozen=True, init=False)
-class GenerationConfig:
-    """Options of generation. Names and meanings are Hugging Face's, except where noted.
+class GenerationConfig(GenerationOptions):
+    """Options of generation; see GenerationOptions for each. They can be set as attributes, and are checked then; what
+    conflicts is found by `validate`, which `generate` calls.
 
-    Lengths count the pieces of each row, without padding, which Hugging Face counts as part of the prompt. None stands
-    for the default in every field. Lists are kept as tuples.
+    None stands for the default, or for no limit where there is one by default. Lists are copied.
 
-    max_new_tokens (int | None): Maximum number of pieces to add; 20 without max_length. Takes precedence.
-    min_new_tokens (int): Minimum number of pieces before the end. Takes precedence over min_length unless 0.
-    max_length, min_length (int | None, int): The same, including the prompt.
-    do_sample (bool): Sample pieces by their probability instead of taking the best one. The options from temperature
-        to typical_p only affect sampling.
-    num_beams (int): Number of beams; 1 for no beam search.
-    early_stopping (bool | str): End beam search when there are num_beams finished sequences (True), when a better one
-        is unlikely (False), or when a better one is impossible ("never").
-    length_penalty (float): Exponent of the length by which a beam's score is divided; above 0 favours longer ones.
-    num_return_sequences (int): Sequences per prompt; more than one requires do_sample or as many beams.
-    temperature (float): Divides the scores.
-    top_k (int): Sample from the k best pieces; 0 for all. If a file does not set it, Hugging Face uses 50, and all
-        pieces are used here.
-    top_p (float): Sample from the best pieces that together have this probability; 1 for all.
-    min_p (float | None): Minimum probability of a piece, relative to that of the best one.
-    typical_p (float): Sample from the pieces closest to the expected surprisal that together have this probability;
-        1 for all.
-    repetition_penalty (float): Divides the scores of pieces that occurred before, or multiplies negative ones; 1 for
-        none.
-    no_repeat_ngram_size (int): Sequences of this many pieces occur once, prompt included; 0 for any number of times.
-    bad_words_ids (Sequence[Sequence[int]] | None): Sequences of pieces that must not be generated.
-    forced_bos_token_id (int | None): The first piece to generate, after a prompt of any length. (Hugging Face forces
-        it after prompts of one piece only, as its encoder-decoder models have.)
-    forced_eos_token_id (int | Sequence[int] | None): The last piece that the length allows; if several are given, the
-        best one, or one sampled uniformly.
-    bos_token_id, pad_token_id (int | None), eos_token_id (int | Sequence[int] | None): Ids of control tokens; a
-        sequence ends at any of eos_token_id.
-    stop_strings (str | Sequence[str] | None): Texts that end a sequence.
-    max_time (float | None): Seconds after which no further piece is started.
-    seed (int | Sequence[int] | None): Seed for sampling: one for all prompts, so that a sequence depends only on its
-        prompt, or one per prompt. None takes new seeds from torch's global generator every time.
-    prompt_lookup_num_tokens (int | None): Number of pieces to draft at once from the prompt; None for no drafts.
-    max_matching_ngram_size (int): Longest sequence of pieces to look up for a draft.
-    extra (Mapping[str, Any]): All other fields of a `generation_config.json`.
+    extra (Mapping[str, Any]): All other fields of a `generation_config.json`; readable as attributes.
     RAISES (ConfigError): An option is unknown, ill-typed or out of range, or options conflict.
     SOURCE: transformers' GenerationConfig.
     """
-
-    max_new_tokens: Length | None = MAX_NEW_TOKENS
-    min_new_tokens: Count = 0
-    max_length: Length | None = None
-    min_length: Count = 0
-    do_sample: bool = False
-    num_beams: Rows = 1
-    early_stopping: Annotated[bool | str, any_of(FLAG, one_of("never"))] = False
-    length_penalty: Annotated[float, number(-32, 32)] = 1.0
-    num_return_sequences: Rows = 1
-    temperature: Temperature = 1.0
-    top_k: Count = 0
-    top_p: Probability = 1.0
-    min_p: Probability | None = None
-    typical_p: Annotated[float, number(1e-6, 1)] = 1.0
-    repetition_penalty: Factor = 1.0
-    no_repeat_ngram_size: Count = 0
-    bad_words_ids: IdLists = None
-    forced_bos_token_id: PieceId | None = None
-    forced_eos_token_id: Ids = None
-    bos_token_id: PieceId | None = None
-    eos_token_id: Ids = None
-    pad_token_id: PieceId | None = None
-    stop_strings: Stops = None
-    max_time: Annotated[float, number(0, 1e9)] | None = None
-    seed: Seeds = None
-    prompt_lookup_num_tokens: Length | None = None
-    max_matching_ngram_size: Annotated[int, integer(1, 16)] = 2
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __init__(self, /, **values: Any) -> None:
         _expect_known(values)
         extra = values.pop("extra", None)
         if not isinstance(extra, Mapping | None):
-            raise ConfigError(f"Generation config: expected extra to be a mapping, got {shown(extra)}.")
-        given = {name: _frozen(value) for name, value in values.items() if value is not None}
-        if "max_length" in given:
-            given.setdefault("max_new_tokens", None)  # else our own default would take precedence
-        for name in OPTIONS:
-            object.__setattr__(self, name, given.get(name, getattr(type(self), name)))
-        object.__setattr__(self, "extra", dict(extra or {}))
-        check_settings(self, "Generation config")
-        _check_together(self)
+            raise ConfigError(f"{WHERE}: expected extra to be a mapping, got {shown(extra)}.")
+        own = {**DEFAULTS, **{name: _kept(name, value) for name, value in values.items()}}
+        self.__dict__.update(own, extra=dict(extra or {}), _counts_prompt=False)
+        check_settings(self, WHERE)
+        self.validate()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in OPTIONS and name != "extra" and not name.startswith("_"):
+            _expect_known([name])
+        value = _kept(name, value) if name in OPTIONS else value
+        if name in CHECKS:
+            check(name, value, CHECKS[name])
+        self.__dict__[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        extra = self.__dict__.get("extra", {})
+        if name in extra:
+            return extra[name]
+        raise AttributeError(f"A {type(self).__name__} has no option {name!r}.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GenerationConfig) and self._content() == other._content()
 
     def __hash__(self) -> int:
-        return hash(json.dumps(self.to_dict(), sort_keys=True, default=str))
+        return hash(json.dumps(_jsonable(self._content()), sort_keys=True, default=str))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} {self.to_json_string(ignore_metadata=True)}"
 
     @property
     def eos_token_ids(self) -> tuple[int, ...]:
@@ -134,6 +83,14 @@ class GenerationConfig:
         """RETURNS (tuple[str, ...]): The texts that end a sequence."""
         return _as_tuple(self.stop_strings)
 
+    @property
+    def fixed_added(self) -> int | None:
+        """RETURNS (int | None): How many pieces may be added to any prompt; None if that depends on its length."""
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        by_default = self.max_length == MAX_LENGTH_BY_DEFAULT and not self._counts_prompt
+        return MAX_LENGTH_BY_DEFAULT if by_default else None
+
     def max_added(self, prompt_length: int) -> int:
         """How many pieces may be added to a prompt.
 
@@ -141,8 +98,8 @@ class GenerationConfig:
         RETURNS (int): At least 1.
         RAISES (InputError): The prompt is as long as max_length already, as in Hugging Face.
         """
-        if self.max_new_tokens is not None or self.max_length is None:
-            return self.max_new_tokens or MAX_NEW_TOKENS
+        if self.fixed_added is not None:
+            return self.fixed_added
         if prompt_length >= self.max_length:
             raise InputError(
                 f"Expected a prompt of fewer than max_length={self.max_length} pieces, got {prompt_length}: "
@@ -150,64 +107,161 @@ class GenerationConfig:
             )
         return self.max_length - prompt_length
 
+    def validate(self, strict: bool = False) -> None:
+        """RAISES (ConfigError): Options conflict. This is refused here, not at the end of a run.
+
+        strict (bool): For Hugging Face's users; nothing is let pass here otherwise.
+        """
+        problem = next(_conflicts(self), None)
+        if problem is not None:
+            raise ConfigError(f"{WHERE}: {problem}")
+
     def replace(self, **changes: Any) -> "GenerationConfig":
-        """A checked copy with some options changed. A max_length alone replaces max_new_tokens, which would otherwise
-        take precedence.
+        """A checked copy with some options changed. A max_length that is given here counts the prompt, also if it is
+        as large as the default. (As in Hugging Face, max_new_tokens takes precedence.)
 
         RETURNS (GenerationConfig): The new config.
         RAISES (ConfigError): As the constructor.
         """
-        own = {f.name: getattr(self, f.name) for f in fields(self)}
-        if changes.get("max_length") is not None:
-            own["max_new_tokens"] = None
-        return GenerationConfig(**{**own, **changes})
+        own = {name: getattr(self, name) for name in (*OPTIONS, "extra")}
+        new = type(self)(**{**own, **changes})
+        new._counts_prompt = self._counts_prompt or changes.get("max_length") is not None
+        return new
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "GenerationConfig":
-        """Read the content of a `generation_config.json`. Fields that are not options here go to `extra`, with a
-        warning for those that change what Hugging Face generates.
+    def update(self, **values: Any) -> dict[str, Any]:
+        """Set options.
 
-        RETURNS (GenerationConfig): The config.
+        RETURNS (dict[str, Any]): The values that are no options.
         RAISES (ConfigError): As the constructor.
         """
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"Expected the fields of a generation config, got {type(values).__name__}.")
-        strange = [name for name in values if not isinstance(name, str)]
+        known = {name: value for name, value in values.items() if name in OPTIONS}
+        for name, value in known.items():
+            setattr(self, name, value)
+        self.validate()
+        return {name: value for name, value in values.items() if name not in known}
+
+    @classmethod
+    def from_dict(cls, config_dict: Mapping[str, Any], **kwargs: Any) -> Any:
+        """Read the content of a `generation_config.json`. Fields that are not options go to `extra`.
+
+        kwargs: Options that take precedence.
+        RETURNS (GenerationConfig): The config; with `return_unused_kwargs`, also the kwargs that are no options.
+        RAISES (ConfigError): As the constructor.
+        """
+        if not isinstance(config_dict, Mapping):
+            raise ConfigError(f"Expected the fields of a generation config, got {type(config_dict).__name__}.")
+        strange = [name for name in config_dict if not isinstance(name, str)]
         if strange:
-            raise ConfigError(
-                f"Expected the names of a generation config's fields as text, got {shown(strange)}."
-            )
+            raise ConfigError(f"Expected the names of a generation config's fields as text, got {shown(strange)}.")
+        both = kwargs.pop("return_unused_kwargs", False)
+        unused = {name: value for name, value in kwargs.items() if name not in OPTIONS}
+        values = {**config_dict, **{name: value for name, value in kwargs.items() if name in OPTIONS}}
         extra = {name: value for name, value in values.items() if name not in OPTIONS}
-        ignored = [name for name, neutral in NOT_FOLLOWED.items() if extra.get(name) not in (None, neutral)]
-        if ignored:
-            warnings.warn(
-                f"A generation config sets {', '.join(ignored)}, which Hugging Face supports and which has no "
-                "effect here.",
-                BloomWarning,
-                stacklevel=2,
-            )
-        return cls(**{name: values[name] for name in OPTIONS if name in values}, extra=extra)
+        config = cls(**{name: values[name] for name in OPTIONS if name in values}, extra=extra)
+        return (config, unused) if both else config
 
     @classmethod
     def from_json_file(cls, path: Path) -> "GenerationConfig":
-        """RETURNS (GenerationConfig): The config in a `generation_config.json`.
+        """RETURNS (GenerationConfig): The config in a `generation_config.json`. What it sets and is not supported is
+            kept in `extra`, with a warning.
         RAISES (ConfigError): The file is missing, not JSON, or not a valid config.
         """
-        return cls.from_dict(read_json(path))
+        return cls.from_checkpoint(read_json(Path(path)))
+
+    @classmethod
+    def from_checkpoint(cls, values: Any, **kwargs: Any) -> Any:
+        """As `from_dict`, for the content of a checkpoint's file: what is not supported is kept in `extra`, with a
+        warning, so that the checkpoint can be loaded.
+        """
+        if not isinstance(values, Mapping):
+            return cls.from_dict(values)
+        bad = [name for name in ("watermarking_config", "cache_config") if values.get(name) is not None]
+        if values.get("cache_implementation") not in (None, *CACHES):
+            bad.append("cache_implementation")
+        if bad:
+            warnings.warn(f"{WHERE}: {', '.join(bad)} has no effect here.", BloomWarning, stacklevel=4)
+        found = cls.from_dict({name: value for name, value in values.items() if name not in bad}, **kwargs)
+        config = found[0] if isinstance(found, tuple) else found
+        config.extra = {**config.extra, **{name: values[name] for name in bad}}
+        return found
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name: str | os.PathLike, config_file_name: str | None = None, **kwargs: Any
+    ) -> Any:
+        """Read the `generation_config.json` of a checkpoint.
+
+        pretrained_model_name (str | PathLike): As for the models.
+        config_file_name (str | None): Another file's name.
+        kwargs: revision, local_files_only; options that take precedence; return_unused_kwargs.
+        RETURNS (GenerationConfig): The config.
+        RAISES (CheckpointError, ConfigError): There is no such checkpoint, or none of this name in it.
+        """
+        where = {name: kwargs.pop(name) for name in ("revision", "local_files_only") if name in kwargs}
+        for name in NOT_OURS:
+            kwargs.pop(name, None)
+        path = find_checkpoint(pretrained_model_name, weights=False, **where)
+        return cls.from_checkpoint(read_json(path / Path(config_file_name or GENERATION_FILE).name), **kwargs)
+
+    @classmethod
+    def from_model_config(cls, model_config: Any) -> "GenerationConfig":
+        """RETURNS (GenerationConfig): The options that the config of a model holds: its control tokens, and what old
+        files set there.
+        """
+        values = {name: value for name, value in model_config.to_dict().items() if name in OPTIONS}
+        shared = ("use_cache", "output_attentions", "output_hidden_states")  # these are about its forward passes
+        own = {name: value for name, value in values.items() if value is not None and name not in shared}
+        return cls(**own, extra={"_from_model_config": True})
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, config_file_name: str | None = None, **kwargs: Any
+    ) -> None:
+        """Write a `generation_config.json`.
+
+        config_file_name (str | None): Another file's name.
+        RAISES (ConfigError): Options conflict, or it should be pushed to the Hub.
+        """
+        self.validate()
+        if kwargs.get("push_to_hub"):
+            raise ConfigError("Files are not pushed to the Hub from here: upload the directory with huggingface_hub.")
+        Path(save_directory).mkdir(parents=True, exist_ok=True)
+        with replacing_together(Path(save_directory)) as create:
+            write_text(create(Path(config_file_name or GENERATION_FILE).name), self.to_json_string())
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): The fields for a `generation_config.json` that Hugging Face reads as well."""
-        own = {name: _thawed(getattr(self, name)) for name in OPTIONS}
-        # In Hugging Face, min_new_tokens=0 would take precedence over min_length.
-        own["min_new_tokens"] = own["min_new_tokens"] or None
-        return {**self.extra, **{name: value for name, value in own.items() if value is not None}}
+        """RETURNS (dict[str, Any]): All fields, those of `extra` too."""
+        own = {name: deepcopy(getattr(self, name)) for name in OPTIONS}
+        return {**deepcopy(dict(self.extra)), **own}
 
-    def to_json_string(self) -> str:
-        """RETURNS (str): `to_dict` as JSON with sorted keys, so that equal configs are equal bytes."""
-        return to_json(self.to_dict())
+    def to_diff_dict(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): The fields that are not as by default."""
+        return {n: v for n, v in self.to_dict().items() if n not in DEFAULTS or v != DEFAULTS[n]}
+
+    def to_json_string(self, use_diff: bool = True, ignore_metadata: bool = False) -> str:
+        """
+        use_diff (bool): Leave out what is as by default.
+        ignore_metadata (bool): Leave out what says where the config comes from.
+        RETURNS (str): JSON with sorted keys, so that equal configs are equal bytes.
+        """
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        kept = {n: v for n, v in values.items() if not (ignore_metadata and n in METADATA) and n not in IN_MEMORY}
+        return to_json(_jsonable(kept))
+
+    def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = True) -> None:
+        """Write `to_json_string` to a file."""
+        write_text(Path(json_file_path), self.to_json_string(use_diff=use_diff))
+
+    def _content(self) -> dict[str, Any]:
+        return {name: value for name, value in self.to_dict().items() if name not in METADATA}
 
 
-OPTIONS = tuple(f.name for f in fields(GenerationConfig) if f.name != "extra")
+OPTIONS = tuple(f.name for f in fields(GenerationOptions) if f.name != "extra")
+DEFAULTS = {f.name: f.default for f in fields(GenerationOptions) if f.default is not MISSING}
+CHECKS = checks_of(GenerationOptions)
+# Objects that no file holds.
+IN_MEMORY = ("constraints", "compile_config")
+# Arguments of Hugging Face's `from_pretrained` that ask for nothing here.
+NOT_OURS = ("cache_dir", "force_download", "token", "proxies", "resume_download", "subfolder", "use_auth_token")
 
 
 def _expect_known(names: Iterable[str]) -> None:
@@ -216,50 +270,75 @@ def _expect_known(names: Iterable[str]) -> None:
             continue
         near = get_close_matches(name, OPTIONS)
         told = f"Did you mean {' or '.join(near)}?" if near else f"The options are {', '.join(OPTIONS)}."
-        raise ConfigError(f"Generation config: there is no option {shown(name)}. {told}")
+        raise ConfigError(f"{WHERE}: there is no option {shown(name)}. {told}")
 
 
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, to the depth that options have."""
-    if not isinstance(value, (list, tuple)):
-        return value
-    return tuple(tuple(part) if isinstance(part, (list, tuple)) else part for part in value)
+def _kept(name: str, value: Any) -> Any:
+    """RETURNS (Any): What is kept for a value: a copy, lists for tuples as in a file."""
+    if value is None:
+        return NONE_MEANS.get(name, DEFAULTS[name])
+    if name == "seed":
+        return tuple(value) if isinstance(value, (list, tuple)) else value
+    if hasattr(value, "tolist") and not isinstance(value, (list, tuple)):  # a tensor of ids, as there
+        value = value.tolist()
+    if name in ("constraints", "sequence_bias", "exponential_decay_length_penalty"):
+        return deepcopy(value) if name != "constraints" else value
+    return _lists(value)
 
 
-def _thawed(value: Any) -> Any:
-    return [_thawed(part) for part in value] if isinstance(value, tuple) else value
+def _lists(value: Any) -> Any:
+    return [_lists(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if any(isinstance(key, tuple) for key in value):  # biases by pieces: JSON has no such keys
+            return [[list(key), bias] for key, bias in value.items()]
+        return {str(key): _jsonable(part) for key, part in value.items()}
+    return [_jsonable(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def _as_tuple(value: Any) -> tuple:
     if value is None:
         return ()
-    return value if isinstance(value, tuple) else (value,)
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def _check_together(config: GenerationConfig) -> None:
-    """Conflicts are refused here, not at the end of a run."""
-    if config.num_return_sequences > 1 and config.num_beams == 1 and not config.do_sample:
-        raise ConfigError(
-            f"Generation config: expected num_return_sequences to be 1, got {config.num_return_sequences}: "
-            "greedy decoding gives one sequence. Set do_sample=True, or num_beams."
+def _conflicts(config: GenerationConfig) -> Iterable[str]:
+    """YIELDS (str): What does not go together."""
+    n, beams = config.num_return_sequences, config.num_beams
+    forced = config.constraints is not None or config.force_words_ids is not None
+    if n > 1 and beams == 1 and not config.do_sample:
+        yield (
+            f"expected num_return_sequences to be 1, got {n}: greedy decoding gives one sequence. "
+            "Set do_sample=True, or num_beams."
         )
-    if config.num_return_sequences > config.num_beams > 1:
-        raise ConfigError(
-            f"Generation config: expected num_return_sequences to be at most num_beams={config.num_beams}, "
-            f"got {config.num_return_sequences}."
-        )
-    if config.num_beams > 1 and config.prompt_lookup_num_tokens is not None:
-        raise ConfigError(
-            "Generation config: expected prompt_lookup_num_tokens to be None in beam search, "
-            f"got {config.prompt_lookup_num_tokens} with num_beams={config.num_beams}."
-        )
+    if n > beams > 1:
+        yield f"expected num_return_sequences to be at most num_beams={beams}, got {n}."
+    if beams > 1 and config.prompt_lookup_num_tokens is not None:
+        lookup = config.prompt_lookup_num_tokens
+        yield f"expected prompt_lookup_num_tokens to be None in beam search, got {lookup} with num_beams={beams}."
+    if forced and beams == 1:
+        yield "expected num_beams above 1 with force_words_ids or constraints, got 1."
+    groups, diversity = config.num_beam_groups, config.diversity_penalty
+    if forced and (config.do_sample or groups > 1):
+        yield "expected force_words_ids and constraints without do_sample and num_beam_groups."
+    if beams > 1 and not forced and (groups > 1 or diversity > 0):
+        if config.do_sample:
+            yield "expected do_sample to be False with num_beam_groups or diversity_penalty."
+        if beams % groups or groups == 1:
+            yield f"expected num_beam_groups above 1 that divides num_beams={beams}, got {groups}."
+        if diversity == 0:
+            yield "expected diversity_penalty above 0 with num_beam_groups, or all groups are the same; got 0."
+    yield from _bad_lengths(config)
+
+
+def _bad_lengths(config: GenerationConfig) -> Iterable[str]:
     pairs = [("min_new_tokens", "max_new_tokens")]
-    if config.max_new_tokens is None:
+    if config.fixed_added is None:
         # min_new_tokens counts without the prompt: as much of it as max_length, and any prompt is too long.
         pairs = [("min_new_tokens", "max_length"), ("min_length", "max_length")]
     for low, high in pairs:
-        if getattr(config, low) > getattr(config, high):
-            raise ConfigError(
-                f"Generation config: expected {low} to be at most {high}={getattr(config, high)}, "
-                f"got {getattr(config, low)}."
-            )
+        most = config.fixed_added if high == "max_new_tokens" else config.max_length
+        if (getattr(config, low) or 0) > most:
+            yield f"expected {low} to be at most {high}={most}, got {getattr(config, low)}."

@@ -1,7 +1,8 @@
 """Rows of pieces from a language model. Streaming is the primitive; a complete text is the end of a stream."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -9,12 +10,16 @@ from torch import Tensor
 from ..bloom.heads import BloomLanguageModel
 from .beams import beam_search
 from .config import GenerationConfig
-from .drafting import NgramLookup
+from .drafting import Drafter, NgramLookup
 from .processors.chain import logits_processors
 from .rows import LogitsProcessor, Row
 from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample
 from .stopping import Stopping
+
+
+# Of a sequence of pieces that is looked up for a draft, where the config does not say.
+LONGEST_NGRAM = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,7 @@ def generate_stream(
     vocabulary: int | None = None,
     processors: Sequence[LogitsProcessor] = (),
     stopping: Stopping | None = None,
+    drafter: Callable[[], Drafter] | None = None,
 ) -> Iterator[GeneratedPieces]:
     """Continue prompts together. The sequences of a prompt do not depend on other prompts. Finished sequences leave
     the batch, and the common prefix of the prompts is computed once.
@@ -64,6 +70,7 @@ def generate_stream(
     vocabulary (int | None): Number of pieces that may be generated; None for all rows of the embedding.
     processors (Sequence[LogitsProcessor]): Constraints and other changes of the scores.
     stopping (Stopping | None): Where sequences end; None for the config's options, without stop strings.
+    drafter (Callable[[], Drafter] | None): Makes what drafts for one sequence; None for what the config says.
     YIELDS (GeneratedPieces): Every step; for beam search, each sequence once it is final, and fewer than asked for if
         the constraints leave fewer.
     RAISES (InputError): At the first step: no prompt or an empty one, an id outside the vocabulary, a model in
@@ -78,7 +85,7 @@ def generate_stream(
             for s, beam in enumerate(beams[: config.num_return_sequences]):
                 yield GeneratedPieces(p, s, tuple(beam.pieces), beam.finished, beam.score)
         return
-    yield from _Stream(model, rows, config, chain, stopping).run()
+    yield from _Stream(model, rows, config, chain, stopping, drafter).run()
 
 
 @dataclass
@@ -89,7 +96,7 @@ class _Sequence:
     number: int
     row: Row
     sampler: RowSampler
-    lookup: NgramLookup | None = None
+    drafter: Drafter | None = None
     draft: list[int] = field(default_factory=list)
 
 
@@ -107,9 +114,12 @@ class _Stream:
         config: GenerationConfig,
         chain: Sequence[LogitsProcessor],
         stopping: Stopping,
+        drafter: Callable[[], Drafter] | None = None,
     ) -> None:
         self.model, self.config, self.chain, self.stopping = model, config, chain, stopping
-        self.most_drafted = config.prompt_lookup_num_tokens or 0
+        self.most_drafted = config.prompt_lookup_num_tokens
+        if drafter is None and self.most_drafted is not None:
+            drafter = partial(NgramLookup, config.max_matching_ngram_size or LONGEST_NGRAM)
         n = config.num_return_sequences
         samplers = row_samplers(config.seed, len(prompts), n) if config.do_sample else []
         self.limits = [config.max_added(len(prompt)) for prompt in prompts]
@@ -120,9 +130,9 @@ class _Stream:
             for p in range(len(prompts))
             for s in range(n)
         ]
-        for sequence in self.live if self.most_drafted else ():
-            sequence.lookup = NgramLookup(config.max_matching_ngram_size)
-            sequence.lookup.add(sequence.row.prompt)
+        for sequence in self.live if drafter is not None else ():
+            sequence.drafter = drafter()
+            sequence.drafter.add(sequence.row.prompt)
 
     def run(self) -> Iterator[GeneratedPieces]:
         """YIELDS (GeneratedPieces): See `generate_stream`."""
@@ -188,8 +198,8 @@ class _Stream:
                 self.rows.select(torch.tensor(kept))
 
     def _draft(self, sequence: _Sequence, new: list[int]) -> None:
-        if sequence.lookup is not None:
-            sequence.lookup.add(new)
+        if sequence.drafter is not None:
+            sequence.drafter.add(new)
             # The last piece that may follow is never fed.
-            left = self.limits[sequence.prompt] - len(sequence.row.generated)
-            sequence.draft = sequence.lookup.draft(min(self.most_drafted, left - 1))
+            left = self.limits[sequence.prompt] - len(sequence.row.generated) - 1
+            sequence.draft = sequence.drafter.draft(left if self.most_drafted is None else min(self.most_drafted, left))

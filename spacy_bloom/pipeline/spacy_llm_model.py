@@ -88,7 +88,7 @@ class PromptExecutor:
         per_doc = [list(own) for own in prompts]
         model: Any = self.shim.module.eval()
         tokenizer = self.shim.tokenizer
-        config: GenerationConfig = (model.generation_config or GenerationConfig()).replace(**self.options)
+        config: GenerationConfig = (model.own_generation_config or GenerationConfig(top_k=0)).replace(**self.options)
         found = generate_batched(
             model,
             tokenizer,
@@ -131,4 +131,4 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     """
     refuse_options(options, REFUSED)
     checked = with_one_seed(GenerationConfig(**options))
-    return {**options, "max_new_tokens": checked.max_new_tokens, "num_return_sequences": 1}
+    return {**options, "max_new_tokens": checked.fixed_added, "num_return_sequences": 1}

@@ -137,10 +137,10 @@ def make_trainer(
     RAISES (BloomError): The run to resume had other settings, or settings do not fit the model.
     """
     files = [encode_file(text, tokenizer, config.data) for text in texts]
-    generation = model.generation_config
+    generation = model.own_generation_config
     run = {
         "model": model.config.to_diff_dict(),
-        "generation": None if generation is None else generation.to_dict(),
+        "generation": None if generation is None else generation.to_diff_dict(),
         **_fingerprint(config, files),
     }
     masking = _make_masking(config, tokenizer, model.config.n_layer)

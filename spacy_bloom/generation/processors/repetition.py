@@ -46,7 +46,7 @@ class NoRepeatNGram:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._prompt = PromptMemo(self._index)
+        self._prompt = PromptMemo(lambda prompt: index_ngrams(prompt, size))
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""
@@ -54,20 +54,12 @@ class NoRepeatNGram:
 
     def _banned(self, row: Row) -> list[int]:
         before = self.size - 1
-        start = _tail(row, before)
+        start = tail(row, before)
         if len(start) < before:
             return []
-        recent = _tail(row, before + len(row.generated))  # all sequences that end in generated pieces
+        recent = tail(row, before + len(row.generated))  # all sequences that end in generated pieces
         banned = [recent[i] for i in range(before, len(recent)) if recent[i - before : i] == start]
         return banned + self._prompt(row).get(tuple(start), [])
-
-    def _index(self, prompt: Sequence[int]) -> dict[tuple[int, ...], list[int]]:
-        """RETURNS (dict[tuple[int, ...], list[int]]): The pieces after each sequence of `size - 1` pieces."""
-        pieces, before = [int(piece) for piece in prompt], self.size - 1
-        index: dict[tuple[int, ...], list[int]] = {}
-        for i in range(before, len(pieces)):
-            index.setdefault(tuple(pieces[i - before : i]), []).append(pieces[i])
-        return index
 
 
 class BadWords:
@@ -95,7 +87,7 @@ class BadWords:
     def _banned(self, row: Row) -> list[int]:
         banned = list(self._always)
         for length in self._lengths:
-            banned += self._after.get(tuple(_tail(row, length)), [])
+            banned += self._after.get(tuple(tail(row, length)), [])
         return banned
 
 
@@ -117,7 +109,16 @@ class PromptMemo(Generic[T]):
         return known[1]
 
 
-def _tail(row: Row, count: int) -> list[int]:
+def index_ngrams(prompt: Sequence[int], size: int) -> dict[tuple[int, ...], list[int]]:
+    """RETURNS (dict[tuple[int, ...], list[int]]): The pieces after each sequence of `size - 1` pieces."""
+    pieces, before = [int(piece) for piece in prompt], size - 1
+    index: dict[tuple[int, ...], list[int]] = {}
+    for i in range(before, len(pieces)):
+        index.setdefault(tuple(pieces[i - before : i]), []).append(pieces[i])
+    return index
+
+
+def tail(row: Row, count: int) -> list[int]:
     """RETURNS (list[int]): The last pieces of a row, or all if it is shorter. Does not read the whole prompt."""
     missing = count - len(row.generated)
     if missing <= 0:

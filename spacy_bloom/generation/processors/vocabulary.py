@@ -24,6 +24,22 @@ class AllowedVocabulary:
         return scores
 
 
+class ValidNumbers:
+    """Replaces NaN by 0, and infinities by the largest numbers, so that a broken model goes on."""
+
+    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
+        """See LogitsProcessor."""
+        return scores.nan_to_num_(nan=0.0)
+
+
+class Normalized:
+    """Makes log-probabilities of scores."""
+
+    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
+        """See LogitsProcessor."""
+        return scores.log_softmax(dim=-1)
+
+
 class SomePieceLeft:
     """Changes nothing, but raises an error for a row that no piece may follow, where a forbidden one would be chosen.
 

@@ -3,6 +3,7 @@
 Numerically as in Hugging Face.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -132,3 +133,46 @@ class Typical:
         reached = scores.gather(1, closest).softmax(-1).cumsum(-1)
         last = (reached < self.typical_p).sum(-1, keepdim=True).clamp(max=distance.shape[-1] - 1)
         return near.gather(1, last), closest
+
+
+class Epsilon:
+    """Keeps pieces of at least a probability.
+
+    epsilon (float): The probability.
+    keep (int): Minimum number of pieces to keep.
+    SOURCE: https://arxiv.org/abs/2210.15191
+    """
+
+    def __init__(self, epsilon: float, *, keep: int = 1) -> None:
+        self.epsilon = epsilon
+        self.keep = keep
+
+    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
+        """See LogitsProcessor."""
+        return _at_least(scores, scores.softmax(dim=-1) < self.epsilon, self.keep)
+
+
+class Eta:
+    """Keeps pieces of at least a probability that is lower where many are likely.
+
+    eta (float): The probability if one piece is certain; it falls with the entropy.
+    keep (int): Minimum number of pieces to keep.
+    SOURCE: https://arxiv.org/abs/2210.15191
+    """
+
+    def __init__(self, eta: float, *, keep: int = 1) -> None:
+        self.eta = eta
+        self.keep = keep
+
+    def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
+        """See LogitsProcessor."""
+        probabilities = scores.softmax(dim=-1)  # (rows, vocab_size)
+        entropy = -(probabilities * scores.log_softmax(dim=-1)).nansum(-1, keepdim=True)
+        limit = (math.sqrt(self.eta) * (-entropy).exp()).clamp(max=self.eta)
+        return _at_least(scores, probabilities < limit, self.keep)
+
+
+def _at_least(scores: Tensor, removed: Tensor, keep: int) -> Tensor:
+    """RETURNS (Tensor): The scores without what is removed, but with the best pieces. Shape (rows, vocab_size)."""
+    best = scores.topk(min(keep, scores.shape[-1]))[0]  # (rows, keep)
+    return scores.masked_fill_(removed & (scores < best[:, -1:]), -torch.inf)

@@ -142,7 +142,7 @@ class GeneratorSettings:
         """
         refuse_options(self.generation, OWN_SETTINGS)
         own = {"max_new_tokens": self.max_new_tokens, "max_time": self.max_seconds, "seed": self.seed}
-        return with_one_seed(GenerationConfig(**{**self.generation, **own}))
+        return with_one_seed(GenerationConfig(**{"top_k": 0, **self.generation, **own}))
 
 
 CONSTRAINTS: dict[str, type[ConstraintSettings]] = {

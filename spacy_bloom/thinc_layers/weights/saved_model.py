@@ -155,7 +155,7 @@ class SavedModel:
             parts["adapter"] = save_safetensors(named_for_peft(self.module))
         if self.mix is not None:
             parts[MIX] = self.mix
-        generation = getattr(self.module, "generation_config", None)
+        generation = getattr(self.module, "own_generation_config", None)
         if generation is not None:
             parts["generation"] = generation.to_json_string()
         return srsly.msgpack_dumps(parts)
