@@ -81,13 +81,24 @@ def resolve_options(
         config = as_config(given).replace()
         names = OPTIONS if use_model_defaults is not False else ("bos_token_id", "eos_token_id", "pad_token_id")
         kept = {n: getattr(own, n) for n in names if getattr(config, n) == DEFAULTS[n] != getattr(own, n)}
+        most = config.replace(**{n: v for n, v in kept.items() if n.startswith("max_")}).fixed_added
+        if most is not None and kept.get("min_new_tokens", 0) > most:
+            kept["min_new_tokens"] = most
         config = config.replace(**kept)
     if config.eos_token_id is None and own.eos_token_id is None:
         config.eos_token_id = model.config.eos_token_id
     for name in ("bos_token_id", "pad_token_id"):
         if getattr(config, name) is None:
             setattr(config, name, getattr(model.config, name))
-    return config.replace(**options)
+    return config.replace(**_clamped(config, options), **options)
+
+
+def _clamped(config: GenerationConfig, options: Mapping[str, Any]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): A minimum that no option of the call sets, where it exceeds the call's maximum."""
+    most = options.get("max_new_tokens")
+    most = (config if most is None else config.replace(max_new_tokens=most, min_new_tokens=None)).fixed_added
+    least = config.min_new_tokens or 0
+    return {"min_new_tokens": most} if most and least > most and "min_new_tokens" not in options else {}
 
 
 def as_config(given: Any) -> GenerationConfig:
@@ -177,8 +188,8 @@ def expect_supported(config: GenerationConfig, **arguments: Any) -> None:
         raise ConfigError("custom_generate would run code of a repository: call your function with the model instead.")
     if arguments.get("synced_gpus"):
         raise ConfigError(
-            "synced_gpus is for weights in parts that all processes fetch together. Expected it to be False: divide the "
-            "model with a placement instead."
+            "synced_gpus is for weights in parts that all processes fetch together. Expected it to be False: divide "
+            "the model with a placement instead."
         )
     if config.prompt_lookup_num_tokens and config.num_beams > 1:
         warnings.warn("Drafts have no effect in beam search.", BloomWarning, stacklevel=3)

@@ -252,7 +252,7 @@ class GenerationConfig(GenerationOptions):
         write_text(Path(json_file_path), self.to_json_string(use_diff=use_diff))
 
     def _content(self) -> dict[str, Any]:
-        return {name: value for name, value in self.to_dict().items() if name not in METADATA}
+        return {name: value for name, value in self.to_dict().items() if name not in METADATA and name != "compile_config"}
 
 
 OPTIONS = tuple(f.name for f in fields(GenerationOptions) if f.name != "extra")

@@ -99,8 +99,9 @@ class AssistantDrafts:
         if self._rows is None:
             self._rows, self._fed = RunningRows(self.model), text
             return self._rows.start([text])
-        same = next((i for i, (a, b) in enumerate(zip(text, self._fed, strict=False)) if a != b), min(len(text), len(self._fed)))
-        same = min(same, len(text) - 1)
+        same = 0
+        while same < min(len(text) - 1, len(self._fed)) and text[same] == self._fed[same]:
+            same += 1
         self._rows.take_back([len(self._fed) - same])
         self._fed = text
         return self._rows.feed([text[same:]])[:, -1]

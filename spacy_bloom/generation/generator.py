@@ -17,7 +17,6 @@ from .running import RunningRows
 from .sampling import RowSampler, row_samplers, sample
 from .stopping import Stopping
 
-
 # Of a sequence of pieces that is looked up for a draft, where the config does not say.
 LONGEST_NGRAM = 2
 

@@ -50,6 +50,10 @@ Decay = Annotated[
     tuple[int, float] | None,
     optional(Check("a start and a factor, as in (5, 1.1)", lambda x: _is_decay(x))),
 ]
+Constraints = Annotated[
+    list[Any] | None,
+    optional(list_of(Check("a constraint, with advance, update and copy", lambda x: hasattr(x, "does_advance")))),
+]
 Cutoff = Annotated[float, number(0, below=1)]
 Layers = Annotated[
     str | list[int] | None, optional(any_of(one_of("low", "high"), list_of(integer(0), at_least=1)))
@@ -116,7 +120,7 @@ class GenerationOptions:
     encoder_no_repeat_ngram_size (int): Sequences of this many pieces are not taken from the prompt; 0 for no limit.
     bad_words_ids (list[list[int]] | None): Sequences of pieces that must not be generated.
     force_words_ids (list | None), constraints (list | None): Sequences of pieces that must be generated, or lists of
-        sequences of which one must be, with beams. Objects with Hugging Face's `token_ids` are constraints.
+        sequences of which one must be, with beams; constraints are objects like those of Hugging Face.
     renormalize_logits (bool): Make log-probabilities of the processed scores.
     forced_bos_token_id (int | None): The first piece to generate, after a prompt of any length. (Hugging Face forces
         it after prompts of one piece only, as its encoder-decoder models have.)
@@ -177,7 +181,7 @@ class GenerationOptions:
     bad_words_ids: IdLists = None
     force_words_ids: ForcedWords = None
     renormalize_logits: bool = False
-    constraints: Any = None
+    constraints: Constraints = None
     forced_bos_token_id: PieceId | None = None
     forced_eos_token_id: Ids = None
     remove_invalid_values: bool = False

@@ -151,10 +151,10 @@ def test_every_sequence_counts(option):
 
 
 def test_max_length_counts_the_prompt():
-    config = GenerationConfig(max_length=20)
-    assert [len(batch) for batch in batch_prompts([10, 19, 1], config, 40)] == [2, 1]
-    with pytest.raises(InputError, match="max_length=20 pieces, got 20"):
-        list(batch_prompts([10, 20], config, 40))
+    config = GenerationConfig(max_length=21)
+    assert [len(batch) for batch in batch_prompts([10, 20, 1], config, 42)] == [2, 1]
+    with pytest.raises(InputError, match="max_length=21 pieces, got 21"):
+        list(batch_prompts([10, 21], config, 42))
 
 
 def test_errors(model, tokenizer):

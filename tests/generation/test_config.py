@@ -1,14 +1,15 @@
-import dataclasses
+import copy
 import json
+import pickle
 
 import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spacy_bloom import BloomConfig
 from spacy_bloom.errors import BloomWarning, ConfigError, InputError
-from spacy_bloom.generation.config import OPTIONS, GenerationConfig
-from spacy_bloom.generation.options import NOT_FOLLOWED
+from spacy_bloom.generation.config import DEFAULTS, OPTIONS, GenerationConfig
 
 CHANGED = {
     "max_new_tokens": 7,
@@ -20,25 +21,64 @@ CHANGED = {
     "early_stopping": "never",
     "length_penalty": -0.5,
     "num_return_sequences": 2,
+    "use_cache": True,
+    "cache_implementation": "static",
+    "return_legacy_cache": True,
+    "prefill_chunk_size": 64,
     "temperature": 0.7,
     "top_k": 40,
     "top_p": 0.9,
     "min_p": 0.05,
     "typical_p": 0.8,
+    "epsilon_cutoff": 0.001,
+    "eta_cutoff": 0.002,
     "repetition_penalty": 1.2,
+    "encoder_repetition_penalty": 1.1,
     "no_repeat_ngram_size": 3,
+    "encoder_no_repeat_ngram_size": 4,
     "bad_words_ids": [[4], [5, 6]],
+    "renormalize_logits": True,
+    "remove_invalid_values": True,
     "forced_bos_token_id": 8,
     "forced_eos_token_id": [2, 9],
+    "exponential_decay_length_penalty": [5, 1.1],
+    "suppress_tokens": [4, 5],
+    "begin_suppress_tokens": [6],
+    "sequence_bias": [[[5, 6], 2.0]],
+    "token_healing": True,
+    "guidance_scale": 1.5,
+    "low_memory": True,
+    "output_attentions": True,
+    "output_hidden_states": True,
+    "output_scores": True,
+    "output_logits": True,
+    "return_dict_in_generate": True,
     "bos_token_id": 1,
     "eos_token_id": [2, 3],
     "pad_token_id": 0,
+    "decoder_start_token_id": 1,
     "stop_strings": ["\n", "Ende"],
     "max_time": 2.5,
+    "num_assistant_tokens": 5,
+    "num_assistant_tokens_schedule": "heuristic",
+    "assistant_confidence_threshold": 0.2,
+    "assistant_early_exit": 2,
+    "assistant_lookbehind": 5,
+    "target_lookbehind": 6,
     "max_matching_ngram_size": 5,
+    "disable_compile": True,
 }
+# Which do not go together with those above.
+APART = {
+    "prompt_lookup_num_tokens": 10,
+    "penalty_alpha": 0.6,
+    "dola_layers": "low",
+}
+BEAMS = {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5}
+FORCED = {"num_beams": 4, "force_words_ids": [[5, 6], [[7], [8, 9]]]}
 OWN = {"seed"}  # Hugging Face has no such option
-ONE_BEAM = {"prompt_lookup_num_tokens": 10}
+# Objects, and what is set by Hugging Face itself.
+OBJECTS = {"constraints", "cache_config", "compile_config", "watermarking_config", "is_assistant"}
 
 
 def as_lists(value):
@@ -46,35 +86,41 @@ def as_lists(value):
 
 
 def test_the_tables_name_every_option():
-    assert {*CHANGED, *OWN, *ONE_BEAM} == set(OPTIONS)
+    assert {*CHANGED, *APART, *BEAMS, *FORCED, *OWN, *OBJECTS} == set(OPTIONS)
 
 
-def test_defaults_are_hugging_faces_but_for_those_that_are_said():
+def test_every_attribute_of_hugging_faces_is_an_option():
+    theirs = {name for name in vars(transformers.GenerationConfig()) if not name.startswith("_")}
+    assert theirs - {"transformers_version"} == set(OPTIONS) - OWN
+
+
+def test_defaults_are_hugging_faces():
     theirs = transformers.GenerationConfig()
-    differ = {name for name in OPTIONS if getattr(theirs, name, None) != getattr(GenerationConfig(), name)}
-    # 20 new pieces are theirs as well: their max_length of 20 stands for that. 0 and None are both "no minimum".
-    assert differ == {"max_new_tokens", "max_length", "min_new_tokens", "top_k", "max_matching_ngram_size"}
-    assert theirs.max_matching_ngram_size is None  # and their look-up takes 2 then
-    assert theirs.max_length == GenerationConfig().max_new_tokens == 20
-    assert {
-        name for name, neutral in NOT_FOLLOWED.items() if getattr(theirs, name) not in (None, neutral)
-    } == set()
+    assert {name for name in DEFAULTS if getattr(theirs, name, None) != DEFAULTS[name]} == set()
 
 
 @pytest.mark.parametrize("name", sorted(CHANGED))
 def test_hugging_face_reads_each_field(tmp_path, name):
     config = GenerationConfig(**CHANGED)
-    assert as_lists(getattr(config, name)) == CHANGED[name] != getattr(GenerationConfig(), name)
+    assert as_lists(getattr(config, name)) == CHANGED[name]
+    assert CHANGED[name] != getattr(GenerationConfig(), name) or name == "use_cache"
     (tmp_path / "generation_config.json").write_text(config.to_json_string(), encoding="utf8")
     theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
     assert getattr(theirs, name) == CHANGED[name]
 
 
+@pytest.mark.parametrize("values", [APART, BEAMS, FORCED])
+def test_hugging_face_reads_the_rest(tmp_path, values):
+    GenerationConfig(**values).save_pretrained(tmp_path)
+    theirs = transformers.GenerationConfig.from_pretrained(tmp_path)
+    assert {name: getattr(theirs, name) for name in values} == values
+
+
 def test_hugging_faces_file_is_read_whole(tmp_path):
-    transformers.GenerationConfig(**CHANGED, use_cache=False).save_pretrained(tmp_path)
-    config = GenerationConfig.from_json_file(tmp_path / "generation_config.json")
-    assert config.replace(extra={}) == GenerationConfig(**CHANGED)
-    assert config.extra["use_cache"] is False and "transformers_version" in config.extra
+    transformers.GenerationConfig(**CHANGED).save_pretrained(tmp_path)
+    config = GenerationConfig.from_pretrained(tmp_path)
+    assert config == GenerationConfig(**CHANGED)
+    assert config.transformers_version == transformers.__version__
 
 
 def test_their_file_with_nulls_means_the_defaults(tmp_path):
@@ -82,18 +128,26 @@ def test_their_file_with_nulls_means_the_defaults(tmp_path):
     assert values["top_k"] == 50 and None in values.values()
     values["max_length"] = None
     (tmp_path / "generation_config.json").write_text(json.dumps(values), encoding="utf8")
-    config = GenerationConfig.from_json_file(tmp_path / "generation_config.json")
-    assert config.replace(extra={}) == GenerationConfig(top_k=50)
+    assert GenerationConfig.from_json_file(tmp_path / "generation_config.json") == GenerationConfig()
 
 
-def test_their_silence_about_top_k_is_no_top_k():
-    assert GenerationConfig.from_dict({"do_sample": True}).top_k == 0
+def test_no_top_k_is_none_at_all():
+    assert GenerationConfig(top_k=None).top_k == 0 and GenerationConfig.from_dict({}).top_k == 50
 
 
-@pytest.mark.parametrize("values", [CHANGED, ONE_BEAM, {"seed": [1, 2]}, {"max_length": 30}, {}])
+@pytest.mark.parametrize("values", [CHANGED, APART, BEAMS, FORCED, {"seed": [1, 2]}, {"max_length": 30}, {}])
 def test_both_ways_round(values):
-    config = GenerationConfig(**values, extra={"use_cache": True, "extra": 5})
+    config = GenerationConfig(**values, extra={"extra": 5})
     assert GenerationConfig.from_dict(json.loads(config.to_json_string())) == config
+    assert GenerationConfig.from_dict(config.to_dict()) == config
+    for copied in (copy.deepcopy(config), pickle.loads(pickle.dumps(config))):
+        assert copied == config and hash(copied) == hash(config)
+
+
+def test_biases_by_pieces_survive_json():
+    config = GenerationConfig(sequence_bias={(5, 6): 2.0})
+    assert config.sequence_bias == {(5, 6): 2.0}
+    assert json.loads(config.to_json_string()) == {"sequence_bias": [[[5, 6], 2.0]]}
 
 
 def test_equal_configs_are_equal_bytes_and_hashes():
@@ -103,24 +157,73 @@ def test_equal_configs_are_equal_bytes_and_hashes():
     assert one.to_json_string().encode().endswith(b"}\n")
 
 
-def test_it_is_frozen():
+def test_lists_are_copied():
     words = [[1, 2]]
     config = GenerationConfig(bad_words_ids=words)
     words[0].append(3)
-    assert config.bad_words_ids == ((1, 2),)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        config.top_k = 3
+    assert config.bad_words_ids == [[1, 2]]
+
+
+def test_attributes_can_be_set_and_are_checked():
+    config = GenerationConfig(extra={"kept": 1})
+    config.top_k, config.eos_token_id = 3, (2, 5)
+    assert (config.top_k, config.eos_token_id, config.eos_token_ids, config.kept) == (3, [2, 5], (2, 5), 1)
+    config.top_k = None
+    assert config.top_k == 0
+    with pytest.raises(ConfigError, match="top_k to be .* got -1"):
+        config.top_k = -1
+    with pytest.raises(ConfigError, match="Did you mean top_k"):
+        config.topk = 1
+    with pytest.raises(AttributeError, match="no option 'missing'"):
+        config.missing  # noqa: B018
+    config.num_return_sequences = 2
+    with pytest.raises(ConfigError, match="greedy decoding gives one"):
+        config.validate()
+
+
+def test_update_gives_back_what_is_no_option():
+    config = GenerationConfig()
+    assert config.update(top_k=4, attention_mask=5) == {"attention_mask": 5} and config.top_k == 4
+    found, unused = GenerationConfig.from_dict({"top_k": 4}, top_p=0.5, other=1, return_unused_kwargs=True)
+    assert (found.top_k, found.top_p, unused) == (4, 0.5, {"other": 1})
+
+
+def test_what_is_written_is_what_is_not_as_by_default(tmp_path):
+    config = GenerationConfig(top_k=4, extra={"transformers_version": "4.40.0"})
+    assert config.to_diff_dict() == {"top_k": 4, "transformers_version": "4.40.0"}
+    assert json.loads(config.to_json_string(ignore_metadata=True)) == {"top_k": 4}
+    assert set(json.loads(config.to_json_string(use_diff=False))) >= {"top_k", "top_p", "num_beams"}
+    assert repr(config).startswith("GenerationConfig {")
+    config.save_pretrained(tmp_path / "new", "other.json")
+    assert GenerationConfig.from_pretrained(tmp_path / "new", "other.json", top_p=0.5).top_p == 0.5
+    config.to_json_file(tmp_path / "one.json")
+    assert GenerationConfig.from_json_file(tmp_path / "one.json") == config
+    with pytest.raises(ConfigError, match="pushed to the Hub"):
+        config.save_pretrained(tmp_path, push_to_hub=True)
+
+
+def test_what_a_models_config_says():
+    config = GenerationConfig.from_model_config(BloomConfig(bos_token_id=1, eos_token_id=7, pad_token_id=3))
+    theirs = transformers.GenerationConfig.from_model_config(
+        transformers.BloomConfig(bos_token_id=1, eos_token_id=7, pad_token_id=3)
+    )
+    assert {name: getattr(config, name) for name in DEFAULTS if name != "seed"} == {
+        name: getattr(theirs, name) for name in DEFAULTS if name != "seed"
+    }
 
 
 def test_none_stands_for_the_default():
-    assert GenerationConfig(**dict.fromkeys([*OPTIONS, "extra"])) == GenerationConfig()
+    assert GenerationConfig(**dict.fromkeys([*OPTIONS, "extra"])) == GenerationConfig(top_k=0)
 
 
-def test_max_length_alone_replaces_our_default():
+def test_how_many_pieces_may_be_added():
     assert GenerationConfig(max_length=12).max_added(5) == 7
     assert GenerationConfig().max_added(1000) == 20
+    # In a config, Hugging Face cannot tell a max_length of 20 from the default; in a call it can.
+    assert GenerationConfig(max_length=20).max_added(5) == 20
+    assert GenerationConfig().replace(max_length=20).max_added(5) == 15
     assert GenerationConfig(max_length=12, max_new_tokens=3).max_added(100) == 3
-    assert GenerationConfig(max_new_tokens=3).replace(max_length=12).max_added(5) == 7
+    assert GenerationConfig(max_new_tokens=3).replace(max_length=12).max_added(5) == 3
     assert GenerationConfig(max_length=12).replace(max_new_tokens=4).max_added(5) == 4
     assert GenerationConfig(max_length=12).replace(top_k=4).max_added(5) == 7
 
@@ -173,6 +276,43 @@ BAD = {
     "prompt_lookup_num_tokens": [0, True, 1.5],
     "max_matching_ngram_size": [0, True],
     "extra": [5, [1], "a"],
+    "constraints": [5, [5], ["word"]],
+    "num_beam_groups": [0, True],
+    "diversity_penalty": [-0.1, NAN],
+    "penalty_alpha": [-0.1, 1.1, True],
+    "dola_layers": ["middle", [], [-1], 3],
+    "use_cache": [1, "true"],
+    "cache_implementation": ["quantized", "hybrid", 5],
+    "return_legacy_cache": [1],
+    "prefill_chunk_size": [0, True],
+    "epsilon_cutoff": [-0.1, 1, NAN],
+    "eta_cutoff": [-0.1, 1.5],
+    "encoder_repetition_penalty": [0, NAN],
+    "encoder_no_repeat_ngram_size": [-1],
+    "force_words_ids": [[], [[]], [[[]]], [5], 5, [[-1]], [[[1], []]]],
+    "renormalize_logits": [1],
+    "remove_invalid_values": [0],
+    "exponential_decay_length_penalty": [5, [1], [1, 0], [-1, 1.1], [1, 1.1, 2], [1.5, 1.1]],
+    "suppress_tokens": [5, [-1], [True], "ab"],
+    "begin_suppress_tokens": [[1.0], 3],
+    "sequence_bias": [{}, [], {5: 1.0}, {(): 1.0}, {(5,): NAN}, [[5, 1.0]], {(-1,): 1.0}],
+    "token_healing": [1],
+    "guidance_scale": [NAN, "1"],
+    "low_memory": [1],
+    "watermarking_config": [{"bias": 2.5}],
+    "output_attentions": [1],
+    "output_hidden_states": [1],
+    "output_scores": [1],
+    "output_logits": [1],
+    "return_dict_in_generate": [1],
+    "is_assistant": [1],
+    "num_assistant_tokens": [0, "5"],
+    "num_assistant_tokens_schedule": ["other"],
+    "assistant_confidence_threshold": [-0.1, 1.1],
+    "assistant_early_exit": [0],
+    "assistant_lookbehind": [-1],
+    "target_lookbehind": [-1],
+    "disable_compile": [1],
 }
 
 
@@ -186,7 +326,8 @@ def test_what_is_wrong_is_named(name, value):
 
 
 def test_every_option_has_wrong_values():
-    assert set(BAD) == {*OPTIONS, "extra"}
+    objects = {"cache_config", "compile_config", "decoder_start_token_id"}
+    assert set(BAD) == {*OPTIONS, "extra"} - objects
 
 
 @pytest.mark.parametrize(
@@ -196,6 +337,12 @@ def test_every_option_has_wrong_values():
         ({"num_return_sequences": 3, "num_beams": 2}, "at most num_beams=2, got 3"),
         ({"num_return_sequences": 3, "num_beams": 2, "do_sample": True}, "at most num_beams=2, got 3"),
         ({"num_beams": 2, "prompt_lookup_num_tokens": 5}, "None in beam search, got 5"),
+        ({"num_beams": 2, "num_beam_groups": 2}, "diversity_penalty above 0"),
+        ({"num_beams": 3, "num_beam_groups": 2, "diversity_penalty": 1.0}, "divides num_beams=3, got 2"),
+        ({"num_beams": 2, "diversity_penalty": 1.0}, "num_beam_groups above 1"),
+        ({**BEAMS, "do_sample": True}, "do_sample to be False"),
+        ({"force_words_ids": [[5]]}, "num_beams above 1"),
+        ({**FORCED, "do_sample": True}, "without do_sample"),
         ({"min_new_tokens": 21}, "at most max_new_tokens=20, got 21"),
         ({"min_length": 9, "max_length": 8}, "min_length to be at most max_length=8, got 9"),
         ({"min_new_tokens": 9, "max_length": 8}, "min_new_tokens to be at most max_length=8, got 9"),
@@ -220,16 +367,18 @@ def test_unknown_options_list_near_ones(call):
         call(temprature=0.5)
     with pytest.raises(ConfigError, match="min_new_tokens"):
         call(max_new_token=5)
-    with pytest.raises(ConfigError, match="The options are max_new_tokens, "):
+    with pytest.raises(ConfigError, match="The options are max_length, max_new_tokens, "):
         call(xyzzy=5)
 
 
-@pytest.mark.parametrize("name", sorted(NOT_FOLLOWED))
-def test_what_is_not_followed_is_warned_of(name, recwarn):
-    assert GenerationConfig.from_dict({name: NOT_FOLLOWED[name]}).extra == {name: NOT_FOLLOWED[name]}
-    assert not recwarn.list
-    with pytest.warns(BloomWarning, match=f"sets {name}, "):
-        assert GenerationConfig.from_dict({name: 5}).extra == {name: 5}
+@pytest.mark.parametrize(
+    "name, value", [("watermarking_config", {"bias": 2.5}), ("cache_implementation", "quantized")]
+)
+def test_what_is_not_followed_is_warned_of(tmp_path, name, value):
+    (tmp_path / "generation_config.json").write_text(json.dumps({name: value, "top_k": 5}), encoding="utf8")
+    with pytest.warns(BloomWarning, match=f"{name} has no effect"):
+        config = GenerationConfig.from_pretrained(tmp_path)
+    assert config.extra[name] == value and getattr(config, name) is None and config.top_k == 5
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", "5", "null", "[" * 100000, '"text"', "9" * 5000])

@@ -110,7 +110,7 @@ class _ForcedBeams:
 
 
 def _by_turns(banks: Sequence[int], scores: Sequence[float]) -> list[int]:
-    """RETURNS (list[int]): The numbers of candidates: the best of each bank, fullest bank first, then the second ones."""
+    """RETURNS (list[int]): The numbers of candidates: the best of each bank, then the second ones, and so on."""
     order = torch.tensor([100 * bank + score for bank, score in zip(banks, scores, strict=True)])
     ranked = order.sort(descending=True).indices.tolist()
     places, last, place = [], None, 0

@@ -67,7 +67,8 @@ class _Groups:
         rows = torch.arange(len(self.ids), device=scores.device)  # what each row continues
         origins = list(self.origins)
         for group in range(self.groups):
-            places = [p * self.beams + group * self.size + i for p in range(len(self.call.ids)) for i in range(self.size)]
+            starts = range(group * self.size, len(self.ids), self.beams)
+            places = [start + i for start in starts for i in range(self.size)]
             mine = torch.tensor(places, device=scores.device)
             own = self.call.process(self.ids[mine], scores[mine], current_tokens=pieces, beam_group_idx=group)
             processed[mine] = own

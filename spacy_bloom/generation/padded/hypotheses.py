@@ -95,7 +95,7 @@ def choose(
         if len(chosen.pieces) == size:
             break
     if len(chosen.pieces) < size:
-        raise InputError(f"Expected {size} pieces that do not end a text, got {len(chosen.pieces)}: all others are ends.")
+        raise InputError(f"Expected {size} pieces that do not end a text, got {len(chosen.pieces)}; the rest are ends.")
     return chosen
 
 

@@ -98,8 +98,8 @@ def _late(config: GenerationConfig) -> list[LogitsProcessor]:
 
 
 def _merged(own: Sequence[LogitsProcessor], custom: Sequence[LogitsProcessor]) -> list[LogitsProcessor]:
-    """RETURNS (list[LogitsProcessor]): The config's processors, then the caller's. One of the caller's that replaces one
-    of the config's, as `replaces` says, takes its place.
+    """RETURNS (list[LogitsProcessor]): The config's processors, then the caller's. One of the caller's that replaces
+    one of the config's, as `replaces` says, takes its place.
     """
     found: list[LogitsProcessor] = []
     for processor in own:
