@@ -11,11 +11,12 @@ from torch import Tensor
 from ..bloom.cache import KeyValueCache
 from ..bloom.heads import BloomLanguageModel
 from ..errors import BloomWarning, ConfigError, InputError
-from ..settings import shown
+from ..settings import is_int, shown
 from .config import DEFAULTS, METADATA, OPTIONS, GenerationConfig
 
 # Arguments of a forward pass that ask for nothing when text is generated.
 WITHOUT_EFFECT = ("cache_position", "return_dict", "trust_remote_code", "logits_to_keep")
+TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 MODEL_INPUTS = ("input_ids", "attention_mask", "inputs_embeds", "past_key_values")
 
 
@@ -76,29 +77,25 @@ def resolve_options(
     """
     own: GenerationConfig = model.generation_config
     if given is None:
-        config = own.replace()
+        config = own
     else:
-        config = as_config(given).replace()
-        names = OPTIONS if use_model_defaults is not False else ("bos_token_id", "eos_token_id", "pad_token_id")
+        config = as_config(given)
+        names = OPTIONS if use_model_defaults is not False else TOKENS
         kept = {n: getattr(own, n) for n in names if getattr(config, n) == DEFAULTS[n] != getattr(own, n)}
         most = config.replace(**{n: v for n, v in kept.items() if n.startswith("max_")}).fixed_added
         if most is not None and kept.get("min_new_tokens", 0) > most:
             kept["min_new_tokens"] = most
         config = config.replace(**kept)
-    if config.eos_token_id is None and own.eos_token_id is None:
-        config.eos_token_id = model.config.eos_token_id
-    for name in ("bos_token_id", "pad_token_id"):
-        if getattr(config, name) is None:
-            setattr(config, name, getattr(model.config, name))
-    return config.replace(**_clamped(config, options), **options)
+    tokens = {n: getattr(model.config, n) for n in TOKENS if getattr(config, n) is None and n not in options}
+    return config.replace(**tokens, **_clamped(config, options), **options)
 
 
 def _clamped(config: GenerationConfig, options: Mapping[str, Any]) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): A minimum that no option of the call sets, where it exceeds the call's maximum."""
-    most = options.get("max_new_tokens")
-    most = (config if most is None else config.replace(max_new_tokens=most, min_new_tokens=None)).fixed_added
-    least = config.min_new_tokens or 0
-    return {"min_new_tokens": most} if most and least > most and "min_new_tokens" not in options else {}
+    least, most = config.min_new_tokens, options.get("max_new_tokens") or config.fixed_added
+    if least is None or "min_new_tokens" in options or not is_int(most) or least <= most:
+        return {}
+    return {"min_new_tokens": most}
 
 
 def as_config(given: Any) -> GenerationConfig:
@@ -120,8 +117,9 @@ def split_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     options = {name: value for name, value in arguments.items() if name in OPTIONS}
     inputs = {name: value for name, value in arguments.items() if name in MODEL_INPUTS}
     others = {n: v for n, v in arguments.items() if n not in options and n not in inputs and n not in WITHOUT_EFFECT}
-    # Anything else is an error that names near ones; None asks for nothing.
-    GenerationConfig(**{name: value for name, value in others.items() if value is not None})
+    others = {name: value for name, value in others.items() if value is not None}  # None asks for nothing
+    if others:
+        GenerationConfig(**others)  # an error that names near ones
     return options, inputs
 
 

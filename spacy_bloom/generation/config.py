@@ -49,6 +49,8 @@ class GenerationConfig(GenerationOptions):
         if name not in OPTIONS and name != "extra" and not name.startswith("_"):
             _expect_known([name])
         value = _kept(name, value) if name in OPTIONS else value
+        if name == "extra" and not isinstance(value := value or {}, Mapping):
+            raise ConfigError(f"{WHERE}: expected extra to be a mapping, got {shown(value)}.")
         if name in CHECKS:
             check(name, value, CHECKS[name])
         self.__dict__[name] = value
@@ -123,9 +125,14 @@ class GenerationConfig(GenerationOptions):
         RETURNS (GenerationConfig): The new config.
         RAISES (ConfigError): As the constructor.
         """
-        own = {name: getattr(self, name) for name in (*OPTIONS, "extra")}
-        new = type(self)(**{**own, **changes})
+        _expect_known(changes)
+        new = type(self).__new__(type(self))
+        # Only what changes is checked: every call of `generate` makes such copies.
+        new.__dict__.update({name: _copied(value) for name, value in vars(self).items()})
+        for name, value in changes.items():
+            setattr(new, name, value)
         new._counts_prompt = self._counts_prompt or changes.get("max_length") is not None
+        new.validate()
         return new
 
     def update(self, **values: Any) -> dict[str, Any]:
@@ -255,7 +262,7 @@ class GenerationConfig(GenerationOptions):
         return {name: value for name, value in self.to_dict().items() if name not in METADATA and name != "compile_config"}
 
 
-OPTIONS = tuple(f.name for f in fields(GenerationOptions) if f.name != "extra")
+OPTIONS = {f.name: f for f in fields(GenerationOptions) if f.name != "extra"}
 DEFAULTS = {f.name: f.default for f in fields(GenerationOptions) if f.default is not MISSING}
 CHECKS = checks_of(GenerationOptions)
 # Objects that no file holds.
@@ -284,6 +291,10 @@ def _kept(name: str, value: Any) -> Any:
     if name in ("constraints", "sequence_bias", "exponential_decay_length_penalty"):
         return deepcopy(value) if name != "constraints" else value
     return _lists(value)
+
+
+def _copied(value: Any) -> Any:
+    return deepcopy(value) if isinstance(value, (list, dict)) else value
 
 
 def _lists(value: Any) -> Any:
