@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bloom.cache import KeyValueCache
 from ..bloom.heads import BloomLanguageModel
 from ..errors import BloomWarning, ConfigError, InputError
 from ..settings import is_int, shown
 from .config import DEFAULTS, METADATA, OPTIONS, GenerationConfig
+from .lent_cache import LentCache
 
 # Arguments of a forward pass that ask for nothing when text is generated.
 WITHOUT_EFFECT = ("cache_position", "return_dict", "trust_remote_code", "logits_to_keep")
@@ -26,13 +26,13 @@ class Inputs:
     ids (Tensor): Prompts; of length 0 with nothing but embeds. Shape (batch, length).
     mask (Tensor): 1 for pieces, 0 for padding, of what is fed and what is cached. Shape (batch, keys).
     embeds (Tensor | None): Instead of the ids, at first. Shape (batch, keys, hidden_size).
-    cache (KeyValueCache | None): Of earlier calls.
+    lent (LentCache | None): Keys and values of earlier calls.
     """
 
     ids: Tensor
     mask: Tensor
     embeds: Tensor | None = None
-    cache: KeyValueCache | None = None
+    lent: LentCache | None = None
 
     @property
     def prompts(self) -> list[list[int]]:
@@ -44,7 +44,7 @@ class Inputs:
 
     def padded_left(self) -> "Inputs":
         """RETURNS (Inputs): The same rows with all padding on the left, where nothing is generated after it."""
-        if self.cache is not None or self.embeds is not None or bool((self.mask[:, -1:] != 0).all()):
+        if self.lent is not None or self.embeds is not None or bool((self.mask[:, -1:] != 0).all()):
             return self
         order = (self.mask != 0).long().argsort(dim=1, stable=True)
         return Inputs(self.ids.gather(1, order), self.mask.gather(1, order))
@@ -138,9 +138,7 @@ def read_inputs(model: BloomLanguageModel, inputs: Tensor | None, given: Mapping
     embeds, mask = given.get("inputs_embeds"), given.get("attention_mask")
     ids = _from_nothing(config, embeds, mask) if ids is None else torch.as_tensor(ids)
     past = given.get("past_key_values")
-    cache = None if past is None else KeyValueCache.of(past, model.config)
-    if cache is not None and not cache.length:
-        cache = cache if isinstance(past, KeyValueCache) else None
+    lent = None if past is None else LentCache(past, model.config)
     keys = embeds if embeds is not None and not ids.shape[-1] else ids
     known = _guessed_mask(ids if ids.dim() == 2 and ids.shape[1] else keys, config)
     if embeds is not None and mask is None and known.shape[:2] != embeds.shape[:2]:
@@ -154,7 +152,7 @@ def read_inputs(model: BloomLanguageModel, inputs: Tensor | None, given: Mapping
         )
     device = model.device
     embeds = None if embeds is None else embeds.to(device)
-    return Inputs(ids.to(device), mask.to(device).long(), embeds, cache)
+    return Inputs(ids.to(device), mask.to(device).long(), embeds, lent)
 
 
 def with_lengths(config: GenerationConfig, inputs: Inputs) -> GenerationConfig:

@@ -259,10 +259,10 @@ class GenerationConfig(GenerationOptions):
         write_text(Path(json_file_path), self.to_json_string(use_diff=use_diff))
 
     def _content(self) -> dict[str, Any]:
-        return {name: value for name, value in self.to_dict().items() if name not in METADATA and name != "compile_config"}
+        return {n: v for n, v in self.to_dict().items() if n not in METADATA and n != "compile_config"}
 
 
-OPTIONS = {f.name: f for f in fields(GenerationOptions) if f.name != "extra"}
+OPTIONS = tuple(f.name for f in fields(GenerationOptions) if f.name != "extra")
 DEFAULTS = {f.name: f.default for f in fields(GenerationOptions) if f.default is not MISSING}
 CHECKS = checks_of(GenerationOptions)
 # Objects that no file holds.

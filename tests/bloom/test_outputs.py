@@ -5,11 +5,11 @@ from dataclasses import fields
 import pytest
 import torch
 import transformers.modeling_outputs
-from spacy_bloom.bloom.outputs import CausalLMOutputWithCrossAttentions, ModelOutput, TokenClassifierOutput
 from torch.utils import _pytree
 
 from spacy_bloom.bloom import outputs
 from spacy_bloom.bloom.cache import KeyValueCache
+from spacy_bloom.bloom.outputs import CausalLMOutputWithCrossAttentions, ModelOutput, TokenClassifierOutput
 
 NAMES = sorted(
     name

@@ -53,14 +53,14 @@ def tensors(values):
 def expect_same(ours, theirs, leave_out=()):
     """All fields of two outputs are the same: ids and places exactly, numbers within 1e-4."""
     assert torch.equal(ours.sequences, theirs.sequences)
-    for name in theirs.keys():
+    for name in list(theirs):
         if name in ("sequences", "past_key_values", *leave_out):
             continue
         found, expected = tensors(ours[name]), tensors(theirs[name])
         assert [x.shape for x in found] == [x.shape for x in expected], name
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4, check_dtype=False, msg=name)
-    assert [key for key in ours.keys() if key in theirs] == list(theirs.keys())
+    assert [key for key in ours if key in theirs] == list(theirs)
 
 
 EVERYTHING = dict(
@@ -151,7 +151,9 @@ def test_options_change_scores_as_there(twins, batch, options, beams):
     assert torch.equal(twins[0].generate(ids, max_new_tokens=9, num_beams=beams, **options), found[0].sequences)
 
 
-@pytest.mark.parametrize("options", [dict(encoder_repetition_penalty=1.5), dict(encoder_no_repeat_ngram_size=2)], ids=str)
+@pytest.mark.parametrize(
+    "options", [dict(encoder_repetition_penalty=1.5), dict(encoder_no_repeat_ngram_size=2)], ids=str
+)
 def test_options_about_the_prompt(twins, batch, options):
     expect_same(*(m.generate(batch["input_ids"][1:2], **EVERYTHING, **options) for m in twins))
 
@@ -254,6 +256,18 @@ def test_a_conversation_keeps_its_cache(twins, batch, options):
     )
     with pytest.raises(BloomError, match="go on after the 11 pieces of past_key_values, got 7"):
         twins[0].generate(batch["input_ids"], past_key_values=past)
+
+
+def test_their_cache_grows_in_place(twins, batch):
+    def talk(model):
+        ids, past, lengths = batch["input_ids"][1:2], transformers.DynamicCache(), []
+        for piece in (7, 8, 9):
+            ids = model.generate(ids, past_key_values=past, max_new_tokens=4, eos_token_id=None)
+            lengths.append(past.get_seq_length())
+            ids = torch.cat((ids, torch.tensor([[piece]])), dim=1)
+        return torch.cat((ids, torch.tensor([lengths])), dim=1)
+
+    assert same(twins, talk)[0, -3:].tolist() == [10, 15, 20]
 
 
 class Kept:

@@ -29,7 +29,7 @@ def needs_rectangle(model: Any, inputs: Inputs, config: GenerationConfig, callba
         config.return_dict_in_generate
         or not config.use_cache
         or inputs.embeds is not None
-        or inputs.cache is not None
+        or inputs.lent is not None
         or callbacks.streamer is not None
         or callbacks.prefix_allowed is not None
         or callbacks.criteria
@@ -78,11 +78,13 @@ def search(
         stopping,
         callbacks.criteria,
         inputs.embeds,
-        inputs.cache,
+        None if inputs.lent is None else inputs.lent.cache,
         callbacks.streamer,
     )
     call.put(given.ids)
     found = _run(call)
+    if inputs.lent is not None:
+        found = inputs.lent.give_back(found)
     return found if inputs is given else _with_prompts(found, given.ids)
 
 
