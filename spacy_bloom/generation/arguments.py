@@ -173,6 +173,8 @@ def with_lengths(config: GenerationConfig, inputs: Inputs) -> GenerationConfig:
     else:
         added = config.max_added(length)
     least = config.min_new_tokens
+    if added == config.max_new_tokens and not config.min_length:
+        return config
     if least is None:
         least = min(max(config.min_length - length, 0), added)
     return config.replace(max_new_tokens=added, min_new_tokens=least, min_length=0)

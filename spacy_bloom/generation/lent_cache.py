@@ -20,6 +20,7 @@ class LentCache:
         self._known = int(self.given.get_seq_length())
         if isinstance(self.given, KeyValueCache):
             self.cache = self.given.branch() if self.given.stays else self.given
+            self.cache.stays = False  # during the call
         else:
             pairs = list(self.given) if self._known else []
             self.cache = KeyValueCache.from_legacy_cache(pairs) if pairs else KeyValueCache(config.n_layer)
@@ -30,7 +31,10 @@ class LentCache:
         output (Any): What `generate` returns.
         RETURNS (Any): The same, with the caller's cache in it.
         """
-        if isinstance(self.given, KeyValueCache) or self.cache.length == self._known:
+        if isinstance(self.given, KeyValueCache):
+            self.cache.stays = self.given.stays
+            return output
+        if self.cache.length == self._known:
             return output
         for layer, (keys, values) in enumerate(self.cache):
             self.given.update(keys[:, :, self._known :], values[:, :, self._known :], layer)
