@@ -11,8 +11,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, InputError
 from ..files import found_instead, read_json
+from ..settings import shown
 
 CONFIG_FILE = "config.json"
 GENERATION_FILE = "generation_config.json"
@@ -91,6 +92,7 @@ class WeightFiles:
     wanted (Callable | None): Given a weight's name, whether to include it; None includes all. Shards without wanted
         weights are not opened.
     files (Sequence[Path] | None): The files to open; None finds them by name.
+    variant, safetensors: As for `weight_files`.
     RAISES (CheckpointError): No weights, a damaged file, or an index that names a file outside the directory.
     """
 
@@ -100,12 +102,16 @@ class WeightFiles:
         *,
         wanted: Callable[[str], bool] | None = None,
         files: Sequence[Path] | None = None,
+        variant: str | None = None,
+        safetensors: bool | None = None,
     ) -> None:
         self.path = path
         self.weights: dict[str, Weight] = {}
         self._bins: dict[Path, dict[str, Tensor]] = {}
         self._opened: dict[Path, Any] = {}  # one map for all weights of a file
-        for file in weight_files(path, wanted=wanted) if files is None else files:
+        if files is None:
+            files = weight_files(path, wanted=wanted, variant=variant, safetensors=safetensors)
+        for file in files:
             found = self._open_bin(file) if file.suffix == ".bin" else self._open_safetensors(file)
             found = {name: weight for name, weight in found.items() if wanted is None or wanted(name)}
             again = sorted(set(found) & set(self.weights))
@@ -195,19 +201,43 @@ def has_weights(path: Path) -> bool:
     return any((path / name).is_file() for name in (SAFETENSORS, SAFETENSORS_INDEX, BIN, BIN_INDEX))
 
 
-def weight_files(path: Path, *, wanted: Callable[[str], bool] | None = None) -> list[Path]:
-    """RETURNS (list[Path]): The files of a checkpoint's weights; of an index, those with wanted weights.
+def variant_name(name: str, variant: str | None) -> str:
+    """RETURNS (str): The name of a weights' file in a variant: `model.fp16.safetensors`.
+    RAISES (InputError): The variant is no plain name.
+    """
+    if variant is None:
+        return name
+    if not isinstance(variant, str) or not PLAIN_NAME.fullmatch(variant):
+        raise InputError(f"Expected variant to be a plain name such as 'fp16', got {shown(variant)}.")
+    if name.endswith(".index.json"):
+        return f"{name.removesuffix('json')}{variant}.json"
+    shard = re.search(r"[-_](\d{5}|\*)-of-", name)
+    stem, end = (name[: shard.start()], name[shard.start() :]) if shard else name.split(".", 1)
+    return f"{stem}.{variant}{end}" if shard else f"{stem}.{variant}.{end}"
+
+
+def weight_files(
+    path: Path,
+    *,
+    wanted: Callable[[str], bool] | None = None,
+    variant: str | None = None,
+    safetensors: bool | None = None,
+) -> list[Path]:
+    """variant (str | None): Of the files' names.
+    safetensors (bool | None): True or False for one of the two kinds; None for safetensors where there are both.
+    RETURNS (list[Path]): The files of a checkpoint's weights; of an index, those with wanted weights.
     RAISES (CheckpointError): There are none, or an index names files that are missing or outside the directory.
     """
-    for index, suffix in ((SAFETENSORS_INDEX, ".safetensors"), (BIN_INDEX, ".bin")):
-        single = path / (SAFETENSORS if suffix == ".safetensors" else BIN)
-        if single.is_file():
-            return [single]
+    kinds = [(SAFETENSORS, SAFETENSORS_INDEX, ".safetensors"), (BIN, BIN_INDEX, ".bin")]
+    kinds = kinds if safetensors is None else kinds[:1] if safetensors else kinds[1:]
+    names = [(variant_name(one, variant), variant_name(index, variant), end) for one, index, end in kinds]
+    for single, index, suffix in names:
+        if (path / single).is_file():
+            return [path / single]
         if (path / index).is_file():
             return _indexed_files(path / index, suffix, wanted)
-    raise CheckpointError(
-        f"No weights in {path}. Expected one of {SAFETENSORS}, {SAFETENSORS_INDEX}, {BIN}, {BIN_INDEX}."
-    )
+    expected = ", ".join(name for single, index, _ in names for name in (single, index))
+    raise CheckpointError(f"No weights in {path}. Expected one of {expected}.")
 
 
 def _indexed_files(index: Path, suffix: str, wanted: Callable[[str], bool] | None) -> list[Path]:

@@ -1,7 +1,9 @@
 """Finding the directory of a checkpoint: bundled, local, or from the Hugging Face Hub."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from ..errors import CheckpointError, InputError
 from ..settings import shown
@@ -19,6 +21,7 @@ from .files import (
     SPECIAL_TOKENS_FILE,
     TOKENIZER_CONFIG_FILE,
     TOKENIZER_FILE,
+    variant_name,
 )
 
 BUNDLED = Path(__file__).parent.parent / "assets"
@@ -44,6 +47,9 @@ def find_checkpoint(
     revision: str | None = None,
     local_files_only: bool = False,
     weights: bool = True,
+    subfolder: str = "",
+    variant: str | None = None,
+    **download: Any,
 ) -> Path:
     """Find a checkpoint. What is neither bundled nor a directory is downloaded from the Hub and cached.
 
@@ -51,6 +57,9 @@ def find_checkpoint(
     revision (str | None): Branch, tag or commit on the Hub.
     local_files_only (bool): Use the cache and make no network call, like HF_HUB_OFFLINE=1.
     weights (bool): Whether to download the weights too.
+    subfolder (str): The checkpoint's folder inside.
+    variant (str | None): Of the weights' files, for example "fp16" of `model.fp16.safetensors`.
+    **download: For the Hub: cache_dir, token, force_download.
     RETURNS (Path): The directory.
     RAISES (CheckpointError): No such checkpoint; the error lists where it was looked for.
     """
@@ -59,12 +68,13 @@ def find_checkpoint(
         return BUNDLED / str(name)
     path = Path(name)
     if str(name) and path.is_dir():
-        return _expect_more_than_adapter(path)
+        return _expect_more_than_adapter(path / subfolder)
     if path.is_absolute() or str(name).startswith((".", "~")) or str(name).count("/") > 1:
         raise CheckpointError(
             f"No directory {str(name)!r}. Expected a checkpoint in the Hugging Face layout there."
         )
-    return _expect_more_than_adapter(_fetch(str(name), revision, local_files_only, weights))
+    options = {"revision": revision, "local_files_only": local_files_only, **download}
+    return _expect_more_than_adapter(_fetch(str(name), weights, subfolder, variant, options))
 
 
 def _expect_more_than_adapter(path: Path) -> Path:
@@ -94,26 +104,28 @@ def bundled_path(name: str) -> Path:
     return BUNDLED / name
 
 
-def _fetch(name: str, revision: str | None, local_files_only: bool, weights: bool) -> Path:
+def _fetch(name: str, weights: bool, subfolder: str, variant: str | None, options: Mapping[str, Any]) -> Path:
     # Imported here, so that pipelines with local checkpoints load no network client.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     def download(patterns: list[str]) -> Path:
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=patterns, local_files_only=local_files_only
-            )
-        )
+        wanted = [f"{subfolder}/{pattern}" if subfolder else pattern for pattern in patterns]
+        return Path(snapshot_download(name, allow_patterns=wanted, **options)) / subfolder
+
+    safetensors, bins = (
+        [variant_name(f, variant) for f in files] for files in (SAFETENSORS_FILES, BIN_FILES)
+    )
 
     try:
-        path = download(SMALL_FILES + (SAFETENSORS_FILES + ADAPTER_FILES if weights else ADAPTER_FILES[:1]))
-        if weights and not any((path / file).exists() for file in (SAFETENSORS, SAFETENSORS_INDEX)):
-            path = download(SMALL_FILES + BIN_FILES)
+        path = download(SMALL_FILES + (safetensors + ADAPTER_FILES if weights else ADAPTER_FILES[:1]))
+        if weights and not any((path / file).exists() for file in safetensors[:2]):
+            path = download(SMALL_FILES + bins)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         # Where the Hub has answered, its client still advises to check the internet connection.
         answer = error.__cause__ if isinstance(error.__cause__, HfHubHTTPError) else error
         where = "in the local cache" if isinstance(answer, LocalEntryNotFoundError) else "on the Hub"
+        revision = options.get("revision")
         at = "" if revision is None else f" at revision {revision!r}"
         reason = " ".join(str(answer).split())[:300] or type(answer).__name__
         raise CheckpointError(

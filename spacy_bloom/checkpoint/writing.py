@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..config import BloomConfig
 from ..errors import CheckpointError
 from ..files import replacing_together, to_json, write_text
-from .files import SAFETENSORS, SAFETENSORS_INDEX
+from .files import SAFETENSORS, SAFETENSORS_INDEX, variant_name
 from .names import is_fixed
 from .sizes import parse_size
 
@@ -25,6 +26,7 @@ def save_weights(
     *,
     dtype: torch.dtype | None = None,
     max_shard_size: int | str = MAX_SHARD_SIZE,
+    variant: str | None = None,
 ) -> None:
     """Write weights as one safetensors file, or as shards with an index.
 
@@ -37,6 +39,7 @@ def save_weights(
     path (Path): Directory, created if it does not exist.
     dtype (torch.dtype | None): Dtype in the files; None keeps each weight's own.
     max_shard_size (int | str): Bytes, or text such as "2GB". A larger weight gets a shard of its own.
+    variant (str | None): Of the files' names; files of other variants stay.
     RAISES (CheckpointError): A weight is too large for the dtype.
     """
     max_bytes = parse_size(max_shard_size)
@@ -48,9 +51,9 @@ def save_weights(
     def read(names: Sequence[str]) -> dict[str, Tensor]:
         return {name: to_store(name, weights[name], dtype) for name in names}
 
-    with replacing_together(path, before=remove_index) as create:
-        written = write_shards(sizes, read, create, max_bytes)
-    remove_old_weights(path, written)
+    with replacing_together(path, before=partial(remove_index, variant=variant)) as create:
+        written = write_shards(sizes, read, create, max_bytes, variant)
+    remove_old_weights(path, written, variant)
 
 
 def describe(config: BloomConfig, architectures: Sequence[str], dtype: torch.dtype) -> BloomConfig:
@@ -66,6 +69,7 @@ def write_shards(
     read: Callable[[Sequence[str]], dict[str, Tensor]],
     create: Callable[[str], Path],
     max_bytes: int,
+    variant: str | None = None,
 ) -> list[str]:
     """Write one safetensors file, or shards and their index, with one shard in memory at a time.
 
@@ -77,34 +81,37 @@ def write_shards(
     """
     shards = _shards(sizes, max_bytes)
     names = [f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors" for i in range(len(shards))]
-    if len(shards) == 1:
-        names = [SAFETENSORS]
+    names = [variant_name(name, variant) for name in ([SAFETENSORS] if len(shards) == 1 else names)]
+    index_name = variant_name(SAFETENSORS_INDEX, variant)
     for name, members in zip(names, shards, strict=True):
         save_file(read(members), create(name), metadata={"format": "pt"})
     if len(shards) == 1:
         return names
     weight_map = {m: name for name, members in zip(names, shards, strict=True) for m in members}
     index = {"metadata": {"total_size": sum(sizes.values())}, "weight_map": weight_map}
-    write_text(create(SAFETENSORS_INDEX), to_json(index))
-    return [*names, SAFETENSORS_INDEX]
+    write_text(create(index_name), to_json(index))
+    return [*names, index_name]
 
 
-def remove_index(shards: Sequence[Path]) -> None:
+def remove_index(shards: Sequence[Path], variant: str | None = None) -> None:
     """Remove an index whose shards are about to be replaced.
 
     shards (Sequence[Path]): The files about to take their names; the last is the new index, or the only file.
     """
     if any(shard.exists() for shard in shards[:-1]):
-        (shards[0].parent / SAFETENSORS_INDEX).unlink(missing_ok=True)
+        (shards[0].parent / variant_name(SAFETENSORS_INDEX, variant)).unlink(missing_ok=True)
 
 
-def remove_old_weights(path: Path, written: Sequence[str]) -> None:
+def remove_old_weights(path: Path, written: Sequence[str], variant: str | None = None) -> None:
     """Remove the weights of an earlier checkpoint, which reading would prefer or mix in.
 
     path (Path): The directory.
     written (Sequence[str]): Names of the files to keep.
+    variant (str | None): Of the names of those to remove.
     """
-    names = r"(model|pytorch_model)([-_]\d{5}-of-\d{5})?\.(safetensors|bin)(\.index\.json)?"
+    of_variant = "" if variant is None else rf"\.{re.escape(variant)}"
+    one = rf"(model|pytorch_model){of_variant}([-_]\d{{5}}-of-\d{{5}})?\.(safetensors|bin)"
+    names = rf"({one}|(model\.safetensors|pytorch_model\.bin)\.index{of_variant}\.json)"
     pattern = re.compile(rf"{names}|\.{names}\.partial")  # partial files are left by a killed process
     for file in path.iterdir():
         if pattern.fullmatch(file.name) and file.name not in written:
