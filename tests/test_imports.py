@@ -30,6 +30,7 @@ LEVELS = {
     "multilingual_tokenizer": 3,
     "console_logger": 3,
     "pipeline": 4,
+    "applying": 4.7,  # reads records as corpora does
     "corpora": 4.5,  # writes questions as the pipeline reads them
     "cli": 5,
 }
@@ -44,7 +45,7 @@ LIBRARIES = {
     "transformers": None,
 }
 # Libraries that belong to one part.
-OWNERS = {"jax": "bloom_jax", "jaxlib": "bloom_jax", "flax": "bloom_jax", "optax": "bloom_jax"}
+OWNERS = {"jax": "bloom_jax", "jaxlib": "bloom_jax", "flax": "bloom_jax", "optax": "bloom_jax", "ray": "applying", "pyarrow": "applying"}
 
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 from spacy.cli._util import app
 
+from .apply import apply_cli
 from .convert import convert_cli
 from .convert_data import KIND_LIST, convert_data_cli
 from .debug_data import debug_data_cli
@@ -36,6 +37,7 @@ def add(name: str, command: Callable[..., None], **options: Any) -> None:
 WITH_OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 add("train", train_pipeline_cli, context_settings=WITH_OVERRIDES)
 add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
+add("apply", apply_cli)
 add("demo", demo_cli)
 add("convert", convert_cli)
 add("info", info_cli)
