@@ -45,7 +45,8 @@ LIBRARIES = {
     "transformers": None,
 }
 # Libraries that belong to one part.
-OWNERS = {"jax": "bloom_jax", "jaxlib": "bloom_jax", "flax": "bloom_jax", "optax": "bloom_jax", "ray": "applying", "pyarrow": "applying"}
+OWNERS = {"jax": "bloom_jax", "jaxlib": "bloom_jax", "flax": "bloom_jax", "optax": "bloom_jax"}
+OWNERS |= {"ray": "applying", "pyarrow": "applying"}
 
 FILES = sorted(ROOT.rglob("*.py"))
 

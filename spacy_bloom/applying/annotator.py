@@ -38,8 +38,7 @@ class ShardAnnotator:
         n_threads: int = 0,
         gpu_id: int = -1,
     ) -> None:
-        if format not in FORMATS:
-            raise InputError(f"Expected the format to be one of {', '.join(FORMATS)}, got {format!r}.")
+        check_format(format)
         if n_threads:
             torch.set_num_threads(n_threads)
         if gpu_id >= 0:
@@ -64,7 +63,7 @@ class ShardAnnotator:
 
 
 class DocBatches:
-    """The same for `ray.data.Dataset.map_batches`, for those whose corpus is a dataset already: adds a column "doc", the
+    """The same for `ray.data.Dataset.map_batches`, where the corpus is a dataset already: adds a column "doc", the
     bytes of one Doc each (`Doc.from_bytes`), to batches in numpy's format.
 
         dataset.map_batches(DocBatches, fn_constructor_args=("xx_pipeline",), batch_size=256, concurrency=4)
@@ -87,6 +86,12 @@ class DocBatches:
         with self.nlp.memory_zone():
             docs: List[bytes] = [_without_activations(doc).to_bytes() for doc in self.nlp.pipe(texts)]
         return {**batch, "doc": docs}
+
+
+def check_format(format: str) -> None:
+    """RAISES (InputError): There is no such format."""
+    if format not in FORMATS:
+        raise InputError(f"Expected the format to be one of {', '.join(FORMATS)}, got {format!r}.")
 
 
 def threads_for(n_workers: int) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from ..errors import InputError
+from .annotator import check_format
 from .engines import Engine, InProcess, Outcome
 from .output import Output
 from .shards import Shard, count_docs, cut_shards, find_sources
@@ -60,8 +61,8 @@ def apply_pipeline(
     force: bool = False,
     begin: Callable[[int, int], Progress] = lambda total, done: lambda n_docs: None,
 ) -> Applied:
-    """Annotate a corpus. For each input file there is a folder of the same name, with a file for each shard of it; a
-    shard's file is complete or not there. What is there is not done again.
+    """Annotate a corpus. For each input file there is a folder NAME.docs, with a file for each shard; a shard's file is
+    complete or not there. What is there is not done again.
 
     pipeline (str | Path): What `spacy.load` takes; where workers run, it must be found under the same name.
     texts (Path): A file `.txt` (a text a line), `.jsonl` (records with a text), `.spacy` or `.parquet`, or a folder.
@@ -77,6 +78,7 @@ def apply_pipeline(
     """
     if shard_size < 1:
         raise InputError(f"Expected a shard size of at least 1, got {shard_size}.")
+    check_format(format)
     if timeout is not None and isinstance(engine, (InProcess, type(None))):
         raise InputError("Expected no time limit: only other processes can be ended. Use several, or Ray.")
     sources = find_sources(texts)
@@ -84,7 +86,11 @@ def apply_pipeline(
     settings = {"shard_size": shard_size, "format": format, "text_key": text_key}
     with Output(output, pipeline, texts, sources, settings, force=force) as place:
         done = {name: place.done(name) for name in sources}
-        n_done = sum(min(counts[name], shard_size * len(numbers)) for name, numbers in done.items())
+        n_done = sum(
+            min(shard_size, counts[name] - number * shard_size)
+            for name, numbers in done.items()
+            for number in numbers
+        )
         tell = begin(sum(counts.values()), n_done)
         todo = (
             shard

@@ -1,6 +1,7 @@
 """Who annotates shards: this process, or several of this machine."""
 
 import multiprocessing
+from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
@@ -74,10 +75,8 @@ class Processes:
         self._workers = [self._make() for _ in range(self.n_workers)]
 
     def begin(self, worker: int, shard: Shard) -> None:
-        try:
+        with suppress(OSError):  # it is gone: `wait` finds that out
             self._workers[worker][1].send(shard)
-        except OSError:  # it is gone: `wait` finds that out
-            pass
 
     def wait(self, seconds: Optional[float]) -> List[Tuple[int, Outcome]]:
         ready = wait([connection for _, connection in self._workers], seconds)

@@ -14,6 +14,7 @@ from .shards import Shard
 ABOUT = "apply.json"
 FAILED = "failed.json"
 LOCK = ".apply.lock"
+ENDING = ".docs"
 SHARD = re.compile(r"(?P<number>\d{6,})\.(?:spacy|jsonl)\Z")
 
 
@@ -72,12 +73,12 @@ class Output:
         """name (str): An input file.
         RETURNS (set[int]): Numbers of its shards that are written.
         """
-        found = (SHARD.match(path.name) for path in (self.folder / name).glob(f"*.{self._format}"))
+        found = (SHARD.match(path.name) for path in self._place(name).glob(f"*.{self._format}"))
         return {int(match["number"]) for match in found if match}
 
     def write(self, shard: Shard, content: bytes) -> None:
         """Write a shard's file, which is complete when it has its name."""
-        path = self.folder / shard.source / f"{shard.number:06}.{self._format}"
+        path = self._place(shard.source) / f"{shard.number:06}.{self._format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content)
 
@@ -87,6 +88,10 @@ class Output:
             write_file(self.folder / FAILED, to_json(failures))
         else:
             (self.folder / FAILED).unlink(missing_ok=True)
+
+    def _place(self, source: str) -> Path:
+        """RETURNS (Path): The folder of a source's shards: not of its name alone, which ends as a file's does."""
+        return self.folder / f"{source}{ENDING}"
 
     def _check(self) -> None:
         about = self.folder / ABOUT
@@ -106,7 +111,7 @@ class Output:
 
     def _clear(self, sources: Dict[str, Any]) -> None:
         for name in {*sources, *self._sources}:
-            place = self.folder / name
+            place = self._place(name)
             if place.is_dir() and self.folder.resolve() in place.resolve().parents:
                 for path in place.iterdir():
                     if SHARD.match(path.name):
@@ -114,8 +119,8 @@ class Output:
 
 
 def _print_of(pipeline: Path) -> str:
-    """RETURNS (str): Tells a pipeline's folder from others by its config, and by the names and sizes of its files, so that
-    a copy is the same; "" if it is no folder.
+    """RETURNS (str): Tells a pipeline's folder from others by its config and the names and sizes of its files; a copy
+    is the same. "" if it is no folder.
     """
     if not pipeline.is_dir():
         return ""

@@ -1,5 +1,6 @@
 """Shards on a Ray cluster, of this machine or of several."""
 
+import os
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..errors import InputError, RankError
@@ -81,6 +82,9 @@ class _Actor:
 
     def run(self, shard: Shard) -> Outcome:
         return outcome_of(self._annotated, shard)
+
+    def pid(self) -> int:
+        return os.getpid()
 
     def _annotated(self, shard: Shard) -> bytes:
         # Here, where its error is the shard's and not the actor's.

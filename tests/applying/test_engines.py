@@ -1,0 +1,50 @@
+import os
+import signal
+
+from spacy_bloom.applying.engines import InProcess, Processes
+from spacy_bloom.applying.shards import Shard
+from spacy_bloom.errors import InputError, RankError
+
+GOOD = Shard("a.txt", 0, ".txt", [b"Ana en Lima\n"], 1)
+BAD = Shard("a.txt", 1, ".txt", [b"\xff\n"], 1)
+
+
+def outcome(engine, shard):
+    engine.begin(0, shard)
+    ((worker, result),) = engine.wait(60)
+    assert worker == 0
+    return result
+
+
+def test_this_process(ruled):
+    engine = InProcess()
+    engine.start(str(ruled), {})
+    assert isinstance(outcome(engine, GOOD), bytes)
+    assert isinstance(outcome(engine, BAD), InputError)
+    assert engine.wait(None) == []
+
+
+def test_processes_outlive_errors_and_are_replaced(ruled):
+    engine = Processes(1)
+    engine.start(str(ruled), {})
+    try:
+        assert isinstance(outcome(engine, GOOD), bytes)
+        assert "text in UTF-8" in str(outcome(engine, BAD))
+        os.kill(engine._workers[0][0].pid, signal.SIGKILL)
+        assert isinstance(outcome(engine, GOOD), RankError)
+        assert engine.wait(0) == []
+        assert isinstance(outcome(engine, GOOD), bytes)
+        engine.begin(0, GOOD)
+        engine.renew(0)
+        assert isinstance(outcome(engine, GOOD), bytes)
+    finally:
+        engine.close()
+
+
+def test_a_pipeline_that_cannot_be_loaded_is_the_shards_error(tmp_path):
+    engine = Processes(1)
+    engine.start(str(tmp_path / "missing"), {})
+    try:
+        assert "missing" in str(outcome(engine, GOOD))
+    finally:
+        engine.close()

@@ -1,0 +1,53 @@
+import os
+import signal
+
+import pytest
+
+from spacy_bloom.applying.apply import apply_pipeline
+from spacy_bloom.applying.ray_actors import RayActors
+from spacy_bloom.applying.shards import Shard
+from spacy_bloom.errors import RankError
+
+from .conftest import read_output
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    # Workers import this package from where the tests do.
+    path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
+    options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    memory = {"object_store_memory": 100 * 2**20}
+    ray.init(num_cpus=2, runtime_env={"env_vars": {"PYTHONPATH": path}}, **options, **memory)
+    yield
+    ray.shutdown()
+
+
+def test_actors_annotate_and_are_replaced(cluster, ruled, corpus, texts, tmp_path):
+    apply_pipeline(ruled, corpus, tmp_path / "one", shard_size=20)
+    applied = apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=RayActors(2))
+    assert applied.n_docs == 57 and not applied.failures
+    one, two = ([(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two"))
+    assert one == two and [text for text, _ in one] == texts
+    assert ray.is_initialized(), "a cluster of the caller's is not ended"
+
+    engine = RayActors(1)
+    engine.start(str(ruled), {})
+    engine.begin(0, Shard("a.txt", 0, ".txt", [b"\xff"], 1))
+    ((_, outcome),) = engine.wait(60)
+    assert "text in UTF-8" in str(outcome)
+
+    @ray.remote(num_cpus=0)
+    def kill(pid):
+        os.kill(pid, signal.SIGKILL)
+
+    pid = ray.get(engine._actors[0].pid.remote())
+    ray.get(kill.remote(pid))
+    engine.begin(0, Shard("a.txt", 0, ".txt", [b"Lima"], 1))
+    ((_, outcome),) = engine.wait(60)
+    assert isinstance(outcome, RankError)
+    engine.begin(0, Shard("a.txt", 0, ".txt", [b"Lima"], 1))
+    ((_, outcome),) = engine.wait(60)
+    assert isinstance(outcome, bytes)
+    engine.close()
