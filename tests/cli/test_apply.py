@@ -28,16 +28,17 @@ def test_a_corpus_is_annotated(pipeline, tmp_path):
     assert result.exit_code == 0, result.output
     box = DocBin().from_disk(tmp_path / "out" / "a.txt.docs" / "000000.spacy")
     assert [[ent.text for ent in doc.ents] for doc in box.get_docs(Vocab())] == [["Lima"], []]
-    assert "2 Docs in 1 files" in result.output
-    again = run(pipeline, tmp_path / "a.txt", tmp_path / "out")
-    assert again.exit_code == 0 and "0 Docs in 0 files" in again.output and "1 files were there" in again.output
+    assert "2 Docs in 1 files" in " ".join(result.output.split())
+    again = " ".join(run(pipeline, tmp_path / "a.txt", tmp_path / "out").output.split())
+    assert "0 Docs in 0 files" in again and "1 files were there" in again
 
 
 def test_shards_that_fail_are_reported(pipeline, tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": "Lima"}\n{}\n')
     result = run(pipeline, tmp_path / "a.jsonl", tmp_path / "out", "--shard-size", 1)
     assert result.exit_code == 1
-    assert "a.jsonl, row 2" in result.output and "failed three times" in result.output
+    words = " ".join(result.output.split())
+    assert "a.jsonl, row 2" in words and "failed three times" in words
     assert (tmp_path / "out" / "a.jsonl.docs" / "000000.spacy").exists()
 
 
@@ -53,4 +54,4 @@ def test_shards_that_fail_are_reported(pipeline, tmp_path):
 def test_options_that_do_not_go_together(pipeline, tmp_path, options, message):
     (tmp_path / "a.txt").write_text("Lima\n")
     result = run(pipeline, tmp_path / "a.txt", tmp_path / "out", *options)
-    assert result.exit_code == 1 and message in result.output
+    assert result.exit_code == 1 and message in " ".join(result.output.split())
