@@ -80,12 +80,14 @@ def evaluate_task(name: str, found: Sequence[Tuple[str, Example]], *, n_mistakes
     n_mistakes (int): Docs with mistakes to keep of each group.
     RETURNS (TaskResult): The scores.
     """
-    measure, by_group = find_measure(name), defaultdict(list)
+    measure = find_measure(name)
+    by_group: Dict[str, List[Example]] = defaultdict(list)
     for group, example in found:
         by_group[group].append(example)
     groups = {group: measure.score(examples) for group, examples in by_group.items()}
     micro = measure.score([example for _, example in found])
-    confusion, mistakes = Confusion(), defaultdict(list)
+    confusion = Confusion()
+    mistakes: Dict[str, List[Mistake]] = defaultdict(list)
     for group, example in found:
         mistake = compare(name, example, confusion)
         if mistake is not None and n_mistakes and len(mistakes[group]) < n_mistakes:
