@@ -1,5 +1,6 @@
 """BLOOM as a shared transformer component of spaCy pipelines."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ from .bloom.heads import (
 )
 from .bloom.model import BloomModel
 from .bloom.pretrained_model import BloomPreTrainedModel
+from .checkpoint.load import SPREADS
 from .checkpoint.quantized import QUANTIZATIONS
 from .checkpoint.sources import bundled_names, bundled_path, find_checkpoint
 from .config import BloomConfig
@@ -38,6 +40,15 @@ __all__ = [
 QUANTIZATIONS["int8"] = Int8()
 QUANTIZATIONS.update((half.method, half) for half in map(HalfWeights, (torch.float16, torch.bfloat16)))
 BloomConfig.find = staticmethod(find_checkpoint)
+
+
+def _late(module: str, name: str) -> Callable[..., Any]:
+    """RETURNS (Callable): A function of a room that is imported when it is first called."""
+    return lambda *args, **options: getattr(import_module(module, __name__), name)(*args, **options)
+
+
+SPREADS["tensor_parallel"] = _late(".parallel.tensor_parallel", "load_divided")
+SPREADS["device_map"] = _late(".parallel.devices", "load_placed")
 
 IN_JAX = ("FlaxBloomForCausalLM", "FlaxBloomModel", "FlaxBloomPreTrainedModel")
 

@@ -70,9 +70,10 @@ class _GeluLinear(Function):
 
 def is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
     """RETURNS (TypeGuard[Linear]): Whether the layer is just its weight and bias: no adapter or quantised layer in its
-    place, and no hooks that expect a call.
+    place, and no hooks that expect a call, of torch or of accelerate, which may bring the weights.
     """
-    return type(linear) is nn.Linear and not (linear._forward_hooks or linear._forward_pre_hooks)
+    hooked = linear._forward_hooks or linear._forward_pre_hooks
+    return type(linear) is nn.Linear and not (hooked or getattr(linear, "_hf_hook", None))
 
 
 def run_linear(linear: nn.Module, inner: Tensor) -> Tensor:

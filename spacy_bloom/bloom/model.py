@@ -163,6 +163,9 @@ class BloomModel(BloomPreTrainedModel):
         states.append(self.ln_f(hidden))
         return states
 
+    def place_head(self, language_model: nn.Module) -> None:
+        """Let a head that was made around this decoder work where the decoder's weights are: all of them are here."""
+
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None) -> Tensor:
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("Expected exactly one of input_ids and inputs_embeds.")

@@ -110,6 +110,11 @@ class BloomPreTrainedModel(ModelMethods, PretrainedMixin):
         """RETURNS (torch.dtype): The dtype of the weights; of those that are not integers in a quantised model."""
         return next(p.dtype for p in self.parameters() if p.is_floating_point())
 
+    @property
+    def n_bytes(self) -> int:
+        """RETURNS (int): Memory of the weights; tied ones count once."""
+        return sum(p.nbytes for p in self.parameters())
+
     def get_input_embeddings(self) -> nn.Module:
         """RETURNS (Module): The embedding of the pieces."""
         return self.base_model.word_embeddings

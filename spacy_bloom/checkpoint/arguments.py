@@ -1,6 +1,7 @@
 """The arguments with which scripts for Hugging Face's classes load and save models."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -73,12 +74,12 @@ def refuse(options: dict[str, Any]) -> None:
 
 def one_device(device_map: Any) -> Any:
     """RETURNS (str | int | torch.device | None): The device that a map puts everything on. None if there may be
-    several; "auto" is the CPU where there is no GPU.
+    several; "auto" is the CPU where there is neither a GPU nor accelerate, which may leave weights in the files.
     """
     if isinstance(device_map, Mapping):
         devices = {str(device): device for device in device_map.values()}
         found = next(iter(devices.values())) if len(devices) == 1 else None
         return None if found == "disk" else found
     if isinstance(device_map, str) and device_map in SEVERAL_DEVICES:
-        return None if torch.cuda.is_available() else "cpu"
+        return None if torch.cuda.is_available() or find_spec("accelerate") else "cpu"
     return device_map

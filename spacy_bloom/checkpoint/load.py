@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,10 @@ class Place:
     device: str | torch.device = "cpu"
     slices: tuple[slice, ...] = ()
 
+
+# Ways to load a model onto several processes or devices, by the argument of `from_pretrained` that asks for one; rooms
+# above add theirs. Each is called like `load_model`.
+SPREADS: dict[str, Callable[..., Any]] = {}
 
 # From a weight's name in the model and its full shape to its place.
 Placement = Callable[[str, tuple[int, ...]], Place]

@@ -12,11 +12,10 @@ from torch import Tensor
 from ..config import BloomConfig
 from ..errors import InputError
 from ..files import replacing_together, write_file
-from ..settings import shown
 from .arguments import one_device, refuse, take_arguments
 from .directory import Checkpoint
 from .files import CONFIG_FILE, TensorSource, WeightFiles
-from .load import LoadableModel, Placement, first_blocks, load_model, to_dtype
+from .load import SPREADS, LoadableModel, Placement, first_blocks, load_model, to_dtype
 from .loading_info import LoadingInfo
 from .names import TIED
 from .writing import MAX_SHARD_SIZE, describe, save_weights
@@ -43,6 +42,7 @@ class PretrainedMixin(LoadableModel):
         config: Any = None,
         num_layers: int | None = None,
         quantization: str | None = None,
+        tensor_parallel: bool = False,
         device_map: Any = None,
         max_memory: Mapping[int | str, int | str] | None = None,
         use_safetensors: bool | None = None,
@@ -66,7 +66,8 @@ class PretrainedMixin(LoadableModel):
         num_layers (int | None): Load the first blocks only; the weights of the others are not read.
         quantization (str | None): "int8" quantises float weights, "float16" and "bfloat16" keep them in 16 bits and
             compute in float32; see `quantization`. A checkpoint that holds integers is loaded as it is.
-        device_map (Any): A device for all; "auto" is the CPU where there is no GPU.
+        tensor_parallel (bool): Load this process's part of a model that is divided among those that torchrun started.
+        device_map (Any): A device for all; "auto", or devices by modules: GPUs, "cpu", "disk"; see `parallel.devices`.
         max_memory (Mapping | None): Memory by device that "auto" may use.
         use_safetensors (bool | None): Read safetensors only, or `.bin` files only.
         ignore_mismatched_sizes (bool): Start weights of other shapes from random ones, with a warning.
@@ -96,7 +97,7 @@ class PretrainedMixin(LoadableModel):
         info = LoadingInfo.of(cls, config, source) if ignore_mismatched_sizes or output_loading_info else None
         if info is not None and ignore_mismatched_sizes:
             source = info.patched(source, config)
-        load, place = _way(device, placement, device_map, max_memory)
+        load, place = _way(device, placement, tensor_parallel, device_map, max_memory)
         model = load(cls, config, source, dtype=to_dtype(dtype), quantization=quantization, **place)
         if checkpoint is not None:
             model._read_more(checkpoint)
@@ -208,14 +209,22 @@ def _changed(config: BloomConfig, changes: dict[str, Any]) -> BloomConfig:
 
 
 def _way(
-    device: Any, placement: Placement | None, device_map: Any, max_memory: Any
+    device: Any, placement: Placement | None, tensor_parallel: bool, device_map: Any, max_memory: Any
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """RETURNS (tuple[Callable, dict]): What loads, and its arguments that say where to.
-    RAISES (InputError): Several devices, and nothing that serves them.
+    RAISES (InputError): Several arguments say where weights go.
     """
+    ways = {"placement": placement, "tensor_parallel": tensor_parallel or None, "device_map": device_map}
+    given = [name for name, way in ways.items() if way is not None]
+    if len(given) > 1:
+        raise InputError(
+            f"Expected one of placement, tensor_parallel and device_map, got {' and '.join(given)}."
+        )
+    if tensor_parallel:
+        return SPREADS["tensor_parallel"], {"device": device}
     if device_map is None:
         return load_model, {"device": device, "placement": placement}
     one = one_device(device_map)
     if one is not None:
         return load_model, {"device": one}
-    raise InputError(f"Expected one device in device_map, got {shown(device_map)}.")
+    return SPREADS["device_map"], {"device_map": device_map, "max_memory": max_memory}

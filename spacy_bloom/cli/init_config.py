@@ -3,31 +3,23 @@
 import shlex
 from enum import Enum
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 from spacy.cli._util import COMMAND, Arg, Opt
 from thinc.api import Config
 from wasabi import msg
 
-from ..checkpoint.sizes import format_size
 from ..conversion.description import Description
 from ..errors import CheckpointError
 from ..published import GEOMETRIES, OWNER
 from .failures import check_file
-from .info import describe, memory_here
-from .train.cost import estimate, format_seconds, measure_rates
+from .info import describe
 from .train.training_config import choose_tasks, make_config
 from .train.training_tasks import TASKS
 
-TASK_LIST = "\b\nPipes:\n" + "\n".join(
-    f"  {name:<26}{task.writes:<20}{'ours' if task.is_ours else 'spaCy':<7}{task.about}"
-    for name, task in TASKS.items()
+TASK_LIST = "\b\nTasks:\n" + "\n".join(
+    f"  {name:<20}{task.writes:<22}{task.about}" for name, task in TASKS.items()
 )
-
-
-class Makers(str, Enum):
-    bloom = "bloom"
-    spacy = "spacy"
 
 
 class Optimizations(str, Enum):
@@ -37,8 +29,7 @@ class Optimizations(str, Enum):
 
 def init_config_cli(
     output_path: Path = Arg(..., help="File for the config, or - for stdout, which then gets nothing else", allow_dash=True),
-    tasks: List[str] = Opt(..., "--pipeline", "-p", "--task", "-t", help="What to learn, by the names of spaCy's pipes; repeat the option, or separate several with commas; see the list below. spacy. or bloom. before a name says whose component to take"),
-    components: Optional[Makers] = Opt(None, "--components", "-C", help="Whose components to prefer where both have one [default: as listed]"),
+    tasks: List[str] = Opt(..., "--pipeline", "-p", "--task", "-t", help="Task to learn; repeat the option, or separate several with commas; see the list below"),
     lang: str = Opt("xx", "--lang", "-l", help="spaCy's language code, several separated by commas, or xx for any mixture"),
     checkpoint: str = Opt("tiny-bloom", "--checkpoint", "-c", help="Bundled name, directory in the Hugging Face layout, Hub name, or published size (bloom-560m, ...)"),
     gpu: bool = Opt(False, "--gpu", "-G", help="Train on a GPU"),
@@ -52,7 +43,7 @@ def init_config_cli(
     weights are loaded or fetched.
     """
     is_stdout = str(output_path) == "-"
-    names = choose_tasks(tasks, components.value if components else None)
+    names = choose_tasks(tasks)
     name, described = find_described(checkpoint)
     check_file(output_path)
     if not is_stdout and output_path.exists() and not force:
@@ -69,15 +60,12 @@ def init_config_cli(
         print(config.to_str())
         return
     _show_settings(config, names, described, gpu, optimize)
-    if not gpu:
-        _show_cost(config, described)
     if output_path.exists():
         msg.warn(f"Overwriting {output_path}")
     config.to_disk(output_path, interpolate=False)
     msg.good("Saved config", output_path)
     msg.text("You can now add your data and train your pipeline:")
-    more = "".join(f" --paths.{path} ./{path}" for name in names for path in TASKS[name].paths)
-    paths = f"--output training --paths.train ./train.spacy --paths.dev ./dev.spacy{more}"
+    paths = "--output training --paths.train ./train.spacy --paths.dev ./dev.spacy"
     print(f"{COMMAND} train {shlex.quote(str(output_path))} {paths}{' --gpu-id 0' if gpu else ''}")
 
 
@@ -120,40 +108,10 @@ def _show_settings(
     msg.info("Generated config for your use case")
     for label, value in settings.items():
         msg.text(f"- {label}: {value}")
-    if "qa" in names and len(names) > 1:
+    if not all(TASKS[name].shared for name in names) and len(names) > 1:
         msg.text("- qa reads questions and texts together, so it has its own BLOOM beside the shared one")
     if "bfloat16" in dtypes:
         msg.text(
             "- On a CPU, compute in float32: spacy.load(..., config={'components.NAME.model.dtype': 'float32'})"
         )
     msg.good("Auto-filled config with all values")
-
-
-def _show_cost(config: Config, described: Description) -> None:
-    """Say what training BLOOM will cost on this CPU, and what makes it cheaper if it is much."""
-    training, rates = config["training"], measure_rates()
-    costs = [
-        estimate(
-            rates,
-            parameters=described.parameters,
-            in_blocks=described.parameters_without_embeddings,
-            hidden_size=described.hidden_size,
-            n_layer=described.n_layer,
-            words=training["batcher"]["size"],
-            steps=training["max_steps"],
-            parts=training["accumulate_gradient"],
-            frozen=frozen,
-        )
-        for frozen in (False, True)
-    ]
-    whole, frozen = (
-        f"{format_seconds(cost.step)} a step, {format_seconds(cost.total)} in all, {format_size(round(cost.memory))}"
-        for cost in costs
-    )
-    msg.text(f"- Cost on this CPU, about: {whole} of memory; with train_transformer = false: {frozen}")
-    free = memory_here().get("CPU")
-    if free is not None and costs[0].memory > free:
-        msg.warn(
-            f"This machine has {format_size(free)} free. Set train_transformer = false, trainable_layers or lora (see "
-            "docs/training.md), trim the vocabulary with `bloom trim-vocab`, or train on a GPU with --gpu."
-        )

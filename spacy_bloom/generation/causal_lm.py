@@ -1,5 +1,6 @@
 """The language model with its ways to generate as methods."""
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -81,6 +82,10 @@ class BloomForCausalLM(BloomLanguageModel):
     def can_generate(self) -> bool:
         """RETURNS (bool): True."""
         return True
+
+    def clock(self) -> float:
+        """RETURNS (float): Seconds, by which max_time is measured."""
+        return time.monotonic()
 
     def _read_more(self, checkpoint: Checkpoint) -> None:
         if checkpoint.generation is not None:
@@ -234,7 +239,7 @@ class BloomForCausalLM(BloomLanguageModel):
         vocabulary = N_PIECES if rows == VOCAB_SIZE else rows  # the published embedding has dead rows
         vocabulary = vocabulary if tokenizer is None else min(len(tokenizer), rows)
         pieces = piece_bytes(tokenizer) if tokenizer is not None and config.stop_texts else None
-        return vocabulary, Stopping(config, pieces=pieces)
+        return vocabulary, Stopping(config, pieces=pieces, clock=self.clock)
 
     def _steps(
         self,

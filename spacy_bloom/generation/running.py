@@ -129,8 +129,7 @@ def affordable_pieces(model: BloomLanguageModel) -> int:
     more: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
     """
     of_a_piece = 2 * model.config.n_layer * model.config.hidden_size * model.dtype.itemsize
-    weights = sum(parameter.nbytes for parameter in model.parameters())
-    return max(int(max(WEIGHTS_FRACTION * weights, MIN_BYTES) / of_a_piece), 1)
+    return max(int(max(WEIGHTS_FRACTION * model.n_bytes, MIN_BYTES) / of_a_piece), 1)
 
 
 def expect_evaluation(model: BloomLanguageModel) -> None:

@@ -23,7 +23,7 @@ def quantize_rows(values: Tensor, limit: int = MAX_WEIGHT) -> tuple[Tensor, Tens
     """
     found = []
     for part in values.split(CHUNK_ROWS):
-        scales = _scales(part.float(), limit)  # (rows of the part, 1)
+        scales = _scales(largest_of(part.float()), limit)  # (rows of the part, 1)
         found.append((torch.round(part / scales).to(torch.int8), scales.squeeze(-1)))
     integers, by_row = zip(*found, strict=True)
     return torch.cat(integers), torch.cat(by_row)
@@ -47,17 +47,34 @@ def int8_product(inner: Tensor, packed: Any, scales: Tensor, bias: Tensor | None
     bias (Tensor | None): Shape (features,).
     RETURNS (Tensor): float32. Shape (rows, features).
     """
-    numbers = activation_range()
-    row_scales = _scales(inner, numbers.limit)  # (rows, 1)
-    kernel = find_kernel(inner.device.type)
-    total = kernel.multiply(inner / row_scales, numbers, packed, scales)  # (rows, features)
+    total, row_scales = rounded_product(inner, largest_of(inner), packed, scales)
     if bias is None:
         return total.mul_(row_scales)
     return torch.addcmul(bias, total, row_scales, out=total)
 
 
-def _scales(values: Tensor, limit: int) -> Tensor:
-    """RETURNS (Tensor): What makes each row's largest number the limit; zeros stay zeros. Shape (rows, 1)."""
+def rounded_product(inner: Tensor, largest: Tensor, packed: Any, scales: Tensor) -> tuple[Tensor, Tensor]:
+    """The product before rows are brought back to their size. Of columns that are divided, rows have one size together.
+
+    inner (Tensor): float32. Shape (rows, columns).
+    largest (Tensor): What the largest integer stands for in each row; overwritten. Shape (rows, 1).
+    packed (Any): From `pack`.
+    scales (Tensor): Of the weight's rows, float32. Shape (features,).
+    RETURNS (tuple[Tensor, Tensor]): The product of integers times scales; what to multiply its rows by. float32.
+        Shapes (rows, features) and (rows, 1).
+    """
+    numbers = activation_range()
+    row_scales = _scales(largest, numbers.limit)
+    kernel = find_kernel(inner.device.type)
+    return kernel.multiply(inner / row_scales, numbers, packed, scales), row_scales
+
+
+def largest_of(values: Tensor) -> Tensor:
+    """RETURNS (Tensor): The largest absolute number of each row. Shape (rows, 1)."""
     # Not a norm of infinite order: that takes ten times as long.
-    largest = values.abs().amax(dim=-1, keepdim=True)
+    return values.abs().amax(dim=-1, keepdim=True)
+
+
+def _scales(largest: Tensor, limit: int) -> Tensor:
+    """RETURNS (Tensor): What makes each row's largest number the limit; zeros stay zeros. Shape (rows, 1)."""
     return largest.div_(limit).clamp_min_(torch.finfo(torch.float32).tiny)

@@ -35,6 +35,7 @@ def create_transformer_model_v2(
     lora: Optional[Dict[str, Any]] = None,
     mix_layers: bool = False,
     quantization: Optional[str] = None,
+    device_map: Union[str, Dict[str, Union[str, int]], None] = None,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -62,6 +63,9 @@ def create_transformer_model_v2(
     quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss; "float16"
         or "bfloat16" for weights of 16 bits beside float32 activations. They do not learn; adapters beside them do.
         None for the checkpoint's own.
+    device_map (Union[str, Dict[str, Union[str, int]], None]): Where layers go, for prediction: "auto" fills GPUs, then
+        the CPU's memory, and leaves the rest in the files; or devices by modules, such as {"": "disk"}. None for the
+        device of thinc's ops.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim.from_config(locals())
@@ -130,6 +134,7 @@ def create_tok2vec_transformer_v2(
     lora: Optional[Dict[str, Any]] = None,
     mix_layers: bool = False,
     quantization: Optional[str] = None,
+    device_map: Union[str, Dict[str, Union[str, int]], None] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A transformer that one component has to itself. nlp.replace_listeners replaces listeners with it.
 

@@ -1,7 +1,7 @@
 """BLOOM with its language-modelling head, for the components that generate and score."""
 
 from collections.abc import Callable, Sequence
-from typing import Optional
+from typing import Dict, Optional, Union
 
 import numpy
 from spacy import registry
@@ -30,6 +30,7 @@ def create_language_model_v2(
     storage_dtype: Optional[str] = None,
     revision: Optional[str] = None,
     quantization: Optional[str] = None,
+    device_map: Union[str, Dict[str, Union[str, int]], None] = None,
 ) -> Model[Sequence[Sequence[int]], list[Floats1d]]:
     """BLOOM with its language-modelling head, loaded on first use. It shares memory with a transformer on the same
     checkpoint, as long as that is not trained.
@@ -40,9 +41,10 @@ def create_language_model_v2(
     revision (Optional[str]): Branch, tag or commit on the Hub.
     quantization (Optional[str]): "int8" for weights of 8 bits: less memory, more speed, a small loss; "float16"
         or "bfloat16" for weights of 16 bits beside float32 activations. None for the checkpoint's own.
+    device_map (Union[str, Dict[str, Union[str, int]], None]): Where layers go, as for the transformer model.
     RETURNS (Model): Sequences of ids to the surprisal of every piece, in bits; NaN for the first of each.
     """
-    shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype, quantization))
+    shim = LanguageModelShim(WeightSettings(name, revision, dtype, storage_dtype, quantization, device_map))
     return Model("bloom-language-model", forward, shims=[shim])
 
 
@@ -85,4 +87,5 @@ def language_model_on(decoder: BloomModel) -> BloomForCausalLM:
     model = frame_model(BloomForCausalLM, decoder.config)
     model.transformer = decoder
     model.tie_weights()
+    decoder.place_head(model)
     return model.eval()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from spacy_bloom.checkpoint import arguments
 from spacy_bloom.checkpoint.arguments import REFUSED, WITHOUT_EFFECT, one_device, refuse, take_arguments
 from spacy_bloom.errors import InputError
 
@@ -46,7 +47,9 @@ def test_maps_of_one_device(device_map, expected):
     assert one_device(device_map) == expected
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_automatic_maps(monkeypatch, there):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+@pytest.mark.parametrize("gpu, accelerate", [(True, False), (False, True), (False, False)])
+def test_automatic_maps(monkeypatch, gpu, accelerate):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(arguments, "find_spec", lambda name: accelerate or None)
+    there = gpu or accelerate
     assert one_device("auto") == one_device("balanced") == (None if there else "cpu")

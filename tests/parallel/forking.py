@@ -4,6 +4,7 @@ may hold threads that a fork loses.
 
 import multiprocessing
 import os
+import pickle
 import socket
 import time
 
@@ -42,13 +43,13 @@ def fork_ranks(n, function, *args):
 def _run(rank, n, port, sender, function, args):
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(n), "LOCAL_RANK": str(rank)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    code = exit_of_rank(lambda: sender.send(function(*args)))
+    code = exit_of_rank(lambda: sender.send_bytes(pickle.dumps(function(*args))))
     sender.close()
     os._exit(code)
 
 
 def _received(receiver):
     try:
-        return receiver.recv()
+        return pickle.loads(receiver.recv_bytes())  # tensors by value: their process is gone
     except EOFError:
         return None

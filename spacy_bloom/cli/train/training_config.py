@@ -1,14 +1,14 @@
 """A training config for tasks, a language, a checkpoint and hardware, assembled from the parts of `training_tasks`."""
 
 from copy import deepcopy
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Sequence
 
 from spacy import util
 from thinc.api import Config
 
 from ...errors import ConfigError
 from ..inputs import find_language
-from .training_tasks import COMMON, OURS, SPACYS, TASKS, TRANSFORMER, TRANSFORMER_CONFIG, Task
+from .training_tasks import COMMON, TASKS, TRANSFORMER, TRANSFORMER_CONFIG, Task
 
 # Hidden sizes. From LARGE on (bloom-560m, the smallest published size), the learning rate is lower and a batch is read
 # in parts, to hold fewer activations in memory; from LARGEST on (bloom-7b1), activations are recomputed as well.
@@ -19,19 +19,16 @@ LEARN_RATE, LEARN_RATE_LARGE = 0.001, 0.00005
 GPU_WORDS, GPU_PIECES = 2, 4
 
 
-def choose_tasks(names: Sequence[str], maker: Optional[str] = None) -> List[str]:
-    """names (Sequence[str]): Names of spaCy's pipes or of tasks; each may hold several, separated by commas. "bloom." or
-        "spacy." before a name says whose component is meant.
-    maker (str | None): "bloom" or "spacy": whose component to prefer where both have one.
+def choose_tasks(names: Sequence[str]) -> List[str]:
+    """names (Sequence[str]): Names of tasks; each may hold several, separated by commas.
     RETURNS (list[str]): Each task once, in the order of their components in a pipeline.
     RAISES (ConfigError): A task is unknown, or two tasks write the same annotation.
     """
-    given = {part.strip(): _find_task(part.strip(), maker) for name in names for part in name.split(",")}
-    unknown = sorted(name for name, task in given.items() if task is None)
-    if unknown or not given:
+    wanted = {part.strip() for name in names for part in name.split(",")}
+    unknown = sorted(wanted - TASKS.keys())
+    if unknown or not wanted:
         got = ", ".join(map(repr, unknown)) or "none"
         raise ConfigError(f"Expected one or more of the tasks {', '.join(TASKS)}; got {got}.")
-    wanted = set(given.values())
     chosen: Dict[str, str] = {}  # by what they write
     for name in (name for name in TASKS if name in wanted):
         other = chosen.setdefault(TASKS[name].writes, name)
@@ -41,25 +38,6 @@ def choose_tasks(names: Sequence[str], maker: Optional[str] = None) -> List[str]
                 "Choose one of them."
             )
     return list(chosen.values())
-
-
-def _find_task(name: str, maker: Optional[str]) -> Optional[str]:
-    """RETURNS (str | None): The task that a name means; None if there is none.
-    RAISES (ConfigError): The name asks for a component that its maker does not have.
-    """
-    asked, _, rest = name.partition(".")
-    if rest and asked in ("bloom", "spacy"):
-        base, maker = rest, asked
-    else:
-        base, asked = name, ""
-    table = {"bloom": OURS, "spacy": SPACYS}.get(maker or "", {})
-    found = table.get(base, base)
-    if found not in TASKS:
-        return None
-    if asked and TASKS[found].is_ours != (asked == "bloom"):
-        who = "spaCy" if asked == "spacy" else "spacy_bloom"
-        raise ConfigError(f"{who} has no component for {base!r}. Leave {asked + '.'!r} out.")
-    return found
 
 
 def make_config(
@@ -85,13 +63,10 @@ def make_config(
     """
     tasks = [TASKS[name] for name in names]
     config = Config().from_str(COMMON, interpolate=False)
-    config["paths"].update({path: path for task in tasks for path in task.paths}, checkpoint=checkpoint)
+    config["paths"]["checkpoint"] = checkpoint
     config["system"]["gpu_allocator"] = "pytorch" if gpu else None
     code, tokenizer = find_language(lang)
     config["components"] = _components(tasks)
-    initialize = {task.name: dict(task.initialize) for task in tasks if task.initialize}
-    if initialize:
-        config["initialize"] = {"components": deepcopy(initialize)}
     config["nlp"] = {
         "lang": code,
         "pipeline": list(config["components"]),

@@ -8,6 +8,8 @@ from spacy.pipeline.trainable_pipe import TrainablePipe
 from spacy.tokens import Doc
 from spacy.util import minibatch
 
+from ...errors import RankError
+
 
 def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
     """Predict and annotate batch by batch. A batch that fails is taken Doc by Doc, so that only the Docs
@@ -29,6 +31,8 @@ def annotate(pipe: TrainablePipe, docs: list[Doc], predict: Callable[[], Any]) -
     read = [_transformer_output(doc) for doc in docs]
     try:
         pipe.set_annotations(docs, predict())
+    except RankError:
+        raise  # nothing can be predicted any more
     except Exception as error:
         for doc, output in zip(docs, read, strict=True):
             if output is not None:
@@ -49,6 +53,8 @@ def _one_by_one(pipe: TrainablePipe, docs: list[Doc], error: Exception) -> Itera
     for doc in docs:
         try:
             pipe.set_annotations([doc], pipe.predict([doc]))
+        except RankError:
+            raise
         except Exception as doc_error:
             handle(pipe.name, pipe, [doc], doc_error)
         else:

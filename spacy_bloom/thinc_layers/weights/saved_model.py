@@ -13,7 +13,6 @@ from safetensors.torch import save as save_safetensors
 from ...bloom.model import BloomModel
 from ...checkpoint.directory import Checkpoint
 from ...checkpoint.files import MIX_FILE, TensorSource
-from ...checkpoint.load import load_model
 from ...checkpoint.names import TIED
 from ...checkpoint.pretrained import save_checkpoint
 from ...checkpoint.quantized import quantization_method
@@ -24,6 +23,7 @@ from ...files import write_file
 from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weights
 from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
+from ...parallel.pipelines import expect_no_adapters, load_for_pipeline
 from ...tokenizer import BloomTokenizerFast
 from .adapter_files import adapter_config, named_for_peft, remove_adapter, set_adapter, write_adapter
 from .settings import WeightSettings
@@ -68,6 +68,7 @@ class SavedModel:
         RETURNS (SavedModel): What was read.
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
         """
+        expect_no_adapters(checkpoint.adapter is not None, str(checkpoint.path))
         module = load_shared(make, checkpoint, weights, device=device, read_only=read_only)
         lora = None
         if not isinstance(module, BloomModel):
@@ -98,7 +99,8 @@ class SavedModel:
             raise CheckpointError(
                 f"Expected the bytes of a BLOOM model, got something else: {error!r}."
             ) from error
-        module = load_model(
+        expect_no_adapters(adapter is not None, "the bytes")
+        module = load_for_pipeline(
             make,
             config,
             source,
@@ -106,6 +108,7 @@ class SavedModel:
             device=device,
             new_head=False,
             quantization=weights.quantization,
+            device_map=weights.device_map,
         )
         if generates is not None:
             module.generation_config = generates

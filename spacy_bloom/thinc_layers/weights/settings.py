@@ -1,6 +1,7 @@
 """Which weights a model loads, in which dtypes, and in which direction it attends."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ class WeightSettings:
     storage_dtype (str | None): Dtype to write; None is the computing dtype.
     quantization (str | None): How to quantise float weights: "int8", "float16" or "bfloat16". A quantised checkpoint
         stays as it is.
+    device_map (str | Mapping | None): Where layers go: "auto", or devices by modules; None for one device.
     RAISES (InputError): An unknown dtype. RAISES (ConfigError): An unknown quantisation.
     """
 
@@ -31,6 +33,7 @@ class WeightSettings:
     dtype: str = "float32"
     storage_dtype: str | None = None
     quantization: str | None = None
+    device_map: Any = None
 
     def __post_init__(self) -> None:
         to_dtype(self.dtype), to_dtype(self.storage_dtype)

@@ -15,9 +15,9 @@ from torch import nn
 
 from ...bloom.model import BloomModel
 from ...checkpoint.directory import Checkpoint
-from ...checkpoint.files import TensorSource, WeightSource
-from ...checkpoint.load import load_model
+from ...checkpoint.files import WeightSource
 from ...finetuning.lora import base_weights
+from ...parallel.pipelines import held_source, load_for_pipeline, spread_of
 from .settings import WeightSettings
 
 CHUNK = 2**22  # bytes of two files that are compared at a time
@@ -57,11 +57,12 @@ class Origin:
     dtype: torch.dtype | None
     device: str
     quantization: str | None
+    spread: str | None = None  # over processes or devices
 
     def gives_the_same_as(self, other: "Origin") -> bool:
         """RETURNS (bool): Whether weights from here are equal to weights from there."""
-        became = (self.dtype, self.device, self.quantization, len(self.files))
-        if became != (other.dtype, other.device, other.quantization, len(other.files)):
+        became = (self.dtype, self.device, self.quantization, self.spread, len(self.files))
+        if became != (other.dtype, other.device, other.quantization, other.spread, len(other.files)):
             return False
         try:
             return all(a.holds_the_same_as(b) for a, b in zip(self.files, other.files, strict=True))
@@ -87,18 +88,29 @@ def load_shared(
     config, dtype = checkpoint.config, weights.torch_dtype
     quantization = weights.quantization if checkpoint.quantization is None else None
     files = tuple(map(WeightFile.at, checkpoint.weight_files))
-    origin = Origin(files, dtype, str(device), quantization)
-    holder = _holder_of(origin) if read_only and config.tie_word_embeddings else None
+    spread = spread_of(weights.device_map)
+    origin = Origin(files, dtype, str(device), quantization, spread)
+    shares = weights.device_map is None  # what accelerate brings and takes away is nobody else's
+    holder = _holder_of(origin) if shares and read_only and config.tie_word_embeddings else None
     source: WeightSource
     if holder is None:
         source = checkpoint.weights
     else:
-        source = TensorSource((name, p.data) for name, p in base_weights(holder).items())
         # What was quantised in memory is described there alone.
         config = config.replace(extra={**holder.config.extra, **config.extra})
-    model = load_model(make, config, source, dtype=dtype, device=device, quantization=quantization)
+        source = held_source(config, {name: p.data for name, p in base_weights(holder).items()})
+    model = load_for_pipeline(
+        make,
+        config,
+        source,
+        dtype=dtype,
+        device=device,
+        quantization=quantization,
+        device_map=weights.device_map,
+    )
     model._read_more(checkpoint)
-    _hold(model, origin, read_only=read_only)
+    if shares:
+        _hold(model, origin, read_only=read_only)
     return model
 
 

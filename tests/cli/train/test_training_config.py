@@ -125,38 +125,8 @@ def test_choice_of_tasks():
     with pytest.raises(ConfigError, match="'nerr', 'x'"):
         choose_tasks(["ner", "x,nerr"])
     for nothing in ([], [""], [","]):
-        with pytest.raises(ConfigError, match="Expected one or more of the tasks ner, spacy.ner"):
+        with pytest.raises(ConfigError, match="Expected one or more of the tasks ner, spans"):
             choose_tasks(nothing)
-
-
-@pytest.mark.parametrize(
-    ("names", "maker", "tasks"),
-    [
-        ("ner,tagger,spancat", None, ["ner", "spancat", "tagger"]),
-        ("ner,tagger,spancat,parser", "spacy", ["spacy.ner", "spancat", "tagger", "parser"]),
-        ("ner,tagger,spancat,morphologizer,parser", "bloom", ["ner", "spans", "tag", "pos", "parser"]),
-        (
-            "spacy.ner,bloom.tagger,spacy.textcat_multilabel",
-            None,
-            ["spacy.ner", "tag", "spacy.textcat_multilabel"],
-        ),
-        ("bloom.ner,textcat", "spacy", ["ner", "spacy.textcat"]),
-    ],
-)
-def test_whose_component_is_meant(names, maker, tasks):
-    assert choose_tasks([names], maker) == tasks
-
-
-@pytest.mark.parametrize(
-    ("name", "error"),
-    [
-        ("bloom.parser", "spacy_bloom has no component for 'parser'"),
-        ("spacy.qa", "spaCy has no component for 'qa'"),
-    ],
-)
-def test_components_that_there_are_not(name, error):
-    with pytest.raises(ConfigError, match=error):
-        choose_tasks([name])
 
 
 @pytest.mark.parametrize(

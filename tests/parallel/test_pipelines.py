@@ -1,0 +1,34 @@
+import numpy
+import pytest
+
+from spacy_bloom import bundled_path
+from spacy_bloom.config import BloomConfig
+from spacy_bloom.errors import InputError
+from spacy_bloom.parallel.pipelines import HeldParts, spread_of, tensor_parallel_pipelines
+
+
+def test_a_divided_pipeline_annotates_like_the_whole_one(run_report):
+    (whole, (size, shares)), *ranks = run_report("pipelines_report.py", bundled_path("xx_bloom_tiny_demo"))[0]
+    assert shares and any(doc["ents"] for doc in whole) and any(doc["generated"] for doc in whole)
+    for docs, (held, shared) in ranks:
+        assert shared
+        assert held < 0.52 * size
+        for own, expected in zip(docs, whole, strict=True):
+            numbers = own.pop("numbers"), expected["numbers"]
+            assert own == {key: value for key, value in expected.items() if key != "numbers"}
+            numpy.testing.assert_allclose(*numbers, rtol=1e-4, atol=1e-5)
+
+
+def test_a_process_alone_has_no_others_to_share_with(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(InputError, match="torchrun"), tensor_parallel_pipelines():
+        pass
+    assert spread_of() is None
+    assert spread_of("auto") == "device_map auto"
+
+
+def test_parts_in_memory_have_the_shapes_of_the_whole():
+    config = BloomConfig(n_head=2, hidden_size=8, n_layer=1, vocab_size=20)
+    parts = HeldParts(config, {"word_embeddings.weight": numpy.ones((10, 8))})
+    assert parts.shapes["word_embeddings.weight"] == (20, 8)
+    assert parts.part("word_embeddings.weight", (slice(10, 20),)).shape == (10, 8)
