@@ -131,7 +131,12 @@ class WeightFiles:
         file = self.weights[name].path
         if file in self._bins:
             return self._bins[file][name][slices]
-        return self._opened[file].get_slice(name)[slices]
+        part = self._opened[file].get_slice(name)[slices]
+        if part.is_contiguous():
+            return part
+        # Pages hold what is between the rows' parts too: mapped apart, they leave memory once the part is copied.
+        with safe_open(file, framework="pt") as opened:
+            return opened.get_slice(name)[slices].contiguous()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
