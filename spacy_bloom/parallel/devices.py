@@ -140,7 +140,7 @@ def load_placed(
     """
     if quantization is not None or quantization_method(config) is not None:
         raise InputError(
-            "Got device_map with int8 weights, which are prepared for the CPU as a whole. Use float weights, or leave "
+            "Got device_map with quantised weights, which are prepared for the CPU as a whole. Use float weights, or leave "
             "device_map out."
         )
     frame = frame_model(make, config)

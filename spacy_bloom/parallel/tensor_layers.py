@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from ..bloom.lm_head import LinearLMHead, LMHead
 from ..bloom.losses import IGNORED_LABEL, sum_dtype
 from ..bloom.product import product
+from ..quantization.half_layers import HalfEmbedding, HalfLinear, HalfLMHead
+from ..quantization.half_product import half_product
 from ..quantization.layers import Int8Embedding, Int8Linear, Int8LMHead
 from ..quantization.product import largest_of, rounded_product
 from .exchange import add_up, gather, gather_columns, take_largest
@@ -31,6 +33,16 @@ class SummedLinear(nn.Linear):
         RETURNS (Tensor): Shape (*leading, features), the same on all ranks.
         """
         return add_up(product(inner, self.weight)).add_(self.bias)
+
+
+class SummedHalfLinear(HalfLinear):
+    """The same with weights in 16 bits. weight (Tensor): Shape (features, own columns)."""
+
+    def forward(self, inner: Tensor) -> Tensor:
+        """As of SummedLinear."""
+        rows = inner.reshape(-1, self.in_features).float()
+        total = add_up(half_product(rows, self.weight, self.packed())).add_(self.bias)  # (rows, features)
+        return total.view(*inner.shape[:-1], self.out_features).to(inner.dtype)
 
 
 class SummedInt8Linear(Int8Linear):
@@ -114,6 +126,10 @@ class DividedEmbedding(OwnRows, nn.Embedding):
     """See OwnRows. weight (Tensor): Shape (own rows, hidden_size)."""
 
 
+class DividedHalfEmbedding(OwnRows, HalfEmbedding):
+    """See OwnRows. weight (Tensor): Shape (own rows, hidden_size), in 16 bits."""
+
+
 class DividedInt8Embedding(OwnRows, Int8Embedding):
     """See OwnRows. weight (Tensor): Shape (own rows, hidden_size), int8."""
 
@@ -183,8 +199,22 @@ class DividedLinearLMHead(DividedHead, LinearLMHead):
     """See DividedHead. weight (Tensor): Shape (own pieces, hidden_size)."""
 
 
+class DividedHalfLMHead(DividedHead, HalfLMHead):
+    """See DividedHead. weight (Tensor): Shape (own pieces, hidden_size), in 16 bits."""
+
+
 class DividedInt8LMHead(DividedHead, Int8LMHead):
     """See DividedHead. weight (Tensor): Shape (own pieces, hidden_size), int8."""
+
+
+# What a layer becomes: the first whose kind it is.
+SUMMED = {Int8Linear: SummedInt8Linear, HalfLinear: SummedHalfLinear, nn.Linear: SummedLinear}
+EMBEDDINGS = {
+    Int8Embedding: DividedInt8Embedding,
+    HalfEmbedding: DividedHalfEmbedding,
+    nn.Embedding: DividedEmbedding,
+}
+HEADS = {Int8LMHead: DividedInt8LMHead, HalfLMHead: DividedHalfLMHead, LinearLMHead: DividedLinearLMHead}
 
 
 def own_places(ids: Tensor, first: int, width: int) -> tuple[Tensor, Tensor]:

@@ -7,11 +7,11 @@ SOURCE: Shoeybi et al. 2019 (arXiv 1909.08053).
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..bloom.alibi import alibi_slopes
 from ..bloom.heads import BloomLanguageModel
@@ -23,19 +23,12 @@ from ..checkpoint.quantized import quantization_method
 from ..config import BloomConfig
 from ..errors import InputError
 from ..generation.causal_lm import BloomForCausalLM
-from ..quantization.layers import Int8Embedding, Int8Linear, Int8LMHead
 from .becoming import become, become_also
 from .ranks import first_tensor, from_first, join_ranks, n_ranks, rank
-from .tensor_layers import (
-    DividedEmbedding,
-    DividedInt8Embedding,
-    DividedInt8LMHead,
-    DividedLinearLMHead,
-    SummedInt8Linear,
-    SummedLinear,
-)
+from .tensor_layers import EMBEDDINGS, HEADS, SUMMED, SummedInt8Linear
 from .tensor_placement import TensorPlacement
 
+INT8 = "int8"
 ModelT = TypeVar("ModelT", bound=BloomPreTrainedModel)
 
 
@@ -129,19 +122,21 @@ def load_divided(
 
     device (str | torch.device): Of this rank's parts; "cuda" is the rank's own GPU.
     RETURNS (BloomPreTrainedModel): The model, with this rank's part of it.
-    RAISES (InputError): The process is alone, the ranks do not divide the heads, or float weights are to be quantised,
-        for which a rank would need whole ones.
+    RAISES (InputError): The process is alone, the ranks do not divide the heads, or float weights are to become
+        integers, for which a rank would need whole rows.
     """
     join_ranks()
     placement = TensorPlacement(rank(), n_ranks(), device)
     placement.check(config)
     share_random_state()  # a new head is drawn
-    if quantization is not None and quantization_method(config) is None:
+    if quantization == INT8 and quantization_method(config) is None:
         raise InputError(
             f"Got quantization={quantization!r} of float weights with tensor_parallel, where no rank has whole rows. "
             f"Quantise the checkpoint once: python -m spacy bloom convert NAME DIRECTORY --quantization {quantization}"
         )
-    model = load_model(make, config, source, dtype=dtype, placement=placement, new_head=new_head)
+    model = load_model(
+        make, config, source, dtype=dtype, placement=placement, new_head=new_head, quantization=quantization
+    )
     return divide(model, placement)
 
 
@@ -175,7 +170,7 @@ def divide_head(model: BloomLanguageModel, placement: TensorPlacement) -> None:
     spans = placement.spans(model.config.vocab_size)
     head.out_features = len(head.weight)
     head.first, head.widths = spans[placement.rank].start, [span.stop - span.start for span in spans]
-    become(head, DividedInt8LMHead if isinstance(head, Int8LMHead) else DividedLinearLMHead)
+    become(head, _kind(head, HEADS))
 
 
 def decoder_of(model: BloomPreTrainedModel) -> BloomModel:
@@ -196,15 +191,17 @@ def _become_divided(model: Any) -> None:
 
 
 def _sum_outputs(layer: Any, placement: TensorPlacement) -> None:
-    if isinstance(layer, Int8Linear):
-        become(layer, SummedInt8Linear)
-        layer.cut(placement)  # type: ignore[operator]
-    else:
-        become(layer, SummedLinear)
-        layer.in_features = layer.weight.shape[1]
+    become(layer, _kind(layer, SUMMED))
+    if isinstance(layer, SummedInt8Linear):
+        layer.cut(placement)
+    layer.in_features = layer.weight.shape[1]
 
 
 def _divide_embedding(embedding: Any, placement: TensorPlacement) -> None:
     span = placement.span(embedding.num_embeddings)
     embedding.first, embedding.own_rows = span.start, span.stop - span.start
-    become(embedding, DividedInt8Embedding if isinstance(embedding, Int8Embedding) else DividedEmbedding)
+    become(embedding, _kind(embedding, EMBEDDINGS))
+
+
+def _kind(layer: Any, kinds: Mapping[Any, type[nn.Module]]) -> type[nn.Module]:
+    return next(kind for cls, kind in kinds.items() if isinstance(layer, cls))
