@@ -140,8 +140,8 @@ def load_placed(
     """
     if quantization is not None or quantization_method(config) is not None:
         raise InputError(
-            "Got device_map with quantised weights, which are prepared for the CPU as a whole. Use float weights, or leave "
-            "device_map out."
+            "Got device_map with quantised weights, which are prepared for the CPU as a whole. Use float weights, or "
+            "leave device_map out."
         )
     frame = frame_model(make, config)
     frame.tie_weights()

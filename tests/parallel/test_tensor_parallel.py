@@ -29,7 +29,9 @@ def report(tmp_path_factory, run_report, randomize, tiny_checkpoint):
     (folder / "tokenizer").mkdir()
     for file in tiny_checkpoint.glob("*token*"):
         shutil.copy(file, folder / "tokenizer")
-    BloomForCausalLM.from_pretrained(folder / "untied", quantization="float16").save_pretrained(folder / "half")
+    BloomForCausalLM.from_pretrained(folder / "untied", quantization="float16").save_pretrained(
+        folder / "half"
+    )
     for name in ("int8", "outliers"):
         model = BloomForCausalLM.from_pretrained(folder / "uneven")
         if name == "outliers":
