@@ -219,6 +219,8 @@ def _complete(frame: BloomPreTrainedModel, places: dict[str, Any], config: Bloom
         raise InputError(
             f"Expected a device_map with a device for every weight, got none for {', '.join(missing[:5])}."
         )
+    if META in map(str, places.values()):
+        raise InputError("Expected a device_map of GPUs, the CPU and the disk, and no meta device.")
     unknown = sorted(set(places) - {name for name, _ in frame.named_modules()})
     if unknown:
         raise InputError(f"Expected a device_map by modules of the model, got {', '.join(unknown[:5])}.")
