@@ -141,6 +141,7 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         self.transformer = BloomModel(config)
         rate = config.hidden_dropout if config.classifier_dropout is None else config.classifier_dropout
         self.dropout = nn.Dropout(rate)
+        self.num_labels = config.num_labels
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         draw_normal(self.classifier.weight, config.initializer_range)
         nn.init.zeros_(self.classifier.bias)
@@ -199,6 +200,7 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
         self.transformer = BloomModel(config)
+        self.num_labels = config.num_labels
         self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         draw_normal(self.score.weight, config.initializer_range)
 

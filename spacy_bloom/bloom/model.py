@@ -27,6 +27,7 @@ class BloomModel(BloomPreTrainedModel):
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
+        self.embed_dim, self.num_heads = config.hidden_size, config.n_head
         self.gradient_checkpointing = False
         self.checkpoint: Callable[..., Any] | None = None
         embedding = torch.empty(config.vocab_size, config.hidden_size)  # drawn below, not twice

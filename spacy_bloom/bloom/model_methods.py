@@ -23,6 +23,7 @@ class ModelMethods(nn.Module):
     is_parallelizable = model_parallel = False
     supports_tp_plan = supports_pp_plan = False
     tp_size = None
+    generation_config: Any = None
     _require_grads_hook: Any = None
 
     def get_input_embeddings(self) -> nn.Module:
@@ -38,6 +39,12 @@ class ModelMethods(nn.Module):
     def is_backend_compatible(cls) -> bool:
         """RETURNS (bool): False: attention cannot be replaced by functions of others."""
         return False
+
+    @property
+    def loss_type(self) -> str | None:
+        """RETURNS (str | None): Name of the task, for example "ForCausalLM"."""
+        task = type(self).__name__.removeprefix("Bloom")
+        return task if task.startswith("For") else None
 
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:

@@ -63,7 +63,7 @@ class ModelOutput(OrderedDict[str, Any]):
             f"The fields of a {type(self).__name__} are fixed: assign them, or copy them with `dict(...)`."
         )
 
-    __delitem__ = setdefault = pop = update = popitem = clear = _refuse  # type: ignore[assignment]
+    __delitem__ = setdefault = pop = update = popitem = clear = _refuse
 
 
 def _flatten(output: ModelOutput) -> tuple[list[Any], list[str]]:

@@ -152,10 +152,11 @@ class BloomPreTrainedModel(ModelMethods, PretrainedMixin):
         RETURNS (Module): The embedding.
         RAISES (InputError): A quantised or divided embedding, or no such number.
         """
-        embedding, head = self.get_input_embeddings(), self.get_output_embeddings()
+        embedding: Any = self.get_input_embeddings()
+        head = self.get_output_embeddings()
         if new_num_tokens is None and pad_to_multiple_of is None:
             return embedding
-        old = embedding.weight.shape[0]  # type: ignore[union-attr,index]
+        old = embedding.weight.shape[0]
         if new_num_tokens is not None:
             check("new_num_tokens", new_num_tokens, integer(1, 2**24), error=InputError)
         size = padded_size(old if new_num_tokens is None else new_num_tokens, pad_to_multiple_of)

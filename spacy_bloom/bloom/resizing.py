@@ -59,7 +59,7 @@ def resize_head(head: Any, size: int, *, init: Callable[[nn.Module], None] | Non
 
 
 @torch.no_grad()
-def _set_rows(old: nn.Parameter, new: Any, init: Callable[[nn.Module], None] | None) -> None:
+def _set_rows(old: Tensor, new: Any, init: Callable[[nn.Module], None] | None) -> None:
     kept = min(len(old), len(new.weight))
     added = len(new.weight) - kept
     if added and init is not None:

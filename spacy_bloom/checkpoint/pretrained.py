@@ -92,7 +92,7 @@ class PretrainedMixin(LoadableModel):
         config, is_kept = first_blocks(config, num_layers)
         source: Any = TensorSource(state_dict or {})
         if checkpoint is not None:
-            kind = {"variant": where.get("variant"), "safetensors": use_safetensors}
+            kind: dict[str, Any] = {"variant": where.get("variant"), "safetensors": use_safetensors}
             source = WeightFiles(checkpoint.path, wanted=is_kept, **kind)
         info = LoadingInfo.of(cls, config, source) if ignore_mismatched_sizes or output_loading_info else None
         if info is not None and ignore_mismatched_sizes:
@@ -141,7 +141,7 @@ class PretrainedMixin(LoadableModel):
         path, kind = Path(save_directory), type(self).__name__
         weights = self.state_dict() if state_dict is None else state_dict
         stored = to_dtype(dtype) or next(w.dtype for w in weights.values() if w.is_floating_point())
-        options = {"max_shard_size": max_shard_size, "variant": variant}
+        options: dict[str, Any] = {"max_shard_size": max_shard_size, "variant": variant}
         save_checkpoint(path, self.config, weights, kind, dtype=stored, **options)
         with replacing_together(path) as create:
             self._write_more(path, create)

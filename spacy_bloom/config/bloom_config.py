@@ -90,7 +90,7 @@ class BloomConfig(ConfigFiles):
     pretraining_tp: Annotated[int, integer(1, 2**17)] = 1
     slow_but_exact: bool = False
     classifier_dropout: Rate | None = None
-    id2label: Mapping[int, str] | None = None
+    id2label: Mapping[int, str] = None  # type: ignore[assignment]  # filled when it is made
     problem_type: Annotated[str | None, one_of(*PROBLEM_TYPES)] = None
     tie_word_embeddings: bool = True
     output_hidden_states: bool = False
@@ -187,7 +187,7 @@ class BloomConfig(ConfigFiles):
     @property
     def has_labels(self) -> bool:
         """RETURNS (bool): Whether the labels were named or counted; without, id2label names two."""
-        return self._has_labels
+        return bool(vars(self)["_has_labels"])
 
     @property
     def num_labels(self) -> int:
@@ -206,7 +206,7 @@ class BloomConfig(ConfigFiles):
 
     @label2id.setter
     def label2id(self, value: Mapping[str, int] | None) -> None:
-        self.id2label = None if value is None else inverse(value)
+        self.id2label = None if value is None else inverse(value)  # type: ignore[assignment]
 
     @property
     def name_or_path(self) -> str:
@@ -324,12 +324,12 @@ class BloomConfig(ConfigFiles):
         return {"model_type": self.model_type, **self.extra, **own}
 
     def _set_field(self, name: str, value: Any) -> None:
-        has_labels = self._has_labels if name != "id2label" else value is not None
+        has_labels = self.has_labels if name != "id2label" else value is not None
         if name == "id2label":
             value = check_labels(value) if has_labels else numbered_labels(DEFAULT_LABELS)
             self._expect_free("num_labels", len(value))
-        elif name in checks_of(type(self)):
-            check(name, value, checks_of(type(self))[name])
+        elif name in _checks():
+            check(name, value, _checks()[name])
         self._expect_free(name, value)
         self._has_labels = has_labels
         object.__setattr__(self, name, value)
@@ -356,6 +356,10 @@ BloomConfig.__signature__ = Signature(  # type: ignore[attr-defined]
 @lru_cache(maxsize=1)
 def _field_names() -> tuple[str, ...]:
     return tuple(f.name for f in fields(BloomConfig) if f.name != "extra")
+
+
+def _checks() -> Mapping[str, Check]:
+    return checks_of(BloomConfig)
 
 
 def _store(config: BloomConfig, values: Mapping[str, Any]) -> None:

@@ -79,10 +79,6 @@ class BloomForCausalLM(BloomLanguageModel):
         own = self._generation_config
         return None if own is None or own == GenerationConfig.from_model_config(self.config) else own
 
-    def can_generate(self) -> bool:
-        """RETURNS (bool): True."""
-        return True
-
     def clock(self) -> float:
         """RETURNS (float): Seconds, by which max_time is measured."""
         return time.monotonic()

@@ -52,6 +52,8 @@ def test_what_a_model_says_of_itself(make_twins, cls):
     for name in ("_no_split_modules", "_skip_keys_device_placement", "device", "is_gradient_checkpointing"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.can_generate() == theirs.can_generate() == getattr(spacy_bloom, cls).can_generate()
+    for name in ("embed_dim", "num_heads", "num_labels", "loss_type"):
+        assert getattr(ours, name, None) == getattr(theirs, name, None), name
     assert type(ours.base_model).__name__ == type(theirs.base_model).__name__ == "BloomModel"
     ours.get_input_embeddings().requires_grad_(False)
     theirs.get_input_embeddings().requires_grad_(False)
