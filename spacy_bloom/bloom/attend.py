@@ -1,4 +1,4 @@
-"""Scaled dot-product attention with a float32 bias."""
+"""Scaled dot-product attention with ALiBi as its bias."""
 
 import math
 
@@ -11,24 +11,38 @@ MAX_SMALL_SCORES = 128 * 128
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float = 0.0) -> Tensor:
-    """Attention without its weights, by torch's fused kernel where that keeps the bias in float32.
+    """Attention without its weights, by torch's fused kernels.
+
+    In half precision the bias is rounded too. It is relative to the query: exact for the near keys, which decide, and
+    rounded only where a key is so far away that its weight is next to nothing. The kernels add it in float32; the error
+    does not grow with the length, as it does with Hugging Face's bias, which counts from the first piece.
 
     query (Tensor): Shape (batch, n_head, queries, head_dim).
     key, value (Tensor): Shape (batch, n_head, keys, head_dim).
-    bias (Tensor): float32, added to the scaled scores. Shape (batch or 1, n_head, queries, keys).
+    bias (Tensor): Added to the scaled scores; float32, or what `rounded_bias` makes of it.
+        Shape (batch or 1, n_head, queries, keys).
     RETURNS (Tensor): Shape (batch, n_head, queries, head_dim), in the dtype of the values.
     """
-    if query.dtype == torch.float32:
-        if _is_small(query, key, dropout):
-            return _attend_small(query, key, value, bias)
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
-    # The fused kernels round the bias to the queries' dtype: bfloat16 cannot tell position 300 from 301.
-    return attend_with_weights(query, key, value, bias, dropout)[0]
+    if _is_small(query, key, dropout):
+        return _attend_small(query, key, value, bias)
+    bias = rounded_bias(bias, query.dtype)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
+
+
+def rounded_bias(bias: Tensor, dtype: torch.dtype) -> Tensor:
+    """RETURNS (Tensor): A float32 bias in a dtype of fewer bits. What masks by the lowest number becomes the lowest
+    of that dtype, and not infinite: rows that are masked altogether stay finite.
+    """
+    if bias.dtype == dtype or dtype.itemsize >= bias.dtype.itemsize:
+        return bias
+    lowest = torch.finfo(dtype).min
+    return torch.where(bias.isneginf(), bias, bias.clamp_min(lowest)).to(dtype)
 
 
 def _is_small(query: Tensor, key: Tensor, dropout: float) -> bool:
     small = query.shape[-2] * key.shape[-2] <= MAX_SMALL_SCORES
-    return small and not dropout and not torch.is_grad_enabled() and query.device.type == "cpu"
+    exact = query.dtype == torch.float32 and query.device.type == "cpu"
+    return small and exact and not dropout and not torch.is_grad_enabled()
 
 
 def _attend_small(query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Tensor:

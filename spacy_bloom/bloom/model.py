@@ -80,7 +80,8 @@ class BloomModel(BloomPreTrainedModel):
         check_cache_position(cache_position, 0 if cache is None else cache.length, embeds.shape[1])
         want_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         mask = _full_mask(embeds, attention_mask, cache)
-        view = PaddedView(mask, embeds.shape[1], self._slopes(embeds.device), cache, want_attentions)
+        slopes = self._slopes(embeds.device)
+        view = PaddedView(mask, embeds.shape[1], slopes, cache, want_attentions, embeds.dtype)
         keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         states = self._run(embeds, view, keep)
         output = BaseModelOutputWithPastAndCrossAttentions(
@@ -145,7 +146,9 @@ class BloomModel(BloomPreTrainedModel):
                 f"Expected bidirectional_layers from 0 to the model's {len(self.h)}, got {bidirectional_layers}."
             )
         causal_layers = len(self.h) - bidirectional_layers if bidirectional_layers else None
-        view = PackedView(lengths, self._slopes(embeds.device), causal_layers=causal_layers)
+        view = PackedView(
+            lengths, self._slopes(embeds.device), causal_layers=causal_layers, dtype=embeds.dtype
+        )
         return [view.restore(states) for states in self._run(view.arrange(embeds), view, keep_all)]
 
     def _run(self, embeds: Tensor, view: BatchView, keep_all: bool) -> list[Tensor]:

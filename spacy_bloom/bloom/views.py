@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from .alibi import alibi_bias, causal_alibi, symmetric_alibi
-from .attend import attend, attend_with_weights
+from .attend import attend, attend_with_weights, rounded_bias
 from .past import Cache
 
 # Sequences are attended together while at least this fraction of the padded square is pieces.
@@ -45,6 +45,7 @@ class PaddedView:
     slopes (Tensor): Shape (n_head,).
     cache (Cache | None): Holds the keys of earlier calls; receives the new ones.
     output_attentions (bool): Keep the attention weights of each layer in `attentions`.
+    dtype (torch.dtype): Of the queries: the bias is rounded to it once for all layers.
     """
 
     def __init__(
@@ -54,15 +55,14 @@ class PaddedView:
         slopes: Tensor,
         cache: Cache | None = None,
         output_attentions: bool = False,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.cache = cache
         self.attentions: list[Tensor] | None = [] if output_attentions else None
         self.bias, blind = _padded_bias(attention_mask, length, slopes)
-        # The fused kernels' backward pass takes the weights from the sum that it kept of each row; beside
-        # float32's lowest number the sum is lost, and the gradients of a blind row would be wrong.
-        # While tracing nobody knows.
-        unsure = torch.compiler.is_compiling()
-        self.fused = not (output_attentions or (torch.is_grad_enabled() and (unsure or bool(blind.any()))))
+        self.fused = not output_attentions and _can_fuse(self.bias, blind)
+        if self.fused:
+            self.bias = rounded_bias(self.bias, dtype)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """See BatchView. Leading dimensions (batch, length)."""
@@ -77,6 +77,21 @@ class PaddedView:
             if self.attentions is not None:
                 self.attentions.append(weights)
         return context.transpose(1, 2).flatten(2)  # (batch, length, n_head * head_dim)
+
+
+def _can_fuse(bias: Tensor, blind: Tensor) -> bool:
+    """RETURNS (bool): Whether the fused kernels give the right gradients. They take the weights from the sum that they
+    kept of each row; beside float32's lowest number the sum is lost, and the gradients of a blind row would be wrong.
+    On a GPU, where looking for one would be waiting for the device, blind rows see all keys instead: nobody reads them.
+    """
+    if not torch.is_grad_enabled():
+        return True
+    if torch.compiler.is_compiling():
+        return False  # while tracing nobody knows
+    if bias.device.type == "cpu":
+        return not bool(blind.any())
+    bias.masked_fill_(blind[:, None, :, None], 0.0)
+    return True
 
 
 def _padded_bias(attention_mask: Tensor, length: int, slopes: Tensor) -> tuple[Tensor, Tensor]:
@@ -156,27 +171,43 @@ class PackedView:
     slopes (Tensor): Shape (n_head,).
     causal_layers (int | None): Number of first layers in which a piece attends only to what is before it; in the rest
         it attends to both sides. None for all layers.
+    dtype (torch.dtype): Of the queries: biases are rounded to it once for all layers.
     RAISES (InputError): A length below 1.
     """
 
-    def __init__(self, lengths: Sequence[int], slopes: Tensor, *, causal_layers: int | None = None) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        slopes: Tensor,
+        *,
+        causal_layers: int | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         if not lengths or min(lengths) < 1:
             raise InputError(
                 f"Expected one or more sequences of at least one piece, got lengths {list(lengths)[:20]}."
             )
         order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
-        self.groups = [_make_group(group, slopes.device) for group in _group([lengths[i] for i in order])]
+        device = slopes.device
+        in_order = [lengths[i] for i in order]
+        longest = in_order[0]
+        # Every call costs a GPU more than padding does.
+        max_padded = MAX_PADDED if device.type == "cpu" else longest
+        self.groups = [_make_group(group, device) for group in _group(in_order, max_padded)]
         self.causal_layers = causal_layers
         self._causal: list[Tensor] = []
         self._symmetric: list[Tensor] = []
-        longest = lengths[order[0]]
         if causal_layers != 0:
-            bias = causal_alibi(slopes, longest)
+            bias = rounded_bias(causal_alibi(slopes, longest), dtype)
             self._causal = [group.causal_bias(bias) for group in self.groups]
         if causal_layers is not None:
-            bias = symmetric_alibi(slopes, longest)
+            bias = rounded_bias(symmetric_alibi(slopes, longest), dtype)
             self._symmetric = [group.symmetric_bias(bias) for group in self.groups]
-        self._places = None if order == sorted(order) else _places(lengths, order, slopes.device)
+        self._places: Tensor | None = None
+        self._back: Tensor | None = None
+        if order != sorted(order):
+            places = _places(lengths, order)
+            self._places, self._back = to_device(places, device), to_device(places.argsort(), device)
 
     def arrange(self, packed: Tensor) -> Tensor:
         """RETURNS (Tensor): The batch, longest sequences first. Shape (pieces, ...)."""
@@ -184,7 +215,7 @@ class PackedView:
 
     def restore(self, arranged: Tensor) -> Tensor:
         """RETURNS (Tensor): The batch in its original order. Shape (pieces, ...)."""
-        return arranged if self._places is None else arranged.index_select(0, self._places.argsort())
+        return arranged if self._back is None else arranged.index_select(0, self._back)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, dropout: float) -> Tensor:
         """See BatchView. Leading dimensions (pieces,), arranged."""
@@ -202,44 +233,53 @@ class PackedView:
         return self.causal_layers is None or layer < self.causal_layers
 
 
-def _group(lengths: Sequence[int]) -> list[list[int]]:
+def _group(lengths: Sequence[int], max_padded: int) -> list[list[int]]:
     """Cut sorted lengths into runs to attend together.
 
     lengths (Sequence[int]): Longest first.
+    max_padded (int): Longest length that others are padded to.
     RETURNS (list[list[int]]): The lengths of each run.
     """
     groups: list[list[int]] = []
     for length in lengths:
-        if not groups or not _joins(groups[-1], length):
+        if not groups or not _joins(groups[-1], length, max_padded):
             groups.append([])
         groups[-1].append(length)
     return groups
 
 
-def _joins(group: Sequence[int], length: int) -> bool:
-    """Whether a sequence is attended with the ones before it: if none needs padding, or if all are short (a longer one
-    is worth its own call) and enough of the square is pieces.
+def _joins(group: Sequence[int], length: int, max_padded: int) -> bool:
+    """Whether a sequence is attended with the ones before it: if none needs padding, or if all are short enough and
+    enough of the square is pieces.
     """
     longest, padded = group[0], group[0] * (len(group) + 1)
     if padded > CHUNK_ROWS:
         return False
-    return length == longest or (longest <= MAX_PADDED and sum(group) + length >= MIN_FILL * padded)
+    return length == longest or (longest <= max_padded and sum(group) + length >= MIN_FILL * padded)
 
 
 def _make_group(lengths: Sequence[int], device: torch.device) -> _Group:
     longest, pieces = lengths[0], sum(lengths)
     if longest == lengths[-1]:
         return _Group(len(lengths), longest, pieces)
-    length = torch.tensor(lengths, device=device)[:, None]
+    length = torch.tensor(lengths)[:, None]
     start = length.cumsum(dim=0) - length
-    steps = torch.arange(longest, device=device)[None, :]
+    steps = torch.arange(longest)[None, :]
     rows = start + torch.minimum(steps, length - 1)  # (sequences, longest)
     padding = steps >= length  # (sequences, longest)
     real = (~padding).flatten().nonzero()[:, 0]
-    return _Group(len(lengths), longest, pieces, rows.flatten(), real, padding)
+    moved = (to_device(x, device) for x in (rows.flatten(), real, padding))
+    return _Group(len(lengths), longest, pieces, *moved)
 
 
-def _places(lengths: Sequence[int], order: Sequence[int], device: torch.device) -> Tensor:
+def _places(lengths: Sequence[int], order: Sequence[int]) -> Tensor:
     """RETURNS (Tensor): The pieces of a batch in the given order of its sequences. Shape (pieces,)."""
-    pieces = torch.arange(sum(lengths), device=device).split(list(lengths))
+    pieces = torch.arange(sum(lengths)).split(list(lengths))
     return torch.cat([pieces[i] for i in order])
+
+
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """RETURNS (Tensor): What was made on the CPU, on a device that does not have to be waited for."""
+    if device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True)

@@ -116,14 +116,18 @@ def split_arguments(arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[
     """
     options = {name: value for name, value in arguments.items() if name in OPTIONS}
     inputs = {name: value for name, value in arguments.items() if name in MODEL_INPUTS}
-    others = {n: v for n, v in arguments.items() if n not in options and n not in inputs and n not in WITHOUT_EFFECT}
+    others = {
+        n: v for n, v in arguments.items() if n not in options and n not in inputs and n not in WITHOUT_EFFECT
+    }
     others = {name: value for name, value in others.items() if value is not None}  # None asks for nothing
     if others:
         GenerationConfig(**others)  # an error that names near ones
     return options, inputs
 
 
-def read_inputs(model: BloomLanguageModel, inputs: Tensor | None, given: Mapping[str, Any], config: Any) -> Inputs:
+def read_inputs(
+    model: BloomLanguageModel, inputs: Tensor | None, given: Mapping[str, Any], config: Any
+) -> Inputs:
     """
     inputs (Tensor | None): The prompts' ids, as the first argument.
     given (Mapping[str, Any]): input_ids, attention_mask, inputs_embeds, past_key_values.
@@ -183,7 +187,9 @@ def with_lengths(config: GenerationConfig, inputs: Inputs) -> GenerationConfig:
 def expect_supported(config: GenerationConfig, **arguments: Any) -> None:
     """RAISES (ConfigError): Something is asked for that would run others' code, or wait for other processes."""
     if arguments.get("custom_generate") is not None:
-        raise ConfigError("custom_generate would run code of a repository: call your function with the model instead.")
+        raise ConfigError(
+            "custom_generate would run code of a repository: call your function with the model instead."
+        )
     if arguments.get("synced_gpus"):
         raise ConfigError(
             "synced_gpus is for weights in parts that all processes fetch together. Expected it to be False: divide "

@@ -256,7 +256,9 @@ class BloomForCausalLM(BloomLanguageModel):
             drafter=None if assistant is None else self._drafter(assistant, config),
         )
 
-    def _drafter(self, assistant: BloomLanguageModel, config: GenerationConfig) -> Callable[[], Drafter] | None:
+    def _drafter(
+        self, assistant: BloomLanguageModel, config: GenerationConfig
+    ) -> Callable[[], Drafter] | None:
         """RETURNS (Callable[[], Drafter] | None): What the assistant drafts for one row; None if it cannot."""
         if not isinstance(assistant, BloomLanguageModel):
             raise InputError(

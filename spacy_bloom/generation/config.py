@@ -156,10 +156,14 @@ class GenerationConfig(GenerationOptions):
         RAISES (ConfigError): As the constructor.
         """
         if not isinstance(config_dict, Mapping):
-            raise ConfigError(f"Expected the fields of a generation config, got {type(config_dict).__name__}.")
+            raise ConfigError(
+                f"Expected the fields of a generation config, got {type(config_dict).__name__}."
+            )
         strange = [name for name in config_dict if not isinstance(name, str)]
         if strange:
-            raise ConfigError(f"Expected the names of a generation config's fields as text, got {shown(strange)}.")
+            raise ConfigError(
+                f"Expected the names of a generation config's fields as text, got {shown(strange)}."
+            )
         both = kwargs.pop("return_unused_kwargs", False)
         unused = {name: value for name, value in kwargs.items() if name not in OPTIONS}
         values = {**config_dict, **{name: value for name, value in kwargs.items() if name in OPTIONS}}
@@ -216,7 +220,11 @@ class GenerationConfig(GenerationOptions):
         files set there.
         """
         values = {name: value for name, value in model_config.to_dict().items() if name in OPTIONS}
-        shared = ("use_cache", "output_attentions", "output_hidden_states")  # these are about its forward passes
+        shared = (
+            "use_cache",
+            "output_attentions",
+            "output_hidden_states",
+        )  # these are about its forward passes
         own = {name: value for name, value in values.items() if value is not None and name not in shared}
         return cls(**own, extra={"_from_model_config": True})
 
@@ -230,7 +238,9 @@ class GenerationConfig(GenerationOptions):
         """
         self.validate()
         if kwargs.get("push_to_hub"):
-            raise ConfigError("Files are not pushed to the Hub from here: upload the directory with huggingface_hub.")
+            raise ConfigError(
+                "Files are not pushed to the Hub from here: upload the directory with huggingface_hub."
+            )
         Path(save_directory).mkdir(parents=True, exist_ok=True)
         with replacing_together(Path(save_directory)) as create:
             write_text(create(Path(config_file_name or GENERATION_FILE).name), self.to_json_string())
@@ -251,7 +261,9 @@ class GenerationConfig(GenerationOptions):
         RETURNS (str): JSON with sorted keys, so that equal configs are equal bytes.
         """
         values = self.to_diff_dict() if use_diff else self.to_dict()
-        kept = {n: v for n, v in values.items() if not (ignore_metadata and n in METADATA) and n not in IN_MEMORY}
+        kept = {
+            n: v for n, v in values.items() if not (ignore_metadata and n in METADATA) and n not in IN_MEMORY
+        }
         return to_json(_jsonable(kept))
 
     def to_json_file(self, json_file_path: str | os.PathLike, use_diff: bool = True) -> None:
@@ -268,7 +280,15 @@ CHECKS = checks_of(GenerationOptions)
 # Objects that no file holds.
 IN_MEMORY = ("constraints", "compile_config")
 # Arguments of Hugging Face's `from_pretrained` that ask for nothing here.
-NOT_OURS = ("cache_dir", "force_download", "token", "proxies", "resume_download", "subfolder", "use_auth_token")
+NOT_OURS = (
+    "cache_dir",
+    "force_download",
+    "token",
+    "proxies",
+    "resume_download",
+    "subfolder",
+    "use_auth_token",
+)
 
 
 def _expect_known(names: Iterable[str]) -> None:

@@ -64,7 +64,9 @@ class AssistantDrafts:
     SOURCE: https://arxiv.org/abs/2211.17192; schedules as in transformers' AssistedCandidateGenerator.
     """
 
-    def __init__(self, model: BloomLanguageModel, config: GenerationConfig, eos_token_ids: Sequence[int]) -> None:
+    def __init__(
+        self, model: BloomLanguageModel, config: GenerationConfig, eos_token_ids: Sequence[int]
+    ) -> None:
         self.model, self.config, self.ends = model, config, eos_token_ids
         self.most = float(config.num_assistant_tokens)
         self.pieces: list[int] = []

@@ -201,4 +201,6 @@ class _Stream:
             sequence.drafter.add(new)
             # The last piece that may follow is never fed.
             left = self.limits[sequence.prompt] - len(sequence.row.generated) - 1
-            sequence.draft = sequence.drafter.draft(left if self.most_drafted is None else min(self.most_drafted, left))
+            sequence.draft = sequence.drafter.draft(
+                left if self.most_drafted is None else min(self.most_drafted, left)
+            )

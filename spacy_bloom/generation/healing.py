@@ -38,5 +38,7 @@ def healed(model: Any, inputs: Inputs, tokenizer: Any, config: GenerationConfig)
     longest = max(map(len, rows))
     pad = config.pad_token_id if config.pad_token_id is not None else 0
     ids = torch.tensor([[pad] * (longest - len(row)) + row for row in rows], device=inputs.ids.device)
-    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=inputs.ids.device)
+    mask = torch.tensor(
+        [[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=inputs.ids.device
+    )
     return Inputs(ids, mask)

@@ -52,7 +52,9 @@ Decay = Annotated[
 ]
 Constraints = Annotated[
     list[Any] | None,
-    optional(list_of(Check("a constraint, with advance, update and copy", lambda x: hasattr(x, "does_advance")))),
+    optional(
+        list_of(Check("a constraint, with advance, update and copy", lambda x: hasattr(x, "does_advance")))
+    ),
 ]
 Cutoff = Annotated[float, number(0, below=1)]
 Layers = Annotated[
@@ -66,7 +68,9 @@ def _are_biases(value: Any) -> bool:
     """RETURNS (bool): Whether these are biases of sequences of pieces, in one of Hugging Face's two forms."""
     if isinstance(value, Mapping):
         pairs = list(value.items())
-    elif isinstance(value, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2 for p in value):
+    elif isinstance(value, (list, tuple)) and all(
+        isinstance(p, (list, tuple)) and len(p) == 2 for p in value
+    ):
         pairs = [tuple(pair) for pair in value]
     else:
         return False
@@ -206,7 +210,9 @@ class GenerationOptions:
     decoder_start_token_id: Any = None
     is_assistant: bool = False
     num_assistant_tokens: Annotated[float, number(1, MAX_LENGTH)] = 20
-    num_assistant_tokens_schedule: Annotated[str, one_of("constant", "heuristic", "heuristic_transient")] = "constant"
+    num_assistant_tokens_schedule: Annotated[str, one_of("constant", "heuristic", "heuristic_transient")] = (
+        "constant"
+    )
     assistant_confidence_threshold: Annotated[float, number(0, 1)] = 0.4
     prompt_lookup_num_tokens: Length | None = None
     max_matching_ngram_size: Annotated[int, integer(1, 16)] | None = None

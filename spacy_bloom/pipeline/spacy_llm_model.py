@@ -88,7 +88,9 @@ class PromptExecutor:
         per_doc = [list(own) for own in prompts]
         model: Any = self.shim.module.eval()
         tokenizer = self.shim.tokenizer
-        config: GenerationConfig = (model.own_generation_config or GenerationConfig(top_k=0)).replace(**self.options)
+        config: GenerationConfig = (model.own_generation_config or GenerationConfig(top_k=0)).replace(
+            **self.options
+        )
         found = generate_batched(
             model,
             tokenizer,

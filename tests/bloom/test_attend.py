@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spacy_bloom.bloom.alibi import alibi_slopes, causal_alibi
-from spacy_bloom.bloom.attend import attend, attend_with_weights
+from spacy_bloom.bloom.attend import attend, attend_with_weights, rounded_bias
 
 
 def draw(queries, keys, *, batch=2, n_head=3, head_dim=8, dtype=torch.float32, seed=0):
@@ -96,3 +96,45 @@ def test_dropout_zeroes_and_rescales_weights():
     torch.testing.assert_close(weights[kept], 2 * plain[kept])
     torch.testing.assert_close(context, weights @ value)
     assert not torch.equal(attend(query, key, value, bias, 0.5), attend(query, key, value, bias))
+
+
+def error_of(found, exact):
+    return ((found.double() - exact).norm() / exact.norm()).item()
+
+
+def as_hugging_face(query, key, value):
+    """Its bias counts from the first piece, in the dtype of the model."""
+    dtype, keys = query.dtype, key.shape[-2]
+    places = torch.arange(keys, dtype=torch.float32).to(dtype)
+    bias = SLOPES.to(dtype)[:, None, None] * places  # (n_head, 1, keys)
+    scores = bias + (query @ key.transpose(-1, -2)) / math.sqrt(query.shape[-1])
+    future = causal_alibi(SLOPES, keys)[:, -query.shape[-2] :].isneginf()
+    scores = scores.masked_fill(future, torch.finfo(dtype).min)
+    return scores.float().softmax(-1).to(dtype) @ value
+
+
+SLOPES = alibi_slopes(16)[::5]  # steep and flat ones
+
+
+@pytest.mark.parametrize("dtype, bound", [(torch.bfloat16, 0.005), (torch.float16, 0.0007)])
+def test_half_precision_does_not_grow_worse_with_the_length(dtype, bound):
+    errors, of_hugging_face = [], []
+    for keys in (128, 512, 2048):
+        query, key, value = draw(128, keys, batch=1, n_head=len(SLOPES), head_dim=64, dtype=dtype)
+        bias = causal_alibi(SLOPES, keys)[None, :, keys - 128 :]
+        exact = in_float64(query, key, value, bias)
+        errors.append(error_of(attend(query, key, value, bias), exact))
+        of_hugging_face.append(error_of(as_hugging_face(query, key, value), exact))
+    assert max(errors) < bound and errors[2] < 1.2 * errors[0]
+    assert of_hugging_face[2] > 5 * errors[2]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_rounded_bias_masks_without_ruling_out(dtype):
+    lowest = torch.finfo(torch.float32).min
+    bias = torch.tensor([0.0, -3.0, lowest, float("-inf")])
+    assert rounded_bias(bias, dtype).tolist() == [0.0, -3.0, torch.finfo(dtype).min, float("-inf")]
+    for same in (torch.float32, torch.float64):
+        assert rounded_bias(bias, same) is bias
+    query, key, value = draw(3, 3, dtype=dtype)
+    assert attend(query, key, value, torch.full((1, 3, 3, 3), lowest)).isfinite().all()

@@ -1,3 +1,4 @@
+import copy
 import random
 
 import pytest
@@ -295,3 +296,33 @@ def test_only_causal_layers_tell_left_from_right(model, difference):
 def test_no_more_layers_than_there_are(model, layers):
     with pytest.raises(InputError, match="from 0 to the model's 2"):
         model.encode_packed(torch.arange(3), [3], bidirectional_layers=layers)
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)}x{max(lengths)}")
+def test_long_sequences_may_be_padded_too(model, difference, lengths, monkeypatch):
+    rows = torch.cat(sequences(lengths))
+    with torch.no_grad():
+        expected = (
+            model.encode_packed(rows, lengths),
+            model.encode_packed(rows, lengths, bidirectional_layers=1),
+        )
+        monkeypatch.setattr("spacy_bloom.bloom.views.MAX_PADDED", 10**6)  # as on a GPU
+        monkeypatch.setattr("spacy_bloom.bloom.views.MIN_FILL", 0.1)
+        assert difference(model.encode_packed(rows, lengths), expected[0]) < 1e-5
+        assert difference(model.encode_packed(rows, lengths, bidirectional_layers=1), expected[1]) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_near_float32_in_both_views(model, dtype):
+    half = copy.deepcopy(model).to(dtype)
+    exact = copy.deepcopy(half).float()
+    rows = sequences([40, 3, 17])
+    ids, mask = pad(rows, "left")
+    with torch.no_grad():
+        expected = exact.encode_packed(torch.cat(rows), [40, 3, 17])
+        packed = half.encode_packed(torch.cat(rows), [40, 3, 17]).float()
+        padded = half(ids, attention_mask=mask).last_hidden_state.float()
+    bound = 12 * torch.finfo(dtype).eps * expected.abs().max()
+    assert padded.isfinite().all()  # rows of padding, which may attend to nothing, too
+    assert (packed - expected).abs().max() < bound
+    assert (padded[mask.bool()] - expected).abs().max() < bound

@@ -118,7 +118,9 @@ def _without_penalty(output, chosen, options):
 def test_a_negative_prompt(twins, batch):
     negative = batch["input_ids"].flip(0)[:, 2:]
     options = dict(
-        guidance_scale=2.0, negative_prompt_ids=negative, negative_prompt_attention_mask=torch.ones_like(negative)
+        guidance_scale=2.0,
+        negative_prompt_ids=negative,
+        negative_prompt_attention_mask=torch.ones_like(negative),
     )
     ours, theirs = (model.generate(**batch, **EVERYTHING, **options) for model in twins)
     expect_same(ours, theirs)
@@ -148,7 +150,9 @@ def test_options_change_scores_as_there(twins, batch, options, beams):
     ids = batch["input_ids"][1:2]
     found = [m.generate(ids, **{**EVERYTHING, **options}, num_beams=beams) for m in twins]
     expect_same(*found)
-    assert torch.equal(twins[0].generate(ids, max_new_tokens=9, num_beams=beams, **options), found[0].sequences)
+    assert torch.equal(
+        twins[0].generate(ids, max_new_tokens=9, num_beams=beams, **options), found[0].sequences
+    )
 
 
 @pytest.mark.parametrize(
@@ -252,7 +256,8 @@ def test_a_conversation_keeps_its_cache(twins, batch, options):
     first = twins[0].generate(**batch, max_new_tokens=5, eos_token_id=None, return_dict_in_generate=True)
     past = first.past_key_values
     assert torch.equal(
-        twins[0].generate(ids, attention_mask=mask, past_key_values=past, max_new_tokens=6, num_beams=2), beams
+        twins[0].generate(ids, attention_mask=mask, past_key_values=past, max_new_tokens=6, num_beams=2),
+        beams,
     )
     with pytest.raises(BloomError, match="go on after the 11 pieces of past_key_values, got 7"):
         twins[0].generate(batch["input_ids"], past_key_values=past)
@@ -282,7 +287,9 @@ class Kept:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, dict(penalty_alpha=0.6, top_k=4), dict(dola_layers="low"), dict(do_sample=True, top_k=1)], ids=str
+    "options",
+    [{}, dict(penalty_alpha=0.6, top_k=4), dict(dola_layers="low"), dict(do_sample=True, top_k=1)],
+    ids=str,
 )
 def test_streamers(twins, batch, options):
     kept = []
@@ -299,7 +306,9 @@ def test_their_text_streamers(checkpoint, capsys):
     tokenizer = BloomTokenizerFast.from_pretrained(checkpoint)
     batch = tokenizer(["القطار يصل"], return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]
-    expected = tokenizer.decode(theirs.generate(ids, attention_mask=mask, max_new_tokens=12)[0, ids.shape[1] :])
+    expected = tokenizer.decode(
+        theirs.generate(ids, attention_mask=mask, max_new_tokens=12)[0, ids.shape[1] :]
+    )
     streamer = transformers.TextIteratorStreamer(tokenizer, skip_prompt=True)
     thread = Thread(target=lambda: model.generate(ids, streamer=streamer, max_new_tokens=12))
     thread.start()
@@ -372,7 +381,9 @@ def test_an_assistant_changes_nothing(twins, assistants, batch, most, schedule):
         found = own.generate(
             ids, assistant_model=assistant, max_new_tokens=9, return_dict_in_generate=True, output_scores=True
         )
-        assert torch.equal(found.sequences, expected[:, : found.sequences.shape[1]]) and len(found.scores) <= 9
+        assert (
+            torch.equal(found.sequences, expected[:, : found.sequences.shape[1]]) and len(found.scores) <= 9
+        )
     together = twins[0].generate(**batch, assistant_model=assistants[0], max_new_tokens=25)
     assert torch.equal(together, twins[0].generate(**batch, max_new_tokens=25))
 
@@ -419,7 +430,9 @@ def test_the_models_own_config(randomize, batch):
     same(both, call(generation_config=config, use_model_defaults=False))
     same(both, call(eos_token_id=None, max_new_tokens=20))
     for model in both:
-        model.generation_config = transformers.GenerationConfig(max_new_tokens=3, pad_token_id=0, eos_token_id=2)
+        model.generation_config = transformers.GenerationConfig(
+            max_new_tokens=3, pad_token_id=0, eos_token_id=2
+        )
     same(both, call())
 
 

@@ -119,7 +119,9 @@ class _Beams:
 
     def _output(self, steps: Any) -> Any:
         n = self.config.num_return_sequences
-        ids, scores, origins = (self.finished[name][:, :n].flatten(0, 1) for name in ("ids", "scores", "origins"))
+        ids, scores, origins = (
+            self.finished[name][:, :n].flatten(0, 1) for name in ("ids", "scores", "origins")
+        )
         longest = int((origins >= 0).sum(dim=1).max())
         return self.call.beam_output(ids[:, : self.start + longest], scores, origins[:, :longest], steps)
 

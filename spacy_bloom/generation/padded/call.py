@@ -119,7 +119,9 @@ class PaddedCall:
         """RETURNS (Tensor | GenerateDecoderOnlyOutput): What was asked for."""
         if not self.config.return_dict_in_generate:
             return ids
-        return GenerateDecoderOnlyOutput(sequences=ids, **self.records.fields(), past_key_values=self._past(steps))
+        return GenerateDecoderOnlyOutput(
+            sequences=ids, **self.records.fields(), past_key_values=self._past(steps)
+        )
 
     def beam_output(self, ids: Tensor, scores: Tensor, origins: Tensor | None, steps: Steps) -> Any:
         """RETURNS (Tensor | GenerateBeamDecoderOnlyOutput): What was asked for."""

@@ -68,7 +68,9 @@ class FromInputIds:
     def __init__(self, processor: Callable[..., Tensor], rectangle: Rectangle) -> None:
         self.processor, self.rectangle = processor, rectangle
         self.replaces = REPLACED.get(type(processor).__name__)
-        self._more = [name for name in _arguments(processor)[2:] if name in ("current_tokens", "beam_group_idx")]
+        self._more = [
+            name for name in _arguments(processor)[2:] if name in ("current_tokens", "beam_group_idx")
+        ]
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""

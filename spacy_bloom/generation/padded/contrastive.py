@@ -29,7 +29,9 @@ def contrastive_search(call: PaddedCall) -> Any:
         steps.select(torch.arange(n).repeat_interleave(k))
         tried = steps(torch.cat((ids.repeat_interleave(k, dim=0), pieces.view(-1, 1)), dim=1))
         assert tried.last is not None
-        chosen = _least_alike(context, real, tried.last.view(n, k, -1), likely, call.config.penalty_alpha or 0.0)
+        chosen = _least_alike(
+            context, real, tried.last.view(n, k, -1), likely, call.config.penalty_alpha or 0.0
+        )
         rows = torch.arange(n, device=ids.device) * k + chosen
         steps.select(rows)
         step = _selected(tried, rows)

@@ -96,7 +96,9 @@ class _Groups:
         if hypotheses.done:
             pieces[places] = self.call.fill
             self.scores[places] = 0.0
-            rows[places] = group * self.size  # what goes on there counts no more; there it is of the first prompt
+            rows[places] = (
+                group * self.size
+            )  # what goes on there counts no more; there it is of the first prompt
             return
         chosen = choose(hypotheses, total, self.ids, places, n, origins)
         hypotheses.look(float(total.max()), n)

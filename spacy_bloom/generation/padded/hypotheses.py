@@ -95,11 +95,15 @@ def choose(
         if len(chosen.pieces) == size:
             break
     if len(chosen.pieces) < size:
-        raise InputError(f"Expected {size} pieces that do not end a text, got {len(chosen.pieces)}; the rest are ends.")
+        raise InputError(
+            f"Expected {size} pieces that do not end a text, got {len(chosen.pieces)}; the rest are ends."
+        )
     return chosen
 
 
-def best_of(hypotheses: Sequence[Hypotheses], ids: Tensor, fill: int, longest: int) -> tuple[Tensor, Tensor, Tensor]:
+def best_of(
+    hypotheses: Sequence[Hypotheses], ids: Tensor, fill: int, longest: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """
     hypotheses (Sequence[Hypotheses]): As many for each prompt, of which num_return_sequences are taken in all.
     ids (Tensor): Any rows of the call, for their dtype and device.
@@ -125,5 +129,3 @@ def best_of(hypotheses: Sequence[Hypotheses], ids: Tensor, fill: int, longest: i
             sequences[i, len(one)] = config.eos_token_ids[0]
     scores = torch.tensor([score for score, _, _ in found], device=ids.device)
     return sequences, scores, origins
-
-

@@ -101,7 +101,9 @@ def is_contrastive(config: GenerationConfig) -> bool:
 def _run(call: PaddedCall) -> Any:
     config = call.config
     if config.num_beams > 1 and call.streamer is not None:
-        raise InputError(f"Got a streamer with num_beams={config.num_beams}: beams are known at the end only.")
+        raise InputError(
+            f"Got a streamer with num_beams={config.num_beams}: beams are known at the end only."
+        )
     if _is_forced(config):
         return forced_beam_search(call)
     if config.num_beams > 1:

@@ -44,7 +44,9 @@ class Suppress:
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""
-        pieces = [piece for piece in self.pieces if piece < scores.shape[-1]]  # others cannot be generated anyway
+        pieces = [
+            piece for piece in self.pieces if piece < scores.shape[-1]
+        ]  # others cannot be generated anyway
         return forbid(scores, [[] if self.first_only and row.generated else pieces for row in rows])
 
 
