@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError, meta, nodes
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import SecurityError
 
 from ...errors import BloomError, ConfigError, InputError
 from ...generation.batches import encode_prompts
+from ...sandbox import Sandbox
 from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
@@ -24,20 +24,6 @@ from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plai
 # A prompt with more characters than this per allowed piece is refused before it is encoded.
 MAX_CHARACTERS_PER_PIECE = 64
 
-# No others: the rest can make texts of any size from nothing, draw random numbers, or reach attributes.
-# fmt: off
-FILTERS = (
-    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "join",
-    "last", "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "replace", "reverse", "round",
-    "select", "selectattr", "sort", "string", "sum", "title", "trim", "truncate", "unique", "upper", "wordcount",
-)
-STRING_METHODS = frozenset((
-    "capitalize", "casefold", "count", "endswith", "find", "isalnum", "isalpha", "isdecimal", "isdigit", "islower",
-    "isnumeric", "isspace", "istitle", "isupper", "join", "lower", "lstrip", "partition", "removeprefix",
-    "removesuffix", "replace", "rfind", "rpartition", "rsplit", "rstrip", "split", "splitlines", "startswith",
-    "strip", "swapcase", "title", "upper",
-))
-# fmt: on
 REFUSED = {
     nodes.Include: "include",
     nodes.Import: "import",
@@ -48,15 +34,11 @@ REFUSED = {
 VIEWS: dict[str, type[View]] = {"doc": DocView, "sent": SpanView, "span": SpanView}
 
 
-class PromptEnvironment(ImmutableSandboxedEnvironment):
-    """jinja2's sandbox with lists of what is allowed instead of what is not."""
-
-    intercepted_binops = frozenset({"*", "**", "%"})
+class PromptEnvironment(Sandbox):
+    """The sandbox with views of spaCy's objects."""
 
     def __init__(self) -> None:
-        super().__init__(autoescape=False, undefined=StrictUndefined, keep_trailing_newline=True)
-        self.globals.clear()
-        self.filters = {name: self.filters[name] for name in FILTERS}
+        super().__init__(undefined=StrictUndefined, keep_trailing_newline=True)
         self.filters["tojson"] = _to_json  # jinja2's own is for HTML
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -65,21 +47,7 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
             return attr in obj.names
         if isinstance(obj, ExtensionsView):
             return not attr.startswith("_")
-        if isinstance(obj, str):
-            return attr in STRING_METHODS
         return super().is_safe_attribute(obj, attr, value)
-
-    def wrap_str_format(self, value: Any) -> None:
-        """Treat `format` like other methods that are not allowed: a format can ask for text of any width."""
-        return None
-
-    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """RETURNS (Any): The result for numbers. Texts can be multiplied and formatted to any size.
-        RAISES (SecurityError): The operator is a power, or an operand is not a number.
-        """
-        if operator == "**" or not all(isinstance(value, (int, float)) for value in (left, right)):
-            raise SecurityError(f"{operator} between {type(left).__name__} and {type(right).__name__}")
-        return super().call_binop(context, operator, left, right)
 
 
 def _to_json(value: Any) -> str:
