@@ -21,6 +21,8 @@ TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
+CHAT_TEMPLATE_FOLDER = "additional_chat_templates"
+ADDED_TOKENS_FILE = "added_tokens.json"  # of old checkpoints
 # Adapters in peft's files: in a folder of the checkpoint, where pipelines have them, or beside it, where peft looks.
 ADAPTER_FOLDER, ADAPTER_CONFIG = "adapter", "adapter_config.json"
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")

@@ -14,6 +14,7 @@ from .files import (
     BIN,
     BIN_INDEX,
     CHAT_TEMPLATE_FILE,
+    CHAT_TEMPLATE_FOLDER,
     CONFIG_FILE,
     GENERATION_FILE,
     SAFETENSORS,
@@ -35,6 +36,7 @@ SMALL_FILES = [
     TOKENIZER_CONFIG_FILE,
     SPECIAL_TOKENS_FILE,
     CHAT_TEMPLATE_FILE,
+    f"{CHAT_TEMPLATE_FOLDER}/*.jinja",
 ]
 SAFETENSORS_FILES = [SAFETENSORS, SAFETENSORS_INDEX, "model-*-of-*.safetensors", "model_*-of-*.safetensors"]
 BIN_FILES = [BIN, BIN_INDEX, "pytorch_model-*-of-*.bin", "pytorch_model_*-of-*.bin"]

@@ -1,96 +1,214 @@
-"""Texts that a tokenizer is given, and the rows of ids that it returns."""
+"""What encoding returns."""
 
-from collections.abc import Iterable
-from numbers import Integral
-from typing import Any
+import warnings
+from collections import UserDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
 
-import numpy
 import torch
+from tokenizers import Encoding
 
-from ..errors import InputError
+from ..errors import BloomWarning, InputError
+from .tensors import check_kind, to_tensor
 
 
-class BatchEncoding(dict):
-    """What encoding returns: `input_ids`, `attention_mask` and what was asked for, also as attributes."""
+class CharSpan(NamedTuple):
+    """Characters of a text: the first, and the one after the last."""
+
+    start: int
+    end: int
+
+
+class TokenSpan(NamedTuple):
+    """Pieces of a row: the first, and the one after the last."""
+
+    start: int
+    end: int
+
+
+class BatchEncoding(UserDict):
+    """What encoding returns: `input_ids`, `attention_mask` and what was asked for, also as attributes. Of one text or
+    several it also knows which piece is of which character, word (what the tokenizer cuts text into before pieces)
+    and sequence (0, or 1 for the second of a pair).
+
+    Methods that take an index of the batch may be called without it for the first row: `char_to_token(7)` is
+    `char_to_token(0, 7)`.
+
+    data (dict[str, Any] | None): The fields.
+    encoding (Encoding | Sequence[Encoding] | None): The rows as the `tokenizers` library has them.
+    tensor_type (str | None): "pt" or "np" to convert the fields.
+    prepend_batch_axis (bool): Whether the fields are of one row, and tensors should be of a batch.
+    n_sequences (int | None): 1 for texts, 2 for pairs; None asks the encodings.
+    SOURCE: transformers' BatchEncoding.
+    """
+
+    def __init__(
+        self,
+        data: dict[str, Any] | None = None,
+        encoding: Encoding | Sequence[Encoding] | None = None,
+        tensor_type: str | None = None,
+        prepend_batch_axis: bool = False,
+        n_sequences: int | None = None,
+    ) -> None:
+        super().__init__(data)
+        self._encodings = [encoding] if isinstance(encoding, Encoding) else encoding
+        self._n_sequences = n_sequences
+        if n_sequences is None and self._encodings:
+            self._n_sequences = self._encodings[0].n_sequences
+        self.convert_to_tensors(tensor_type=tensor_type, prepend_batch_axis=prepend_batch_axis)
+
+    def __getitem__(self, item: Any) -> Any:
+        """item (str | int | slice): A field; a row, or several, as the library has them; fields cut by a slice where
+        there are no such rows.
+        """
+        if isinstance(item, str):
+            return self.data[item]
+        if self._encodings is not None:
+            return self._encodings[item]
+        if isinstance(item, slice):
+            return {name: value[item] for name, value in self.data.items()}
+        raise KeyError(f"Expected the name of a field or a slice, got {item!r}.")
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self[name]
+            return self.__dict__["data"][name]
         except KeyError:
-            raise AttributeError(f"The encoding has no {name!r}, only {sorted(self)}.") from None
+            fields = sorted(map(str, self.__dict__.get("data", ())))
+            raise AttributeError(f"The encoding has no {name!r}, only {fields}.") from None
 
-    def to(self, device: str | torch.device) -> "BatchEncoding":
-        """RETURNS (BatchEncoding): The same encoding with its tensors on another device."""
-        return BatchEncoding({k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in self.items()})
+    def __getstate__(self) -> dict[str, Any]:
+        return {"data": self.data, "encodings": self._encodings, "n_sequences": self._n_sequences}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.data, self._encodings = state["data"], state["encodings"]
+        self._n_sequences = state["n_sequences"]
 
-def check_texts(texts: Any, is_split_into_words: bool) -> list:
-    """RETURNS (list): The texts, or lists of words. RAISES (InputError): Anything else."""
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
-        expected = "sequences of words" if is_split_into_words else "texts"
-        raise InputError(
-            f"Expected a sequence of {expected}, got {type(texts).__name__}: {str(texts)[:40]!r}."
+    @property
+    def n_sequences(self) -> int | None:
+        """RETURNS (int | None): 1 for texts, 2 for pairs; None if it is not known."""
+        return self._n_sequences
+
+    @property
+    def is_fast(self) -> bool:
+        """RETURNS (bool): Whether the rows know characters and words, as those have that a tokenizer encoded."""
+        return self._encodings is not None
+
+    @property
+    def encodings(self) -> list[Encoding] | None:
+        """RETURNS (list[Encoding] | None): The rows as the library has them."""
+        return self._encodings  # type: ignore[return-value]
+
+    def _row(self, index: int) -> Encoding:
+        if not self._encodings:
+            raise InputError(
+                "This encoding knows no characters and words: it was made from ids or loaded without them. Encode the "
+                "text with the tokenizer."
+            )
+        return self._encodings[index]
+
+    def _place(self, first: int, second: int | None) -> tuple[Encoding, int]:
+        """RETURNS (tuple[Encoding, int]): The row, and the index in it."""
+        return (self._row(0), first) if second is None else (self._row(first), second)
+
+    def _piece(self, first: int, second: int | None) -> tuple[Encoding, int]:
+        row, index = self._place(first, second)
+        return row, index + len(row) if index < 0 else index
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        """RETURNS (list[str]): The pieces of a row, in byte-level spelling."""
+        return self._row(batch_index).tokens
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """RETURNS (list[int | None]): 0 for pieces of the first text, 1 for the second, None for padding and what was
+        added.
+        """
+        return self._row(batch_index).sequence_ids
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """RETURNS (list[int | None]): The number of each piece's word; None for padding and what was added."""
+        return self._row(batch_index).word_ids
+
+    def words(self, batch_index: int = 0) -> list[int | None]:
+        """RETURNS (list[int | None]): As `word_ids`, which should be called instead."""
+        warnings.warn(
+            "BatchEncoding.words is deprecated: call word_ids, which is the same.",
+            FutureWarning,
+            stacklevel=2,
         )
-    if is_split_into_words:
-        return [check_texts(words, False) for words in texts]
-    texts = list(texts)
-    for text in texts:
-        if not isinstance(text, str):
-            raise InputError(f"Expected text (str), got {type(text).__name__}: {str(text)[:40]!r}.")
-        _check_unicode(text)
-    return texts
+        return self.word_ids(batch_index)
 
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """RETURNS (int | None): 0 for a piece of the first text, 1 for the second."""
+        row, index = self._piece(batch_or_token_index, token_index)
+        return row.token_to_sequence(index)
 
-def _check_unicode(text: str) -> None:
-    """Half a surrogate pair, as damaged JSON or file names leave behind, has no bytes to encode."""
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError as error:
-        raise InputError(
-            f"Expected text of whole Unicode characters, got a lone surrogate at {error.start}: "
-            f"{text[max(0, error.start - 10) : error.start + 10]!r}. Replace it, for example by U+FFFD."
-        ) from None
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """RETURNS (int | None): The number of a piece's word."""
+        row, index = self._piece(batch_or_token_index, token_index)
+        return row.token_to_word(index)
 
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
+        """RETURNS (CharSpan | None): A piece's characters; None for what was added."""
+        row, index = self._place(batch_or_token_index, token_index)
+        span = row.token_to_chars(index)
+        return None if span is None else CharSpan(*span)
 
-def as_ids(ids: Any) -> tuple[list[int], bool]:
-    """RETURNS (tuple[list[int], bool]): Ids as a list, and whether it was one id; numpy and torch have such too."""
-    is_one = isinstance(ids, Integral) or getattr(ids, "ndim", None) == 0
-    return [int(i) for i in ([ids] if is_one else ids)], is_one
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """RETURNS (TokenSpan | None): A word's pieces; None if it has none."""
+        row, index = self._piece(batch_or_word_index, word_index)
+        span = row.word_to_tokens(index, sequence_index)
+        return None if span is None else TokenSpan(*span)
 
+    def word_to_chars(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> CharSpan:
+        """RETURNS (CharSpan): A word's characters."""
+        row, index = self._place(batch_or_word_index, word_index)
+        return CharSpan(*row.word_to_chars(index, sequence_index))
 
-def padded_length(
-    padding: bool | str, max_length: int | None, lengths: list[int], multiple: int | None
-) -> int | None:
-    """The length that rows are padded to, or None for no padding."""
-    if padding is False or padding == "do_not_pad":
-        return None
-    if padding == "max_length":
-        if max_length is None:
-            raise InputError("Got padding='max_length' without max_length. Say how long rows should be.")
-        length = max(max_length, *lengths) if lengths else max_length
-    elif padding is True or padding == "longest":
-        length = max(lengths, default=0)
-    else:
-        raise InputError(f"Expected padding to be True, False, 'longest' or 'max_length', got {padding!r}.")
-    if multiple is not None and multiple < 1:
-        raise InputError(f"Expected pad_to_multiple_of to be 1 or more, got {multiple}.")
-    return -(-length // multiple) * multiple if multiple else length
+    def char_to_token(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """RETURNS (int | None): The piece of a character; None if it has none."""
+        row, index = self._place(batch_or_char_index, char_index)
+        return row.char_to_token(index, sequence_index)
 
+    def char_to_word(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """RETURNS (int | None): The number of a character's word."""
+        row, index = self._place(batch_or_char_index, char_index)
+        return row.char_to_word(index, sequence_index)
 
-def pad(row: list, length: int, value: Any, side: str) -> list:
-    padding = [value] * (length - len(row))
-    return padding + row if side == "left" else row + padding
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> Self:
+        """Convert the fields, in place.
 
+        tensor_type (str | None): "pt" or "np"; None leaves them.
+        prepend_batch_axis (bool): Make each field a batch of one.
+        RETURNS (BatchEncoding): This encoding.
+        RAISES (InputError): A field is no rectangle of numbers, or another kind of tensor.
+        """
+        if tensor_type is None:
+            return self
+        kind = check_kind(tensor_type)
+        for name, value in self.data.items():
+            self.data[name] = to_tensor([value] if prepend_batch_axis else value, kind, name)
+        return self
 
-def to_array(rows: list, kind: str) -> Any:
-    if len({len(row) for row in rows}) > 1:
-        raise InputError(
-            f"Rows of {min(map(len, rows))} to {max(map(len, rows))} pieces make no rectangular tensor. "
-            "Pass padding=True."
-        )
-    array = numpy.array(rows, dtype=numpy.int64) if rows else numpy.zeros((0, 0), dtype=numpy.int64)
-    if kind == "np":
-        return array
-    if kind == "pt":
-        return torch.from_numpy(array)
-    raise InputError(f"Expected return_tensors to be 'pt', 'np' or None, got {kind!r}.")
+    def to(self, device: str | int | torch.device, *, non_blocking: bool = False) -> Self:
+        """Move the tensors to another device, in place. A dtype is refused with a warning: ids stay integers.
+
+        RETURNS (BatchEncoding): This encoding.
+        """
+        if isinstance(device, (str, int, torch.device)):
+            for name, value in self.data.items():
+                if isinstance(value, torch.Tensor):
+                    self.data[name] = value.to(device=device, non_blocking=non_blocking)
+        else:
+            message = (
+                f"Expected a device, got {device!r}. The encoding stays as it is: ids have no other type."
+            )
+            warnings.warn(message, BloomWarning, stacklevel=2)
+        return self

@@ -112,7 +112,7 @@ def _train_tokenizer(config: LMConfig, texts: Sequence[TextFile]) -> BloomTokeni
     assert config.tokenizer is not None  # read_config requires it unless a checkpoint is fine-tuned
     msg.info("Training the tokenizer")
     trained = train_tokenizer([text.train for text in texts], config.tokenizer, seed=config.training.seed)
-    tokenizer = BloomTokenizerFast(tokenizer_object=trained)
+    tokenizer = BloomTokenizerFast(tokenizer_object=trained, padding_side="left")
     if len(tokenizer) < config.tokenizer.vocab_size:
         msg.warn(f"The text yields only {len(tokenizer):,} of {config.tokenizer.vocab_size:,} pieces")
     return tokenizer
