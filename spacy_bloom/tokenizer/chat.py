@@ -153,23 +153,22 @@ class Chat(Encoder):
             parts += [(rendered.text[last:start], True), (rendered.text[start:end], False)]
             last = end
         encode = self.encode_batch
-        return Encoding.merge(
-            [
-                encode([text], split_special_tokens=plain, add_special_tokens=False, parallel=False)[0]
-                for text, plain in parts
-            ],
-            growing_offsets=True,
-        )
+        how = {"add_special_tokens": False, "parallel": False}
+        pieces = [encode([text], split_special_tokens=plain, **how)[0] for text, plain in parts]
+        merged = Encoding.merge(pieces, growing_offsets=True)
+        merged.set_sequence_id(0)
+        return merged
 
 
 def _read_chats(conversation: Any) -> tuple[list[Any], bool]:
     """RETURNS (tuple[list[Any], bool]): Chats, and whether it was one."""
-    several = conversation if isinstance(conversation, (list, tuple)) else [conversation]
-    if not several:
+    if not isinstance(conversation, (list, tuple)):
+        return [getattr(conversation, "messages", conversation)], True
+    if not conversation:
         raise InputError("Expected a chat of one message or more, got none.")
-    is_one = not (isinstance(several[0], (list, tuple)) or hasattr(several[0], "messages"))
-    chats = [conversation] if is_one else list(several)
-    return [getattr(chat, "messages", chat) for chat in chats], is_one
+    if isinstance(conversation[0], (list, tuple)) or hasattr(conversation[0], "messages"):
+        return [getattr(chat, "messages", chat) for chat in conversation], False
+    return [conversation], True
 
 
 def _check_documents(documents: Any) -> Any:

@@ -182,7 +182,8 @@ def _write(path: Path, prefix: str, texts: dict[str, str | bytes]) -> tuple[str,
 
 def _read_options(path: Path) -> dict[str, Any]:
     config, special = _read_json(path / CONFIG_FILE), _read_json(path / SPECIAL_TOKENS_FILE)
-    options = {**config, **special}
+    # As there: the file of control tokens is for configs that do not know the added ones.
+    options = config if "added_tokens_decoder" in config else {**config, **special}
     old = _read_json(path / ADDED_TOKENS_FILE)
     if old and "added_tokens_decoder" not in config:
         control = {str(read_tokens(name, options.get(name))) for name in NAMES}

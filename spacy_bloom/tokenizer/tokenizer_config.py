@@ -76,7 +76,6 @@ class TokenizerConfig(Vocabulary):
         length = config.get("model_max_length", config.get("max_len"))
         self.model_max_length = NO_LENGTH if length is None else length
         self.chat_template = read_chat_template(config.get("chat_template"))
-        self.extra_special_tokens = dict(config.get("extra_special_tokens") or {})
         for name, value in {
             "padding_side": self.padding_side,
             "truncation_side": self.truncation_side,
@@ -85,6 +84,7 @@ class TokenizerConfig(Vocabulary):
         check("add_prefix_space", self.add_prefix_space, FLAG)
         check("clean_up_tokenization_spaces", self.clean_up_tokenization_spaces, optional(FLAG))
         self._name_special_tokens(config)
+        self.extra_special_tokens = dict(config.get("extra_special_tokens") or {})
 
     def _add_missing(self, added: dict[Any, Any]) -> None:
         """Add tokens that were added to the tokenizer that a config is of, and control tokens that are not there."""

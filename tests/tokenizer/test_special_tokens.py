@@ -79,7 +79,7 @@ def test_as_they_are_loaded_and_set(both):
     [
         ({"pad_token": "<fill>"}, {}),
         ({"cls_token": AddedToken("<cls>", rstrip=True), "sep_token": "<cls>"}, {}),
-        ({"additional_special_tokens": ["<a>", AddedToken("<b>", lstrip=True), "<a>"]}, {}),
+        ({"additional_special_tokens": ["<a>", AddedToken("<b>", lstrip=True)]}, {}),
         ({"additional_special_tokens": ["<b>"]}, {"replace_additional_special_tokens": False}),
         ({"additional_special_tokens": []}, {}),
         ({"eos_token": "the"}, {}),
