@@ -102,8 +102,25 @@ class Encoder(RowEncoder):
         RETURNS (BatchEncoding): input_ids, attention_mask (1 for pieces, 0 for padding), and what was asked for.
         RAISES (InputError): Options that do not fit together, or what is no text.
         """
-        arguments = dict(locals())
-        options = CallOptions(**{name: arguments[name] for name in CallOptions.__dataclass_fields__})
+        options = CallOptions(
+            add_special_tokens,
+            padding,
+            truncation,
+            max_length,
+            stride,
+            is_split_into_words,
+            pad_to_multiple_of,
+            padding_side,
+            return_tensors,
+            return_token_type_ids,
+            return_attention_mask,
+            return_overflowing_tokens,
+            return_special_tokens_mask,
+            return_offsets_mapping,
+            return_length,
+            verbose,
+            split_special_tokens,
+        )
         if text is None and text_target is None:
             raise InputError("Got neither text nor text_target (None): there is nothing to encode.")
         if text is None:
@@ -147,8 +164,18 @@ class Encoder(RowEncoder):
         **options: Any,
     ) -> Any:
         """RETURNS (list[int] | Tensor | ndarray): The ids of one text or pair; options as in a call."""
-        named = {name: value for name, value in locals().items() if name in CallOptions.__dataclass_fields__}
-        return self.encode_plus(text, text_pair, **named, **options)["input_ids"]
+        return self.encode_plus(
+            text,
+            text_pair,
+            add_special_tokens,
+            padding,
+            truncation,
+            max_length,
+            stride,
+            padding_side=padding_side,
+            return_tensors=return_tensors,
+            **options,
+        )["input_ids"]
 
     def tokenize(
         self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any

@@ -33,20 +33,24 @@ def to_tensor(value: Any, kind: str, name: str = "the rows") -> Any:
     if isinstance(value, torch.Tensor if kind == "pt" else numpy.ndarray):
         return value
     try:
-        # numpy reads lists of arrays at once; torch would read them number by number.
-        array = numpy.array(value) if kind == "np" or _holds_arrays(value) else torch.tensor(value)
+        # torch reads lists number by number; numpy also reads lists of arrays.
+        array = numpy.array(
+            [part.detach().cpu().numpy() for part in value] if _holds(value, torch.Tensor) else value
+        )
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise InputError(_why_not(value, name, error)) from None
-    if isinstance(array, numpy.ndarray) and array.dtype.hasobject:
+    if not array.size:
+        array = array.astype(numpy.int64)
+    if array.dtype.kind not in "biuf":
         raise InputError(_why_not(value, name, None))
-    if isinstance(array, torch.Tensor):
-        return array if array.numel() else array.long()
-    array = array if array.size else array.astype(numpy.int64)
-    return torch.from_numpy(array) if kind == "pt" else array
+    if kind == "np":
+        return array
+    is_plain = array.dtype == numpy.float64 and not _holds(value, numpy.ndarray)
+    return torch.from_numpy(array.astype(numpy.float32) if is_plain else array)
 
 
-def _holds_arrays(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], numpy.ndarray)
+def _holds(value: Any, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], kind)
 
 
 def _why_not(value: Any, name: str, error: Exception | None) -> str:
@@ -58,7 +62,8 @@ def _why_not(value: Any, name: str, error: Exception | None) -> str:
             f"Rows of {min(lengths)} to {max(lengths)} pieces make no rectangular tensor ({name}). "
             "Pass padding=True, and truncation=True with max_length where rows are too long."
         )
-    return f"Expected numbers of which a tensor can be made in {name}, got {value!r:.80}: {error}."
+    reason = "." if error is None else f": {error}."
+    return f"Expected numbers of which a tensor can be made in {name}, got {value!r:.80}{reason}"
 
 
 def to_python(value: Any) -> Any:

@@ -142,7 +142,9 @@ def as_ids(ids: int | Iterable[int]) -> tuple[list[int], bool]:
     """
     plain = to_python(ids)
     is_one = isinstance(plain, int)
-    several = [plain] if is_one else [to_python(i) for i in plain]
+    several = [plain] if is_one else list(plain)
+    if not all(isinstance(i, int) for i in several):
+        several = [to_python(i) for i in several]
     if not all(isinstance(i, int) for i in several):
         raise InputError(f"Expected ids of pieces, got {several!r:.80}. For rows of ids use batch_decode.")
     if several and not 0 <= min(several) <= max(several) < 2**32:
