@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,9 @@ from .files import (
     ADAPTER_CONFIG,
     ADAPTER_FOLDER,
     ADAPTER_WEIGHTS,
+    ADDED_TOKENS_FILE,
     CHAT_TEMPLATE_FILE,
+    CHAT_TEMPLATE_FOLDER,
     CONFIG_FILE,
     GENERATION_FILE,
     MIX_FILE,
@@ -59,15 +62,35 @@ class Checkpoint:
     @cached_property
     def tokenizer(self) -> tuple[bytes, dict[str, Any]]:
         """RETURNS (tuple[bytes, dict[str, Any]]): Content of `tokenizer.json`; options from the files beside it."""
-        file, template = self.path / TOKENIZER_FILE, self.path / CHAT_TEMPLATE_FILE
+        file = self.path / TOKENIZER_FILE
         if not file.is_file():
             raise ConfigError(
                 f"No {TOKENIZER_FILE} in {self.path}. Expected a checkpoint in the Hugging Face layout."
             )
-        options = {**self._object(TOKENIZER_CONFIG_FILE), **self._object(SPECIAL_TOKENS_FILE)}
-        if template.is_file():
-            options["chat_template"] = template.read_text(encoding="utf8")
+        config, special = self._object(TOKENIZER_CONFIG_FILE), self._object(SPECIAL_TOKENS_FILE)
+        # As in Hugging Face: the file of control tokens is for configs that do not know the added ones.
+        options = config if "added_tokens_decoder" in config else {**config, **special}
+        old = self._old_added_tokens(options)
+        options = {"added_tokens_decoder": old, **options} if old else options
+        templates = self._chat_templates()
+        if templates:
+            options["chat_template"] = templates["default"] if list(templates) == ["default"] else templates
         return file.read_bytes(), options
+
+    def _old_added_tokens(self, options: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+        """RETURNS (dict[int, dict[str, Any]]): Content of `added_tokens.json` as configs have it now."""
+        values = [v for value in options.values() for v in (value if isinstance(value, list) else [value])]
+        control = [value.get("content") if isinstance(value, dict) else value for value in values]
+        return {
+            i: {"content": text, "special": text in control, "normalized": text not in control}
+            for text, i in self._object(ADDED_TOKENS_FILE).items()
+        }
+
+    def _chat_templates(self) -> dict[str, str]:
+        """RETURNS (dict[str, str]): Chat templates in files of their own, by name."""
+        files = {"default": self.path / CHAT_TEMPLATE_FILE}
+        files |= {file.stem: file for file in sorted((self.path / CHAT_TEMPLATE_FOLDER).glob("*.jinja"))}
+        return {name: file.read_text(encoding="utf8") for name, file in files.items() if file.is_file()}
 
     @cached_property
     def generation(self) -> dict[str, Any] | None:

@@ -2,6 +2,5 @@
 
 from .batch_encoding import BatchEncoding
 from .bloom_tokenizer import BloomTokenizerFast
-from .files import CONFIG_FILE, TOKENIZER_FILE
 
-__all__ = ["CONFIG_FILE", "TOKENIZER_FILE", "BatchEncoding", "BloomTokenizerFast"]
+__all__ = ["BatchEncoding", "BloomTokenizerFast"]

@@ -3,10 +3,11 @@
 import warnings
 from collections import UserDict
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from tokenizers import Encoding
+from typing_extensions import Self
 
 from ..errors import BloomWarning, InputError
 from .tensors import check_kind, to_tensor

@@ -3,23 +3,23 @@
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from tokenizers import AddedToken
+from typing_extensions import Self
 
-from ..checkpoint.sources import find_checkpoint
+from ..checkpoint.directory import Checkpoint
+from ..checkpoint.files import (
+    CHAT_TEMPLATE_FILE,
+    SPECIAL_TOKENS_FILE,
+    TOKENIZER_CONFIG_FILE,
+    TOKENIZER_FILE,
+)
 from ..errors import BloomWarning, ConfigError, InputError
-from ..files import found_instead, read_json, replacing_together, to_json, write_text
+from ..files import found_instead, replacing_together, to_json, write_text
 from .chat_template import templates_as_list
 from .encoder import Encoder
-from .special_tokens import NAMES, read_tokens
+from .special_tokens import NAMES
 
-TOKENIZER_FILE = "tokenizer.json"
-CONFIG_FILE = "tokenizer_config.json"
-SPECIAL_TOKENS_FILE = "special_tokens_map.json"
-ADDED_TOKENS_FILE = "added_tokens.json"  # of old checkpoints
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
-CHAT_TEMPLATE_FOLDER = "additional_chat_templates"
 CLASSES = ("BloomTokenizer", "BloomTokenizerFast")
 # Options of Hugging Face's loading that have no effect here: downloads are resumed, and no code is run.
 WITHOUT_EFFECT = ("resume_download", "trust_remote_code", "use_fast", "_from_auto", "_commit_hash", "legacy")
@@ -64,10 +64,11 @@ class Files(Encoder):
         asked = ("cache_dir", "force_download", "token", "proxies")
         download = {option: config.pop(option) for option in asked if option in config}
         download = {option: value for option, value in download.items() if value}
-        path = find_checkpoint(
-            name, revision=revision, local_files_only=local_files_only, weights=False, **download
-        )
-        return cls.from_directory(path / subfolder, **{**config, **named})
+        options = {"revision": revision, "local_files_only": local_files_only, "weights": False, **download}
+        checkpoint = Checkpoint.find(name, **options)
+        if subfolder:
+            checkpoint = Checkpoint(checkpoint.path / subfolder)
+        return cls.from_checkpoint(checkpoint, **{**config, **named})
 
     @classmethod
     def from_directory(cls, path: str | os.PathLike, **config: Any) -> Self:
@@ -79,17 +80,18 @@ class Files(Encoder):
         RETURNS (BloomTokenizerFast): The tokenizer.
         RAISES (ConfigError): tokenizer.json is missing, or a file is not what it should be.
         """
-        path = Path(path)
-        if not (path / TOKENIZER_FILE).is_file():
-            raise ConfigError(
-                f"No {TOKENIZER_FILE} in {path}. Expected a checkpoint in the Hugging Face layout."
-            )
-        from_files = _read_options(path)
-        _warn_of_class(path, from_files.get("tokenizer_class"))
+        return cls.from_checkpoint(Checkpoint(Path(path)), **config)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, **config: Any) -> Self:
+        """As `from_directory`."""
+        tokenizer_json, from_files = checkpoint.tokenizer
+        _warn_of_class(checkpoint.path, from_files.get("tokenizer_class"))
         try:
-            return cls.from_strings((path / TOKENIZER_FILE).read_bytes(), {**from_files, **config})
+            return cls.from_strings(tokenizer_json, {**from_files, **config})
         except ConfigError as error:
-            raise ConfigError(f"{path}: {error}{found_instead(path / TOKENIZER_FILE)}") from None
+            file = checkpoint.path / TOKENIZER_FILE
+            raise ConfigError(f"{checkpoint.path}: {error}{found_instead(file)}") from None
 
     @classmethod
     def from_strings(cls, tokenizer_json: bytes, config: dict[str, Any]) -> Self:
@@ -152,7 +154,7 @@ class Files(Encoder):
             texts[CHAT_TEMPLATE_FILE] = template
         elif template is not None:
             config["chat_template"] = template if isinstance(template, str) else templates_as_list(template)
-        texts[CONFIG_FILE] = to_json(config)
+        texts[TOKENIZER_CONFIG_FILE] = to_json(config)
         return _write(path, f"{filename_prefix}-" if filename_prefix else "", texts)
 
     def save_vocabulary(
@@ -180,27 +182,6 @@ def _write(path: Path, prefix: str, texts: dict[str, str | bytes]) -> tuple[str,
     return tuple(str(path / (prefix + name)) for name in texts)
 
 
-def _read_options(path: Path) -> dict[str, Any]:
-    config, special = _read_json(path / CONFIG_FILE), _read_json(path / SPECIAL_TOKENS_FILE)
-    # As there: the file of control tokens is for configs that do not know the added ones.
-    options = config if "added_tokens_decoder" in config else {**config, **special}
-    old = _read_json(path / ADDED_TOKENS_FILE)
-    if old and "added_tokens_decoder" not in config:
-        control = {str(read_tokens(name, options.get(name))) for name in NAMES}
-        options["added_tokens_decoder"] = {
-            i: AddedToken(text, normalized=text not in control, special=text in control)
-            for text, i in old.items()
-        }
-    templates = {}
-    if (path / CHAT_TEMPLATE_FILE).is_file():
-        templates["default"] = (path / CHAT_TEMPLATE_FILE).read_text(encoding="utf8")
-    for file in sorted((path / CHAT_TEMPLATE_FOLDER).glob("*.jinja")):
-        templates[file.stem] = file.read_text(encoding="utf8")
-    if templates:
-        options["chat_template"] = templates["default"] if list(templates) == ["default"] else templates
-    return options
-
-
 def _warn_of_class(path: Path, name: Any) -> None:
     if isinstance(name, str) and name not in CLASSES:
         warnings.warn(
@@ -209,12 +190,3 @@ def _warn_of_class(path: Path, name: Any) -> None:
             BloomWarning,
             stacklevel=4,
         )
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    values = read_json(path)
-    if not isinstance(values, dict):
-        raise ConfigError(f"Expected {path} to hold a JSON object, got {type(values).__name__}.")
-    return values

@@ -6,7 +6,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from ..errors import ConfigError
-from ..settings import FLAG, check, optional
+from ..settings import FLAG, check, optional, shown
 from .call_options import SIDE
 from .chat_template import read_chat_template
 from .special_tokens import SPECIAL_TOKENS, plain_tokens
@@ -89,9 +89,7 @@ class TokenizerConfig(Vocabulary):
     def _add_missing(self, added: dict[Any, Any]) -> None:
         """Add tokens that were added to the tokenizer that a config is of, and control tokens that are not there."""
         special = set(self.all_special_tokens)
-        tokens = [
-            read_added_token(token) for _, token in sorted(added.items(), key=lambda item: int(item[0]))
-        ]
+        tokens = read_added_tokens(added)
         known = {*self.added_tokens_encoder, *(token.content for token in tokens)}
         for token in tokens:
             token.special = token.special or token.content in special
@@ -120,6 +118,17 @@ class TokenizerConfig(Vocabulary):
         own = {name: value for name, value in now.items() if SILENT_DEFAULTS.get(name, ...) != value}
         kept = {name: value for name, value in self.init_kwargs.items() if name not in now}
         return copy.deepcopy({**kept, **own})
+
+
+def read_added_tokens(values: Any) -> list[AddedToken]:
+    """RETURNS (list[AddedToken]): `added_tokens_decoder`, by id. RAISES (ConfigError): It is none."""
+    try:
+        numbered = sorted(((int(i), token) for i, token in values.items()), key=lambda item: item[0])
+    except (AttributeError, TypeError, ValueError):
+        raise ConfigError(
+            f"Expected added_tokens_decoder to have tokens by id, got {shown(values)}."
+        ) from None
+    return [read_added_token(token) for _, token in numbered]
 
 
 def read_added_token(value: Any) -> AddedToken:

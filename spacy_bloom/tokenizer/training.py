@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers, trainers
+from typing_extensions import Self
 
 from ..errors import ConfigError
 from .special_tokens import ADDITIONAL, NAMES

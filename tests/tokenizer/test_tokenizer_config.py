@@ -76,6 +76,8 @@ def test_unknown_fields_are_kept(tiny_files):
         dict(extra_special_tokens=["<a>"]),
         dict(extra_special_tokens={"image_token": 5}),
         dict(added_tokens_decoder={5: "<a>"}),
+        dict(added_tokens_decoder={"five": {"content": "<a>"}}),
+        dict(added_tokens_decoder=["<a>"]),
     ],
 )
 def test_options_that_are_none(tiny_files, options):
