@@ -21,8 +21,8 @@ from .encoder import Encoder
 from .special_tokens import NAMES
 
 CLASSES = ("BloomTokenizer", "BloomTokenizerFast")
-# Options of Hugging Face's loading that have no effect here: downloads are resumed, and no code is run.
-WITHOUT_EFFECT = ("resume_download", "trust_remote_code", "use_fast", "_from_auto", "_commit_hash", "legacy")
+# Options of Hugging Face's loading that have no effect here; downloads are always resumed.
+WITHOUT_EFFECT = ("resume_download", "use_fast", "_from_auto", "_commit_hash", "legacy")
 
 
 class Files(Encoder):
@@ -44,12 +44,12 @@ class Files(Encoder):
             or a tokenizer.json.
         revision (str | None): Branch, tag or commit on the Hub.
         local_files_only (bool): Make no network call.
-        subfolder (str): Folder of a local directory.
+        subfolder (str): The checkpoint's folder inside.
         cache_dir, force_download, token, proxies: As huggingface_hub takes them.
         **config: Override what the checkpoint says, for example `add_prefix_space=True`.
         RETURNS (BloomTokenizerFast): The tokenizer.
         RAISES (CheckpointError, ConfigError): No such checkpoint, or a damaged one.
-        RAISES (InputError): from_slow or gguf_file: BLOOM has no slow tokenizer, and is not read from GGUF.
+        RAISES (InputError): trust_remote_code, from_slow or gguf_file: no code is run, and only tokenizer.json is read.
         """
         name = pretrained_model_name_or_path
         for option in ("from_slow", "gguf_file"):
@@ -57,6 +57,8 @@ class Files(Encoder):
                 raise InputError(
                     f"Got {option}. Only a tokenizer.json is read: convert it with transformers first."
                 )
+        if config.pop("trust_remote_code", False):
+            raise InputError("Expected trust_remote_code to be False: no code of a checkpoint is ever run.")
         config = {option: value for option, value in config.items() if option not in WITHOUT_EFFECT}
         named = {"name_or_path": str(name)}
         if str(name).endswith(".json") and Path(name).is_file():
@@ -64,11 +66,13 @@ class Files(Encoder):
         asked = ("cache_dir", "force_download", "token", "proxies")
         download = {option: config.pop(option) for option in asked if option in config}
         download = {option: value for option, value in download.items() if value}
-        options = {"revision": revision, "local_files_only": local_files_only, "weights": False, **download}
-        checkpoint = Checkpoint.find(name, **options)
-        if subfolder:
-            checkpoint = Checkpoint(checkpoint.path / subfolder)
-        return cls.from_checkpoint(checkpoint, **{**config, **named})
+        options = {
+            "revision": revision,
+            "local_files_only": local_files_only,
+            "subfolder": subfolder,
+            **download,
+        }
+        return cls.from_checkpoint(Checkpoint.find(name, weights=False, **options), **{**config, **named})
 
     @classmethod
     def from_directory(cls, path: str | os.PathLike, **config: Any) -> Self:

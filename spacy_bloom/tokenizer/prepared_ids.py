@@ -196,7 +196,7 @@ class PreparedIds(TokenizerConfig):
         window = min(len(ids), count + stride)
         if self.truncation_side == "left":
             return ids[count:], ids[:window]
-        return ids[: len(ids) - count] if count else ids, ids[len(ids) - window :]
+        return ids[: max(0, len(ids) - count)], ids[len(ids) - window :]
 
     def build_inputs_with_special_tokens(self, token_ids_0: Ids, token_ids_1: Ids | None = None) -> Ids:
         """RETURNS (list[int]): The ids of one or two texts as one row; BLOOM adds nothing."""

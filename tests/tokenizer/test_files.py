@@ -106,12 +106,12 @@ def test_one_file(tiny_files):
 
 def test_options_of_loading(tiny_files, tmp_path):
     options = dict(cache_dir=tmp_path, force_download=False, token=None, revision="main", use_fast=True)
-    tokenizer = BloomTokenizerFast.from_pretrained(tiny_files, trust_remote_code=True, **options)
+    tokenizer = BloomTokenizerFast.from_pretrained(tiny_files, trust_remote_code=False, **options)
     assert set(tokenizer.init_kwargs).isdisjoint(options)
     assert BloomTokenizerFast.from_pretrained(str(Path(tiny_files).parent), subfolder="tiny-bloom")(
         "a"
     ).input_ids
-    for option in ("from_slow", "gguf_file"):
+    for option in ("from_slow", "gguf_file", "trust_remote_code"):
         with pytest.raises(InputError, match=option):
             BloomTokenizerFast.from_pretrained(tiny_files, **{option: True})
     with pytest.raises(CheckpointError, match="local cache"):

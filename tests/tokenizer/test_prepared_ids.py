@@ -4,12 +4,14 @@ import numpy
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spacy_bloom.errors import BloomWarning, InputError
 from spacy_bloom.tokenizer.prepared_ids import shares
 
+STRATEGY = st.sampled_from(["longest_first", "only_first", "only_second", "do_not_truncate"])
+SIDE = st.sampled_from(["left", "right"])
 IDS = st.lists(st.integers(4, 99), max_size=6)
 FEATURES = [{"input_ids": [5, 6, 7], "labels": [5, 6, 7]}, {"input_ids": [8], "labels": [8]}]
 
@@ -71,10 +73,16 @@ def test_what_cannot_be_padded(both):
 
 
 @settings(max_examples=150, deadline=None)
-@given(ids=IDS, pair=st.none() | IDS, count=st.integers(-1, 7), stride=st.integers(0, 3), data=st.data())
-def test_cutting_is_hugging_faces(shared_tokenizers, ids, pair, count, stride, data):
-    strategy = data.draw(st.sampled_from(["longest_first", "only_first", "only_second", "do_not_truncate"]))
-    side = data.draw(st.sampled_from(["left", "right"]))
+@given(
+    ids=IDS,
+    pair=st.none() | IDS,
+    count=st.integers(-1, 7),
+    stride=st.integers(0, 3),
+    strategy=STRATEGY,
+    side=SIDE,
+)
+@example(ids=[4, 4], pair=[], count=4, stride=0, strategy="longest_first", side="right")
+def test_cutting_is_hugging_faces(shared_tokenizers, ids, pair, count, stride, strategy, side):
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
