@@ -123,7 +123,8 @@ def kill_at_random(pipeline: Path, corpus: Path, output: Path, n_docs: int, shar
         code = process.wait()
         if code == 1 and starts > 3 * kills + 3:
             raise SystemExit(process.stderr.read().decode())
-        subprocess.run([Path(sys.executable).with_name("ray"), "stop", "--force"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        stop = [Path(sys.executable).with_name("ray"), "stop", "--force"]
+        subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     files = list(read_numbers(output))
     numbers = [number for file in files for number in file]
     assert sorted(numbers) == list(range(n_docs)), f"{len(numbers)} Docs, {len(set(numbers))} of them distinct"
