@@ -3,6 +3,7 @@
 # make test   install and run the tests
 # make test-matrix   the tests with the oldest requirements on Python 3.10 and the newest on 3.13 (several GB of wheels)
 # make lint   ruff and mypy
+# make docs   the documentation as a site, in site/
 # make bench  speed, memory, saving and loading (long; benchmarks/ner.py has the entities)
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ export TEXT QUESTION
 OLDEST_PYTHON ?= python3.10
 NEWEST_PYTHON ?= python3.13
 
-.PHONY: demo test test-matrix lint bench clean
+.PHONY: demo test test-matrix lint docs bench clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin QUESTION)),--question "$$QUESTION") \
@@ -35,6 +36,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m mkdocs build --strict
+
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/memory_stream.py
@@ -52,4 +56,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venvs build dist *.egg-info demo.html
+	rm -rf $(VENV) .venvs build dist site *.egg-info demo.html
