@@ -1,4 +1,4 @@
-"""What the documentation's site needs beyond its pages: commands from their own help, links to files of the repository."""
+"""What the site needs beyond the pages of docs: commands by their own help, links to files of the repository."""
 
 import re
 from collections.abc import Iterator
