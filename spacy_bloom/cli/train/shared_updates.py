@@ -122,7 +122,8 @@ def checksum(nlp: Language) -> int:
     total = zlib.crc32(repr([(name, getattr(pipe, "labels", ())) for name, pipe in nlp.pipeline]).encode())
     for weight in weights_of(nlp):
         data = weight.data.detach().cpu().contiguous()
-        total = zlib.crc32(memoryview(data.flatten().view(torch.uint8).numpy()), total)
+        numbers: Any = data.flatten().view(torch.uint8).numpy()
+        total = zlib.crc32(numbers, total)
     return total
 
 

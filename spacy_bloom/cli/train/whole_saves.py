@@ -36,12 +36,13 @@ def saving_whole(nlp: Language) -> Iterator[None]:
         if not saves:  # of an earlier run; later, a best model stays until the better one is whole
             shutil.rmtree(path)
 
-    loop.shutil = SimpleNamespace(copytree=copy, rmtree=remove)  # type: ignore[attr-defined]
+    spacys: Any = loop
+    spacys.shutil = SimpleNamespace(copytree=copy, rmtree=remove)
     nlp.to_disk = save  # type: ignore[method-assign]
     try:
         yield
     finally:
-        loop.shutil = shutil  # type: ignore[attr-defined]
+        spacys.shutil = shutil
         del nlp.to_disk
 
 
