@@ -70,8 +70,8 @@ class DividedModel:
 
     def new(self, geometry: BloomConfig) -> Made:
         """RETURNS (Made): With random weights, which every rank draws before it keeps its part: those of one process."""
-        model = BloomForCausalLM(geometry).to(self.device)
-        return model, ShardedRanks(ShardedLM(model, compute_dtype=self.compute_dtype))
+        model = BloomForCausalLM(geometry)
+        return self._made(ShardedLM(model, device=self.device, compute_dtype=self.compute_dtype))
 
     def from_checkpoint(self, name: str) -> Made:
         """RETURNS (Made): With the weights of a checkpoint, of which each rank reads its part."""

@@ -25,12 +25,19 @@ if TYPE_CHECKING:
 class ShardedLM(nn.Module):
     """From pieces to loss in one call, so that FSDP sees where a pass begins and ends.
 
-    model (BloomLanguageModel): Divided among the ranks from now on, in place.
+    model (BloomLanguageModel): Divided among the ranks from now on, in place; on the CPU or the meta device before.
+    device (torch.device | str): Where the parts go, block by block: no device holds the whole.
     compute_dtype (torch.dtype): Dtype of gathered weights and of hidden states; weights, sums of gradients and the
         optimizer stay float32.
     """
 
-    def __init__(self, model: BloomLanguageModel, *, compute_dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        model: BloomLanguageModel,
+        *,
+        device: torch.device | str = "cpu",
+        compute_dtype: torch.dtype = torch.float32,
+    ) -> None:
         # Imported late: it takes seconds.
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
@@ -42,7 +49,7 @@ class ShardedLM(nn.Module):
             policy = MixedPrecisionPolicy(
                 param_dtype=compute_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
             )
-        mesh = init_device_mesh(_device_type(model), (dist.get_world_size(),))
+        mesh = init_device_mesh(torch.device(device).type, (dist.get_world_size(),))
         for module in (*model.transformer.h, self):
             fully_shard(module, mesh=mesh, mp_policy=policy)
         for name in ("loss", "nll"):
@@ -118,13 +125,7 @@ def empty_sharded(
     """RETURNS (ShardedLM): A sharded model to load a state into; its weights are any numbers."""
     model = frame_model(make, config)
     model.tie_weights()
-    sharded = ShardedLM(model, compute_dtype=compute_dtype)
+    sharded = ShardedLM(model, device=device, compute_dtype=compute_dtype)
     sharded.to_empty(device=device)
     model.tie_weights()
     return sharded
-
-
-def _device_type(model: BloomLanguageModel) -> str:
-    """RETURNS (str): Where the model is, or would be: it may be on the meta device still."""
-    kind = model.device.type
-    return kind if kind != "meta" else "cuda" if torch.cuda.is_available() else "cpu"
