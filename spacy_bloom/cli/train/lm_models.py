@@ -13,6 +13,7 @@ from ...parallel.ranks import n_ranks, rank
 from ...pretraining.engine import Engine, OneProcess
 from ...pretraining.sharded.engine import ShardedRanks
 from ...pretraining.sharded.model import ShardedLM, empty_sharded, own_rows, shard_parts
+from ...thinc_layers.weights.heap import map_large_blocks
 from .lm_config import LMConfig
 
 Made = tuple[BloomForCausalLM, Engine]
@@ -61,6 +62,8 @@ class DividedModel:
     def __init__(self, config: LMConfig, device: str) -> None:
         self.config, self.device = config, device
         self.compute_dtype = getattr(torch, config.training.compute_dtype)
+        if device == "cpu":
+            map_large_blocks()
         n_batches, turns = config.training.accumulate_gradient, n_ranks()
         if n_batches % turns:
             msg.warn(

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from ..state import (
     state_tensors,
 )
 
+FILE_BYTES = 2**27  # of a rank's file
+
 
 def save_folder(output: Path, model: nn.Module, optimizers: Sequence[Optimizer], progress: Progress) -> None:
     """Write the state, all ranks together. It takes its name when it is whole; then the old one is removed.
@@ -48,13 +50,35 @@ def save_folder(output: Path, model: nn.Module, optimizers: Sequence[Optimizer],
         shutil.rmtree(partial, ignore_errors=True)  # left by a process that was killed
         partial.mkdir(parents=True)
     dist.barrier()
-    writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
-    save(state_tensors(model, optimizers), storage_writer=writer)  # returns when all have written
+    tensors = state_tensors(model, optimizers)
+    writer = HuggingFaceStorageWriter(
+        str(partial), fqn_to_index_mapping=files_of(tensors, dist.get_world_size()), save_distributed=True
+    )
+    save(tensors, storage_writer=writer)  # returns when all have written
     if is_first:
         write_file(partial / PROGRESS, to_json(asdict(progress)))
         os.replace(partial, path)
         keep_only(output, path)
     dist.barrier()  # nobody looks for the state before it has its name
+
+
+def files_of(tensors: Mapping[str, Tensor], n_ranks: int, max_bytes: int = FILE_BYTES) -> dict[str, int]:
+    """Which of a rank's files each tensor goes to. A file is put together in memory, twice, before it is written.
+
+    tensors (Mapping[str, Tensor]): Whole sizes, by name.
+    n_ranks (int): Number of ranks that share each of them.
+    max_bytes (int): Size of a file with more than one tensor.
+    RETURNS (dict[str, int]): Numbers of files from 1, by name.
+    """
+    files: dict[str, int] = {}
+    number, held = 1, 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size() // n_ranks
+        if held and held + size > max_bytes:
+            number, held = number + 1, 0
+        files[name] = number
+        held += size
+    return files
 
 
 def load_folder(path: Path, model: nn.Module, optimizers: Sequence[Optimizer]) -> Progress:

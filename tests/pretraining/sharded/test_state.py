@@ -2,9 +2,11 @@ import json
 import shutil
 
 import pytest
+import torch
 from trainings import make_model, make_trainer
 
 from spacy_bloom.errors import CheckpointError
+from spacy_bloom.pretraining.sharded.state import files_of
 from spacy_bloom.pretraining.state import find_state
 
 
@@ -75,3 +77,11 @@ def test_damaged_states_are_refused(copied, folder):
     (find_state(copied) / "progress.json").write_text("{")
     with pytest.raises(CheckpointError, match="not the state of a training run"):
         trainer.resume()
+
+
+def test_files_are_small_enough_to_be_put_together_in_memory():
+    tensors = {
+        name: torch.empty(n, 2, device="meta") for name, n in (("a", 10), ("b", 6), ("c", 40), ("d", 1))
+    }
+    assert files_of(tensors, 2, max_bytes=64) == {"a": 1, "b": 1, "c": 2, "d": 3}
+    assert files_of(tensors, 1, max_bytes=10**6) == dict.fromkeys("abcd", 1)
