@@ -26,6 +26,7 @@ LEVELS = {
     "pretraining": 2,
     "finetuning": 2,
     "parallel": 2.5,  # divides what the rooms of line 2 make
+    "verification": 2.5,  # reads, describes and generates
     "bloom_jax": 2.5,  # generates with generation's options
     "thinc_layers": 3,
     "multilingual_tokenizer": 3,

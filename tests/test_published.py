@@ -10,16 +10,15 @@ from safetensors.torch import save_file
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
 from spacy_bloom.checkpoint.names import decoder_shapes
 from spacy_bloom.errors import BloomWarning
-from spacy_bloom.published import GEOMETRIES, N_PIECES, VOCAB_SIZE, published_config
+from spacy_bloom.published import (
+    GEOMETRIES,
+    N_PIECES,
+    PARAMETERS,
+    VOCAB_SIZE,
+    published_config,
+    published_size,
+)
 
-PARAMETERS = {
-    "bloom-560m": 559_214_592,
-    "bloom-1b1": 1_065_314_304,
-    "bloom-1b7": 1_722_408_960,
-    "bloom-3b": 3_002_557_440,
-    "bloom-7b1": 7_069_016_064,
-    "bloom": 176_247_271_424,
-}
 # The 176B checkpoint has a file for the embeddings, one for each block, and one for the last layer norm.
 N_SHARDS = 72
 IDS = torch.arange(6).view(1, 6)
@@ -41,7 +40,8 @@ def test_all_sizes_and_their_names():
     assert published_config("bigscience/bloom-3b") == published_config("bloom-3b")
     assert published_config("bloom").n_layer + 2 == N_SHARDS
     for name in ("bloom-2b", "somebody/bloom", "tiny-bloom", "bigscience/bigscience/bloom", ""):
-        assert published_config(name) is None
+        assert published_config(name) is None and published_size(name) is None
+    assert published_size("bigscience/bloom-3b") == published_size("bloom-3b") == "bloom-3b"
     assert N_PIECES < VOCAB_SIZE == published_config("bloom").vocab_size
 
 

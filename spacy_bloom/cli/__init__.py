@@ -19,6 +19,7 @@ from .init_config import TASK_LIST, init_config_cli
 from .train_lm import train_lm_cli
 from .train_pipeline import train_pipeline_cli
 from .trim_vocab import trim_vocab_cli
+from .verify import verify_cli
 
 bloom_cli = typer.Typer(
     name="bloom",
@@ -41,6 +42,7 @@ add("apply", apply_cli)
 add("demo", demo_cli)
 add("convert", convert_cli)
 add("info", info_cli)
+add("verify", verify_cli)
 add("debug-data", debug_data_cli)
 add("evaluate", evaluate_cli)
 add("convert-data", convert_data_cli, epilog=KIND_LIST)
