@@ -129,7 +129,7 @@ def _describe(
         parameters=parameters,
         parameters_without_embeddings=parameters - prod(decoder[EMBEDDING]),
         head=head,
-        labels=list(config.label2id) if is_classifier and config.has_labels else None,
+        labels=list(config.id2label.values()) if is_classifier and config.has_labels else None,
         files={file.name: file.stat().st_size for file in paths},
         dtypes={} if files is None else dict(Counter(weight.dtype for weight in files.weights.values())),
         weights={**{dtype: parameters * n for dtype, n in ITEMSIZES.items()}, "int8": _int8_size(shapes)},
