@@ -126,4 +126,6 @@ def _to_box(docs: Any) -> DocBin:
 
 def _to_line(doc: Doc, known: Dict[str, Any]) -> bytes:
     record = doc.to_json()
-    return (json.dumps({**record, "meta": known} if known else record, ensure_ascii=False) + "\n").encode("utf8")
+    return (json.dumps({**record, "meta": known} if known else record, ensure_ascii=False) + "\n").encode(
+        "utf8"
+    )

@@ -58,7 +58,9 @@ class Output:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise InputError(f"Another run writes to {self.folder}. Wait for it, or choose another folder.") from None
+            raise InputError(
+                f"Another run writes to {self.folder}. Wait for it, or choose another folder."
+            ) from None
         try:
             self._check()
         except BaseException:

@@ -43,7 +43,9 @@ def find_sources(path: Path) -> Dict[str, Path]:
     found = sorted(file for file in path.rglob("*") if file.suffix in ROWS and file.is_file())
     if not found:
         what = "a folder without any" if path.is_dir() else "another file" if path.exists() else "nothing"
-        raise InputError(f"Expected texts at {path}: a file {', '.join(ROWS)} or a folder of these, got {what}.")
+        raise InputError(
+            f"Expected texts at {path}: a file {', '.join(ROWS)} or a folder of these, got {what}."
+        )
     return {file.relative_to(path).as_posix(): file for file in found}
 
 

@@ -20,6 +20,8 @@ class LearningSettings:
     lora (LoraSettings | None): Adapters that learn instead of the weights.
     mix_layers (bool): Whether a mixture of all layers' states learns, even if nothing else does.
     gradient_checkpointing (bool): Recompute activations in the backward pass: less memory, more time.
+    sparse_embeddings (bool): A step changes only the rows of the embedding that its batch has read. An optimizer's
+        momentum of the others stands still.
     RAISES (ConfigError): A value is out of range.
     """
 
@@ -29,6 +31,7 @@ class LearningSettings:
     lora: LoraSettings | None = None
     mix_layers: bool = False
     gradient_checkpointing: bool = False
+    sparse_embeddings: bool = False
     schedule: LayerSchedule = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -59,11 +62,14 @@ class LearningSettings:
         return [] if self.train_transformer else [name for name, is_given in given.items() if is_given]
 
 
-def let_learn(model: BloomModel, layers: int | None, lora: LoraSettings | None) -> None:
+def let_learn(
+    model: BloomModel, layers: int | None, lora: LoraSettings | None, *, sparse_embeddings: bool = False
+) -> None:
     """Prepare a model for one step: what is to learn gets gradients, and nothing else does.
 
     layers (int | None): How many of the last layers learn; None is everything.
     lora (LoraSettings | None): Adapters that learn in place of the weights; added to the model if it has none.
+    sparse_embeddings (bool): Whether the embedding's gradient is sparse: of the rows that were read.
     RAISES (ConfigError): Quantised weights were to learn.
     """
     if layers != 0 and lora is None and quantization_method(model.config) is not None:
@@ -76,4 +82,5 @@ def let_learn(model: BloomModel, layers: int | None, lora: LoraSettings | None) 
     set_trainable_layers(model, layers)
     if lora is not None:
         freeze_base(model)
+    model.word_embeddings.sparse = sparse_embeddings
     model.train(layers != 0)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 # From a weight's name, the weight, its gradient and a factor of the learning rate to the new weight; all in float32.
+# The gradient of an embedding may be sparse.
 Optimize = Callable[[str, Tensor, Tensor, float], Tensor]
 
 
@@ -21,7 +22,8 @@ class OptimizerStep:
         self._copies: dict[str, Tensor] = {}
 
     def __call__(self, weights: Iterable[tuple[str, nn.Parameter, float]], optimize: Optimize) -> None:
-        """Update every weight that has a gradient, and set the gradient to zero.
+        """Update every weight that has a gradient, and let go of the gradient: the next step's activations can have its
+        memory.
 
         weights (Iterable[tuple[str, Parameter, float]]): Name, weight, and factor of its learning rate.
         optimize (Callable): See `Optimize`.
@@ -35,4 +37,4 @@ class OptimizerStep:
                 exact = self._copies.setdefault(name, weight.data.float())
                 exact.copy_(optimize(name, exact, weight.grad.float(), factor))
                 weight.data.copy_(exact)
-            weight.grad.zero_()
+            weight.grad = None

@@ -36,6 +36,7 @@ def create_transformer_model_v2(
     mix_layers: bool = False,
     quantization: Optional[str] = None,
     device_map: Union[str, Dict[str, Union[str, int]], None] = None,
+    sparse_embeddings: bool = False,
 ) -> Model[List[Doc], BloomTransformerBatch]:
     """BLOOM over Docs, loaded on first use.
 
@@ -66,6 +67,8 @@ def create_transformer_model_v2(
     device_map (Union[str, Dict[str, Union[str, int]], None]): Where layers go, for prediction: "auto" fills GPUs, then
         the CPU's memory, and leaves the rest in the files; or devices by modules, such as {"": "disk"}. None for the
         device of thinc's ops.
+    sparse_embeddings (bool): A training step changes only the embedding's rows that its batch has read: BLOOM's has
+        250,880, and a gradient and two moments for each take three times the embedding's memory.
     RETURNS (Model): Docs to their pieces' vectors.
     """
     shim = BloomShim.from_config(locals())
@@ -135,6 +138,7 @@ def create_tok2vec_transformer_v2(
     mix_layers: bool = False,
     quantization: Optional[str] = None,
     device_map: Union[str, Dict[str, Union[str, int]], None] = None,
+    sparse_embeddings: bool = False,
 ) -> Model[List[Doc], List[Floats2d]]:
     """A transformer that one component has to itself. nlp.replace_listeners replaces listeners with it.
 

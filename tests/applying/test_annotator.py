@@ -27,7 +27,9 @@ def test_docs_are_those_of_the_pipeline(ruled, corpus):
 
 
 def test_lines_of_json(ruled):
-    lines = ShardAnnotator(str(ruled), format="jsonl")(shard_of("Ana en Lima", "नदी")).decode("utf8").splitlines()
+    lines = (
+        ShardAnnotator(str(ruled), format="jsonl")(shard_of("Ana en Lima", "नदी")).decode("utf8").splitlines()
+    )
     first, second = map(json.loads, lines)
     assert first["ents"] == [{"start": 7, "end": 11, "label": "LOC"}] and first["meta"] == {"n": 0}
     assert second["text"] == "नदी" and "नदी" in lines[1]

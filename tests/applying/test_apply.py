@@ -58,7 +58,9 @@ def test_every_text_becomes_a_doc_once_and_in_order(ruled, corpus, texts, tmp_pa
     assert told[0] == (57, 0) and sum(told[1:]) == 57
     docs = read_output(tmp_path / "out")
     assert [doc.text for doc in docs] == texts
-    assert [[ent.text for ent in doc.ents] for doc in docs] == [["Lima"] * text.split().count("Lima") for text in texts]
+    assert [[ent.text for ent in doc.ents] for doc in docs] == [
+        ["Lima"] * text.split().count("Lima") for text in texts
+    ]
     again = apply_pipeline(ruled, corpus, tmp_path / "out", shard_size=6)
     assert again[:3] == (0, 0, 11)
 
@@ -94,7 +96,9 @@ def test_a_shard_has_three_tries(ruled, corpus, tmp_path):
 
 def test_late_workers_are_ended(ruled, corpus, tmp_path):
     engine = Scripted({("a.txt", 0): [None] * 10_000})
-    applied = apply_pipeline(ruled, corpus / "a.txt", tmp_path / "out", shard_size=6, engine=engine, timeout=0.01)
+    applied = apply_pipeline(
+        ruled, corpus / "a.txt", tmp_path / "out", shard_size=6, engine=engine, timeout=0.01
+    )
     assert len(engine.renewed) == TRIES and applied.n_shards == 3
     assert "longer than 0.01 seconds" in applied.failures[0].error
 
@@ -110,7 +114,9 @@ def test_a_damaged_line_costs_its_shard_alone(ruled, corpus, tmp_path):
 def test_processes_give_the_same_files(ruled, corpus, tmp_path):
     apply_pipeline(ruled, corpus, tmp_path / "one", shard_size=20)
     apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=Processes(2))
-    one, two = ([(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two"))
+    one, two = (
+        [(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two")
+    )
     assert one == two and len(one) == 57
 
 

@@ -12,7 +12,9 @@ SETTINGS = {"shard_size": 10, "format": "spacy", "text_key": "text"}
 @pytest.fixture()
 def make(tmp_path, ruled, corpus):
     def make(force=False, pipeline=ruled, **changed):
-        return Output(tmp_path / "out", pipeline, corpus, find_sources(corpus), {**SETTINGS, **changed}, force=force)
+        return Output(
+            tmp_path / "out", pipeline, corpus, find_sources(corpus), {**SETTINGS, **changed}, force=force
+        )
 
     return make
 

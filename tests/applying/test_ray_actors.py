@@ -28,7 +28,9 @@ def test_actors_annotate_and_are_replaced(cluster, ruled, corpus, texts, tmp_pat
     apply_pipeline(ruled, corpus, tmp_path / "one", shard_size=20)
     applied = apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=RayActors(2))
     assert applied.n_docs == 57 and not applied.failures
-    one, two = ([(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two"))
+    one, two = (
+        [(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two")
+    )
     assert one == two and [text for text, _ in one] == texts
     assert ray.is_initialized(), "a cluster of the caller's is not ended"
 

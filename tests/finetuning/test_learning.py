@@ -79,3 +79,14 @@ def test_adapters_are_put_in_once():
             parameter.fill_(0.5)
     let_learn(model, 1, LORA)
     assert all((parameter == 0.5).all() for parameter in adapter_weights(model).values())
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_an_embedding_gives_gradients_of_the_rows_that_were_read(sparse):
+    model = BloomModel(CONFIG)
+    let_learn(model, None, None, sparse_embeddings=sparse)
+    model.encode_packed(torch.tensor([5, 9, 5]), [3]).sum().backward()
+    gradient = model.word_embeddings.weight.grad
+    assert gradient.is_sparse is sparse and gradient.shape == (97, 24)
+    if sparse:
+        assert gradient.coalesce().indices().tolist() == [[5, 9]]

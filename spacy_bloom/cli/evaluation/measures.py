@@ -75,7 +75,9 @@ def score_categories(examples: Sequence[Example]) -> Row:
     labels = {label for example in annotated for label in example.reference.cats}
     several = any(sum(example.reference.cats.values()) != 1 for example in annotated)
     scores = Scorer.score_cats(annotated, "cats", labels=labels, multi_label=several)
-    right = sum(example.reference.cats.get(best_label(example.predicted) or "", 0.0) > 0 for example in annotated)
+    right = sum(
+        example.reference.cats.get(best_label(example.predicted) or "", 0.0) > 0 for example in annotated
+    )
     accuracy = right / len(annotated) if annotated else 0.0
     return {"docs": len(annotated), "right": right, "accuracy": accuracy, "f_score": scores["cats_macro_f"]}
 

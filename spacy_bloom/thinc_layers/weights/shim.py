@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, Protocol, TypeVar
 
 import torch
-from thinc.api import Optimizer, torch2xp, xp2torch
+from thinc.api import Optimizer, xp2torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
@@ -16,6 +16,7 @@ from ...errors import BloomWarning, ConfigError
 from ...finetuning.learning import LearningSettings, let_learn
 from ...finetuning.lora import LoraSettings
 from ...finetuning.optimizer_step import OptimizerStep
+from .adam import optimize
 from .checkpoint_shim import CheckpointShim
 from .digest import WeightsDigest
 from .encoder import BloomEncoder
@@ -135,7 +136,7 @@ class BloomShim(CheckpointShim):
         layers = self.learning.layers_at(self._n_steps)
         if layers != 0 and self.lora is None:
             own_weights(self.module)
-        let_learn(self.module, layers, self.lora)
+        let_learn(self.module, layers, self.lora, sparse_embeddings=self.learning.sparse_embeddings)
         hidden = self.encoder(*inputs)
 
         def backprop(gradient: Tensor) -> None:
@@ -150,21 +151,20 @@ class BloomShim(CheckpointShim):
         learns = self.learns
         self._n_steps += 1
         if not learns:
-            return  # gradients of 0 are left from the last step that learnt, and an optimizer has momentum
+            return
         if self.learning.layer_factor != 1 and optimizer.use_radam:
             raise ConfigError(
                 f"Got layer_factor = {self.learning.layer_factor} and the optimizer RAdam.v1, which takes no factors "
                 "of the learning rate. Set layer_factor = 1, or use Adam.v1."
             )
 
-        def optimize(name: str, weight: Tensor, gradient: Tensor, factor: float) -> Tensor:
-            changed, _ = optimizer((self.id, name), torch2xp(weight), torch2xp(gradient), lr_scale=factor)
-            return xp2torch(changed, device=weight.device)
+        def change(name: str, weight: Tensor, gradient: Tensor, factor: float) -> Tensor:
+            return optimize(optimizer, (self.id, name), weight, gradient, factor)
 
         n_layer = self.module.config.n_layer
         rates = self.learning.rate_factor
         decoder = [(n, w, rates(n, n_layer)) for n, w in self.module.named_parameters()]
-        self._step([*decoder, *((n, w, 1.0) for n, w in self._mix_weights())], optimize)
+        self._step([*decoder, *((n, w, 1.0) for n, w in self._mix_weights())], change)
         self._digest.forget()
         if self._n_steps % TRIM_EVERY == 0 and self.module.device.type == "cpu":
             give_back_free_memory()

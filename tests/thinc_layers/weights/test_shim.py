@@ -96,3 +96,26 @@ def test_finishing_an_update_before_the_weights_are_loaded(checkpoint):
     shim = BloomShim(WeightSettings(checkpoint))
     shim.finish_update(Adam(0.01))
     assert not shim.loaded
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_sparse_embeddings_learn_as_dense_ones_do_and_the_rest_alike(checkpoint, dtype):
+    ids, trained = torch.tensor([4, 9, 4, 30, 7]), []
+    for sparse in (False, True):
+        learning = LearningSettings(sparse_embeddings=sparse)
+        shim = BloomShim(WeightSettings(checkpoint, dtype=dtype), learning=learning)
+        shim.load()
+        before = shim.module.word_embeddings.weight.detach().clone()
+        optimizer = Adam(0.01, L2=0.0, grad_clip=0.0)
+        for _ in range(3):  # the same rows in each step: momentum has nothing else to move
+            hidden, backprop = shim.begin_update((ids, [3, 2]))
+            backprop(torch.linspace(-1, 1, hidden.numel()).view(hidden.shape))
+            shim.finish_update(optimizer)
+        assert all(weight.grad is None for weight in shim.module.parameters())
+        trained.append({name: weight.detach().clone() for name, weight in shim.module.named_parameters()})
+    for name, weight in trained[0].items():
+        torch.testing.assert_close(trained[1][name], weight, msg=name)
+    read = torch.zeros(len(before), dtype=torch.bool)
+    read[ids] = True
+    after = trained[1]["word_embeddings.weight"]
+    assert torch.equal(after[~read], before[~read]) and (after[read] != before[read]).any(dim=1).all()
