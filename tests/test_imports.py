@@ -33,6 +33,7 @@ LEVELS = {
     "console_logger": 3,
     "pipeline": 4,
     "applying": 4.7,  # reads records as corpora does
+    "serving": 4.5,  # shows what the pipeline writes
     "corpora": 4.5,  # writes questions as the pipeline reads them
     "cli": 5,
 }
@@ -49,6 +50,8 @@ LIBRARIES = {
 # Libraries that belong to one part.
 OWNERS = {"jax": "bloom_jax", "jaxlib": "bloom_jax", "flax": "bloom_jax", "optax": "bloom_jax"}
 OWNERS |= {"ray": "applying", "pyarrow": "applying"}
+# Those of an extra that the command line must do without: only inside functions of their room.
+LATE = {"fastapi": "serving", "starlette": "serving", "uvicorn": "serving", "prometheus_client": "serving"}
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -98,6 +101,8 @@ def find_faults(source, file):
             yield f"{where}: {library} is not for {part}"
         elif library in OWNERS and part != OWNERS[library]:
             yield f"{where}: {library} is for {OWNERS[library]} only"
+        elif library in LATE and not (inside and part == LATE[library]):
+            yield f"{where}: {library} is for functions of {LATE[library]} only"
         elif library == "peft" and not (inside and file == ROOT / "finetuning" / "lora.py"):
             yield f"{where}: peft is for one function of finetuning/lora.py"
         elif library == "huggingface_hub" and not (inside and file == ROOT / "checkpoint" / "sources.py"):
@@ -142,6 +147,9 @@ def test_huggingface_hub_is_imported_in_one_function():
         ("pipeline/transformer.py", "if True:\n    import jax.numpy as jnp"),
         ("pipeline/transformer.py", "from ..cli import bloom_cli"),
         ("pipeline/transformer.py", "from ..unheard_of import x"),
+        ("serving/app.py", "import fastapi"),
+        ("cli/serve.py", "def f():\n    import uvicorn"),
+        ("serving/app.py", "from ..cli.inputs import load_pipeline"),
         ("errors.py", "from .config import BloomConfig"),
         ("__init__.py", "import spacy"),
     ],

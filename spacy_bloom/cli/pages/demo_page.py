@@ -9,7 +9,8 @@ from spacy.tokens import Doc
 
 from ...pipeline.answering.answers import get_answers
 from ...pipeline.pages.heat_map import render_surprisal
-from .cards import ENVIRONMENT, direction
+from ...pipeline.pages.rendering import direction
+from .cards import ENVIRONMENT
 
 COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff", "ANSWER": "#fff3bf"}
 

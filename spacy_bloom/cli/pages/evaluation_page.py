@@ -7,10 +7,11 @@ from markupsafe import Markup
 from spacy import displacy
 from spacy.tokens import Doc
 
+from ...pipeline.pages.rendering import direction
 from ..evaluation.measures import SPANS, shown
 from ..evaluation.mistakes import Confusion, Mark, Mistake, Side
 from ..evaluation.results import TaskResult
-from .cards import ENVIRONMENT, direction
+from .cards import ENVIRONMENT
 
 RIGHT, WRONG = "#b2f2bb", "#ffc9c9"
 MAX_LABELS = 25  # of a matrix that can be read

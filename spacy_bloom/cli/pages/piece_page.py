@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from ...pipeline.pages.rendering import direction
 from ..pieces.counts import Counts
 from ..pieces.view import CutText, readable
-from .cards import ENVIRONMENT, direction
+from .cards import ENVIRONMENT
 
 PALE, FULL = "#d0bfff", "#6741d9"
 # Columns of the table, by their names in `Counts.summary`.

@@ -4,7 +4,7 @@ import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
-from spacy_bloom.pipeline.pages.rendering import TEMPLATES, make_environment
+from spacy_bloom.pipeline.pages.rendering import TEMPLATES, direction, make_environment
 
 
 @pytest.fixture
@@ -31,4 +31,17 @@ def test_a_missing_value_is_an_error(environment):
 
 
 def test_templates_are_in_the_package():
-    assert {path.name for path in TEMPLATES.iterdir()} == {"page.html", "heat_map.html", "heat_map_page.html"}
+    assert {path.name for path in TEMPLATES.iterdir()} == {
+        "page.html",
+        "cards.html",
+        "heat_map.html",
+        "heat_map_page.html",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("Anna", "ltr"), ("1950 باريس", "rtl"), ("עברית", "rtl"), ("12!", "ltr"), ("", "ltr")],
+)
+def test_direction(text, expected):
+    assert direction(text) == expected

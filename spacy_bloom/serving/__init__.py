@@ -1,0 +1,1 @@
+"""Pipelines over HTTP: one page for people, JSON for programs."""
