@@ -54,7 +54,9 @@ def make_pipeline(path: Path) -> Path:
 def read_numbers(output: Path) -> Iterator[list[int]]:
     """YIELDS (list[int]): The numbers of each file of the output."""
     for path in sorted(output.rglob("*.spacy")):
-        yield [doc.user_data["number"] for doc in DocBin(store_user_data=True).from_disk(path).get_docs(Vocab())]
+        yield [
+            doc.user_data["number"] for doc in DocBin(store_user_data=True).from_disk(path).get_docs(Vocab())
+        ]
 
 
 def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
@@ -96,19 +98,37 @@ def time_ways(pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size:
             seconds[way].append(time.perf_counter() - start)
     medians = {way: sorted(times)[len(times) // 2] for way, times in seconds.items()}
     for way, median in medians.items():
-        print(f"{way:<26}{n_docs / median:>10,.0f} Docs/s{medians['plain loop'] / median:>8.2f} of the plain loop")
+        print(
+            f"{way:<26}{n_docs / median:>10,.0f} Docs/s{medians['plain loop'] / median:>8.2f} of the plain loop"
+        )
 
 
-def kill_at_random(pipeline: Path, corpus: Path, output: Path, n_docs: int, shard_size: int, kills: int) -> None:
+def kill_at_random(
+    pipeline: Path, corpus: Path, output: Path, n_docs: int, shard_size: int, kills: int
+) -> None:
     """Run the command on Ray; kill a worker or the run itself, in turns, at random moments; go on until all is done."""
-    command = [sys.executable, "-m", "spacy", "bloom", "apply", pipeline, corpus, output, "--ray", "--n-process", 2]
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "bloom",
+        "apply",
+        pipeline,
+        corpus,
+        output,
+        "--ray",
+        "--n-process",
+        2,
+    ]
     draw = random.Random(0)
     killed = {"worker": 0, "run": 0}
     starts = 0
     code = None
     while code != 0:
         process = subprocess.Popen(
-            [*map(str, command), "--shard-size", str(shard_size)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+            [*map(str, command), "--shard-size", str(shard_size)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         starts += 1
         n_before = len(list(output.rglob("*.spacy")))
@@ -127,9 +147,13 @@ def kill_at_random(pipeline: Path, corpus: Path, output: Path, n_docs: int, shar
         subprocess.run(stop, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     files = list(read_numbers(output))
     numbers = [number for file in files for number in file]
-    assert sorted(numbers) == list(range(n_docs)), f"{len(numbers)} Docs, {len(set(numbers))} of them distinct"
+    assert sorted(numbers) == list(range(n_docs)), (
+        f"{len(numbers)} Docs, {len(set(numbers))} of them distinct"
+    )
     assert all(file == sorted(file) for file in files)
-    print(f"{n_docs:,} Docs, each once and in order, in {len(files):,} files; {starts} starts, killed: {killed}")
+    print(
+        f"{n_docs:,} Docs, each once and in order, in {len(files):,} files; {starts} starts, killed: {killed}"
+    )
 
 
 def _kill(process: subprocess.Popen[bytes], what: str, draw: random.Random) -> int:
@@ -153,7 +177,9 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--docs", type=int, default=100_000)
     parser.add_argument("--words", type=int, default=12, help="words of each text")
