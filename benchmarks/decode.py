@@ -38,8 +38,8 @@ def measure(workers: list[Worker], options: Namespace) -> dict[tuple[str, int], 
         for batch in options.batches:
             ids = prompts(batch, options.prompt)
             for worker in workers:
-                first, _ = worker.generate(ids, 1)
-                whole, _ = worker.generate(ids, 1 + options.new)
+                first, _ = worker.generate(ids, 1, cpu_time=options.cpu_time)
+                whole, _ = worker.generate(ids, 1 + options.new, cpu_time=options.cpu_time)
                 if number == 0:
                     continue  # the first turn warms up
                 entry = found.setdefault((worker.system, batch), {"speed": [], "first": []})
@@ -58,6 +58,7 @@ def options_from_command_line() -> Namespace:
     parser.add_argument("--prompt", type=int, default=64, help="pieces of each prompt")
     parser.add_argument("--new", type=int, default=24, help="pieces after the first")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
+    parser.add_argument("--cpu-time", action="store_true", help="seconds on the core; with --threads 1")
     return parser.parse_args()
 
 

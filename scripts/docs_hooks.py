@@ -10,7 +10,9 @@ REPOSITORY = "https://github.com/spacy-bloom/spacy-bloom/blob/main/"
 OUTSIDE = re.compile(r"\]\(\.\./([^)\s]+)\)")
 COMMANDS = "<!-- commands -->"
 # A docstring's lines of the form "name (type): what it is", which would run together.
-FIELD = re.compile(r"^(?P<name>[\w*, ]+|RETURNS|RAISES|YIELDS|SOURCE) ?(?P<type>\([^:]*\))?: ", flags=re.MULTILINE)
+FIELD = re.compile(
+    r"^(?P<name>[\w*, ]+|RETURNS|RAISES|YIELDS|SOURCE) ?(?P<type>\([^:]*\))?: ", flags=re.MULTILINE
+)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -57,4 +59,8 @@ def _cell(parameter: Any) -> str:
     text = _prose(getattr(parameter, "help", "")).replace("|", r"\|").replace("<", "&lt;")
     default = parameter.default
     shown = default not in (None, False, "", ()) and not callable(default) and default is not ...
-    return f"{text} (default: `{getattr(default, 'value', default)}`)" if shown and not parameter.required else text
+    return (
+        f"{text} (default: `{getattr(default, 'value', default)}`)"
+        if shown and not parameter.required
+        else text
+    )

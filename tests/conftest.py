@@ -116,7 +116,9 @@ def tiny_tokenizer(tiny_tokenizer_json) -> BloomTokenizerFast:
 def tiny_checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize):
     """A directory with a random tiny language model and the tokenizer. Read it; copy it to change it."""
     path = tmp_path_factory.mktemp("tiny") / "checkpoint"
-    tokenizer = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json), padding_side="left")
+    tokenizer = BloomTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json), padding_side="left"
+    )
     config = BloomConfig(vocab_size=608, hidden_size=24, n_layer=2, n_head=3, pad_token_id=3)
     assert len(tokenizer) <= config.vocab_size
     randomize(BloomForCausalLM(config)).save_pretrained(path)
@@ -130,7 +132,9 @@ def checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize) -> str:
     it.
     """
     path = tmp_path_factory.mktemp("bloom") / "random-bloom"
-    tokenizer = BloomTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json), padding_side="left")
+    tokenizer = BloomTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tiny_tokenizer_json), padding_side="left"
+    )
     config = BloomConfig(vocab_size=len(tokenizer) + 8, hidden_size=32, n_layer=2, n_head=4, pad_token_id=3)
     randomize(BloomForCausalLM(config)).save_pretrained(path)
     tokenizer.save_pretrained(path)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CHUNK_ELEMENTS = 2**20  # of a weight that are in float32 at once, where there is no kernel
+# Elements of a weight that are in float32 at once: while it is packed, and in each product where there is no kernel.
+PACKED_ELEMENTS, CHUNK_ELEMENTS = 2**24, 2**20
 # Rows are packed with their largest number between 2**14 and 2**15: float16 then holds bfloat16's 8 bits of precision
 # down to 2**-31 of it.
 TOP = 15
@@ -22,11 +23,11 @@ TOP = 15
 class PackedHalf:
     """A weight as the kernel reads it.
 
-    packed (Any): float16, in the kernel's own layout.
+    parts (list[Any]): Runs of its rows, float16 in the kernel's own layout.
     scales (Tensor | None): Powers of two to multiply each feature by; None for 1. Shape (features,).
     """
 
-    packed: Any
+    parts: list[Any]
     scales: Tensor | None
 
 
@@ -36,12 +37,17 @@ def pack_half(weight: Tensor) -> PackedHalf | None:
     """
     if weight.device.type != "cpu" or not has_half_kernel():
         return None
+    parts = weight.split(max(PACKED_ELEMENTS // max(weight.shape[1], 1), 1))
     if weight.dtype == torch.float16:
-        return PackedHalf(torch.ops.quantized.linear_prepack_fp16(weight.float(), None), None)
-    largest = weight.abs().amax(dim=1).float()  # (features,)
-    exponents = torch.frexp(largest).exponent - TOP
-    packed = torch.ops.quantized.linear_prepack_fp16(torch.ldexp(weight.float(), -exponents[:, None]), None)
-    return PackedHalf(packed, torch.ldexp(torch.ones_like(largest), exponents))
+        return PackedHalf([_pack(part.float()) for part in parts], None)
+    exponents = torch.frexp(weight.abs().amax(dim=1).float()).exponent - TOP  # (features,)
+    pairs = zip(parts, exponents.split(len(parts[0])), strict=True)
+    packed = [_pack(torch.ldexp(part.float(), -powers[:, None])) for part, powers in pairs]
+    return PackedHalf(packed, torch.ldexp(torch.ones(len(weight)), exponents))
+
+
+def _pack(weight: Tensor) -> Any:
+    return torch.ops.quantized.linear_prepack_fp16(weight, None)
 
 
 def half_product(inner: Tensor, weight: Tensor, packed: PackedHalf | None) -> Tensor:
@@ -53,7 +59,8 @@ def half_product(inner: Tensor, weight: Tensor, packed: PackedHalf | None) -> Te
     RETURNS (Tensor): float32. Shape (rows, features).
     """
     if packed is not None and len(inner):
-        total = torch.ops.quantized.linear_dynamic_fp16(inner, packed.packed)
+        totals = [torch.ops.quantized.linear_dynamic_fp16(inner, part) for part in packed.parts]
+        total = totals[0] if len(totals) == 1 else torch.cat(totals, dim=-1)
         return total if packed.scales is None else total.mul_(packed.scales)
     parts = weight.split(max(CHUNK_ELEMENTS // max(weight.shape[1], 1), 1))
     return torch.cat([F.linear(inner, part.float()) for part in parts], dim=-1)

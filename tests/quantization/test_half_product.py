@@ -22,6 +22,16 @@ def test_is_exact_up_to_float32(dtype, rows, has_kernel):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_a_large_weight_is_packed_in_parts(dtype, monkeypatch):
+    weight, inner = (draw(130, 384) * 0.02).to(dtype), draw(3, 384, seed=1)
+    whole = half_product(inner, weight, pack_half(weight))
+    monkeypatch.setattr("spacy_bloom.quantization.half_product.PACKED_ELEMENTS", 50 * 384)
+    packed = pack_half(weight)
+    assert packed is None or len(packed.parts) == 3
+    torch.testing.assert_close(half_product(inner, weight, packed), whole)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_rows_of_any_size_keep_their_precision(dtype):
     sizes = torch.tensor([3e4, 1.0, 1e-3, 0.0] if dtype == torch.float16 else [1e30, 1.0, 1e-20, 0.0])
     weight, inner = (draw(4, 256).clamp(-2, 2) * sizes[:, None]).to(dtype), draw(5, 256, seed=1)
