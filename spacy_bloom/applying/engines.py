@@ -1,6 +1,7 @@
 """Who annotates shards: this process, or several of this machine."""
 
 import multiprocessing
+import pickle
 from contextlib import suppress
 from multiprocessing.connection import wait
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
@@ -134,10 +135,17 @@ def _work(connection: Any, pipeline: str, options: Dict[str, Any]) -> None:
 
     try:
         while True:
-            outcome = outcome_of(annotate, connection.recv())
-            try:
-                connection.send(outcome)
-            except (TypeError, AttributeError, ValueError):  # an error that cannot be sent as it is
-                connection.send(RuntimeError(f"{type(outcome).__name__}: {outcome}"))
+            connection.send(_sendable(outcome_of(annotate, connection.recv())))
     except (EOFError, OSError, KeyboardInterrupt):
         pass
+
+
+def _sendable(outcome: Outcome) -> Outcome:
+    """RETURNS (bytes | Exception): The outcome, or an error with the same words if it cannot be pickled."""
+    if isinstance(outcome, bytes):
+        return outcome
+    try:
+        pickle.loads(pickle.dumps(outcome))
+        return outcome
+    except Exception:
+        return RuntimeError(f"{type(outcome).__name__}: {outcome}")

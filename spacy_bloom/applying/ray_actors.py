@@ -1,5 +1,6 @@
 """Shards on a Ray cluster, of this machine or of several."""
 
+import logging
 import os
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -34,8 +35,10 @@ class RayActors:
     def start(self, pipeline: str, options: Dict[str, Any]) -> None:
         self._ours = not self._ray.is_initialized()
         if self._ours:
-            local = {} if self.address else {"num_cpus": self.n_workers, "include_dashboard": False}
-            self._ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
+            options: Dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            if self.address is None:
+                options |= {"num_cpus": self.n_workers, "include_dashboard": False}
+            self._ray.init(address=self.address, **options)
         self._made_with = (pipeline, {"n_threads": 1, "gpu_id": 0 if self.gpus else -1, **options})
         self._actors = [self._make() for _ in range(self.n_workers)]
 

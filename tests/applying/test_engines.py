@@ -1,7 +1,7 @@
 import os
 import signal
 
-from spacy_bloom.applying.engines import InProcess, Processes
+from spacy_bloom.applying.engines import InProcess, Processes, _sendable
 from spacy_bloom.applying.shards import Shard
 from spacy_bloom.errors import InputError, RankError
 
@@ -48,3 +48,14 @@ def test_a_pipeline_that_cannot_be_loaded_is_the_shards_error(tmp_path):
         assert "missing" in str(outcome(engine, GOOD))
     finally:
         engine.close()
+
+
+class Unpicklable(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} {two}")
+
+
+def test_errors_that_cannot_be_pickled_keep_their_words():
+    assert str(_sendable(Unpicklable(1, 2))) == "Unpicklable: 1 2"
+    error = InputError("no")
+    assert _sendable(error) is error and _sendable(b"docs") == b"docs"
