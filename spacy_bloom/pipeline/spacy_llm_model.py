@@ -38,7 +38,7 @@ def create_spacy_llm_model(
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
     config (Dict[str, Any]): Options of generation, fields of GenerationConfig: max_new_tokens, do_sample,
-        stop_strings ... They take precedence over the checkpoint's.
+        stop_strings ... They take precedence over the checkpoint's. Without either, do_sample draws from all pieces.
     dtype (str): Dtype for computation: "float32", "bfloat16", "float16", or "auto" for the checkpoint's.
     storage_dtype (Optional[str]): Dtype that nlp.to_disk writes; None for the dtype of computation.
     revision (Optional[str]): Branch, tag or commit on the Hub.

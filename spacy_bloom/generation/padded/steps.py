@@ -115,6 +115,7 @@ class Steps:
             cache_position=torch.arange(start, max(ids.shape[1], 1), device=ids.device),
             use_cache=self.cache is not None,
         )
+        inputs.pop("cache_position", None)  # it does not count what was put before
         if inputs.get("past_key_values") is None:
             inputs["past_key_values"] = self.cache
         out = self.model(**{**inputs, **self.wanted, "return_dict": True})
