@@ -17,7 +17,7 @@ from ...thinc_layers.weights.shim import BloomShim
 BUCKET = 2**24  # numbers that are sent at once: 64 MB, the only copy of gradients that is made
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TorchWeight:
     """parameter (Parameter): A weight of a torch module in a shim."""
 
@@ -38,16 +38,23 @@ class TorchWeight:
         """RETURNS (Tensor | None): Its gradient, if there is one."""
         return self.parameter.grad
 
-    def put(self, grad: Tensor) -> None:
-        """Set the gradient. grad (Tensor): Shape (size,)."""
+    def put(self, grad: Tensor, rows: Tensor | None = None) -> None:
+        """Set the gradient.
+
+        grad (Tensor): Shape (size,).
+        rows (Tensor | None): Numbers of the only rows that were read, for a sparse gradient. Shape (rows,).
+        """
         own = grad.view(self.parameter.shape).to(self.parameter.dtype, copy=True)
-        if self.parameter.grad is None:
-            self.parameter.grad = own
-        else:
-            self.parameter.grad.copy_(own)
+        if rows is not None:
+            own = torch.sparse_coo_tensor(rows[None], own[rows], own.shape, is_coalesced=True)
+        self.parameter.grad = own
+
+    def forget(self) -> None:
+        """Remove the gradient."""
+        self.parameter.grad = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ThincWeight:
     """node (Model), name (str): A weight of a thinc layer."""
 
@@ -69,13 +76,19 @@ class ThincWeight:
         """RETURNS (Tensor | None): Its gradient, if there is one."""
         return xp2torch(self.node.get_grad(self.name)) if self.node.has_grad(self.name) else None
 
-    def put(self, grad: Tensor) -> None:
-        """Set the gradient. grad (Tensor): Shape (size,)."""
+    def put(self, grad: Tensor, rows: Tensor | None = None) -> None:
+        """As for TorchWeight; the gradients of thinc's layers are dense."""
         shape = self.node.get_param(self.name).shape
         self.node.set_grad(self.name, self.node.ops.asarray(torch2xp(grad.view(shape).clone())))
 
+    def forget(self) -> None:
+        """Set the gradient to zero."""
+        if self.node.has_grad(self.name):
+            self.node.set_grad(self.name, self.node.ops.xp.zeros_like(self.node.get_grad(self.name)))
+
 
 Weight = TorchWeight | ThincWeight
+NONE, DENSE, SPARSE = range(3)  # kinds of gradients
 
 
 def weights_of(nlp: Language, exclude: Collection[str] = ()) -> list[Weight]:
@@ -117,7 +130,8 @@ def _weights_of_shims(node: Model) -> Iterator[TorchWeight]:
 
 
 def add_up(weights: Sequence[Weight], batch: int) -> None:
-    """Replace each gradient by its sum over the ranks. Where only some have one, the others have zeros.
+    """Replace each gradient by its sum over the ranks. Where only some have one, the others have zeros. A sparse one
+    gets the rows that any rank has read.
 
     weights (Sequence[Weight]): Of all components that learn.
     batch (int): A checksum of what the ranks have learnt from.
@@ -125,22 +139,27 @@ def add_up(weights: Sequence[Weight], batch: int) -> None:
     """
     check_alike(batch, "have read different batches: the corpus is not the same or not in the same order")
     check_alike(len(weights), "learn different weights")
-    has = torch.tensor([weight.grad is not None for weight in weights], dtype=torch.int32)
-    dist.all_reduce(has, op=dist.ReduceOp.MAX)
-    learning = [weight for weight, some in zip(weights, has.tolist(), strict=True) if some]
-    for bucket in _buckets(learning):
+    kinds = torch.tensor([_kind(weight.grad) for weight in weights], dtype=torch.int32)
+    dist.all_reduce(kinds, op=dist.ReduceOp.MAX)
+    kind_of = dict(zip(weights, kinds.tolist(), strict=True))
+    for bucket in _buckets([weight for weight, kind in kind_of.items() if kind != NONE]):
         flat = torch.cat([_flat_gradient(weight) for weight in bucket])
         dist.all_reduce(flat)
         for weight, part in zip(bucket, flat.split([w.size for w in bucket]), strict=True):
-            weight.put(part)
+            weight.put(part, _rows_of_any(weight) if kind_of[weight] == SPARSE else None)
 
 
-def forget_gradients(weights: Sequence[Weight]) -> None:
-    """Set all gradients to zero: of what another rank has learnt too."""
-    for weight in weights:
-        grad = weight.grad
-        if grad is not None:
-            weight.put(torch.zeros_like(grad).flatten())
+def _kind(grad: Tensor | None) -> int:
+    return NONE if grad is None else SPARSE if grad.is_sparse else DENSE
+
+
+def _rows_of_any(weight: Weight) -> Tensor:
+    """RETURNS (Tensor): Numbers of the rows that some rank has read, in order. Shape (rows,)."""
+    read = torch.zeros(weight.data.shape[0], dtype=torch.int32, device=weight.data.device)
+    if weight.grad is not None:
+        read[weight.grad.coalesce().indices()[0]] = 1
+    dist.all_reduce(read, op=dist.ReduceOp.MAX)
+    return read.nonzero()[:, 0]
 
 
 def check_alike(number: int, difference: str) -> None:
@@ -162,7 +181,7 @@ def _flat_gradient(weight: Weight) -> Tensor:
     grad = weight.grad
     if grad is None:
         return torch.zeros(weight.size, device=weight.data.device)
-    return grad.detach().flatten().float()
+    return grad.detach().to_dense().flatten().float()
 
 
 def _buckets(weights: Sequence[Weight]) -> Iterator[list[Weight]]:

@@ -18,7 +18,7 @@ from spacy.training import Example, loop
 from thinc.api import fix_random_seed
 
 from ...parallel.ranks import from_first, n_ranks, rank
-from .gradient_sums import add_up, check_alike, forget_gradients, weights_of
+from .gradient_sums import add_up, check_alike, weights_of
 
 # Between the seeds of sub-batches, as in pretraining.
 SEED_STRIDE = 2654435769
@@ -104,7 +104,8 @@ class SharedPipeline:
             if rank() >= len(parts):
                 # The first update of a run may change what there is to learn; what comes of this one is another's.
                 self._learn(parts[0], 0, losses={}, exclude=exclude, **options)
-                forget_gradients(weights_of(self._nlp, exclude))
+                for weight in weights_of(self._nlp, exclude):
+                    weight.forget()
         self._step += 1
         add_up(weights_of(self._nlp, exclude), zlib.crc32("\0".join(eg.text for eg in examples).encode()))
         for name, loss in _sums(own).items():

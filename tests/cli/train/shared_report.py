@@ -59,6 +59,12 @@ def train(name, **overrides):
     return heard.getvalue()
 
 
+def _listed(grad):
+    if grad.is_sparse:
+        return {"rows": grad.indices()[0].tolist(), "values": grad.values().flatten().tolist()}
+    return grad.flatten().tolist()
+
+
 def sums():
     """Gradients that both ranks have, one has, and none has; in float32, in half precision, of thinc."""
     join_ranks(timeout=60)
@@ -67,12 +73,16 @@ def sums():
         weights.append(TorchWeight(torch.nn.Parameter(torch.ones(2, 3, dtype=dtype))))
         if rank() in owners:
             weights[-1].put(torch.full((6,), rank() + 1.0))
+    # Rows 0 and 3 are read by the first rank, 2 (of a zero gradient) and 3 by the second.
+    weights.append(TorchWeight(torch.nn.Parameter(torch.ones(5, 2))))
+    rows = ([[0, 3]], [[1.0, 1.0], [2.0, 2.0]]) if rank() == 0 else ([[3, 2]], [[3.0, 3.0], [0.0, 0.0]])
+    weights[-1].parameter.grad = torch.sparse_coo_tensor(*rows, (5, 2))
     node = Model("node", lambda *a: a, params={"b": NumpyOps().alloc1f(2)})
     weights.append(ThincWeight(node, "b"))
     if rank() == 0:
         weights[-1].put(torch.tensor([3.0, 4.0]))
     add_up(weights, 7)
-    found = [None if w.grad is None else w.grad.flatten().tolist() for w in weights]
+    found = [None if w.grad is None else _listed(w.grad) for w in weights]
     try:
         add_up(weights, 7 + rank())
     except Exception as error:

@@ -1,8 +1,9 @@
 import pytest
 import spacy
 import torch
+from thinc.api import Model, NumpyOps
 
-from spacy_bloom.cli.train.gradient_sums import BUCKET, TorchWeight, _buckets, forget_gradients, weights_of
+from spacy_bloom.cli.train.gradient_sums import BUCKET, ThincWeight, TorchWeight, _buckets, weights_of
 from spacy_bloom.errors import InputError
 
 
@@ -10,7 +11,8 @@ def test_gradients_of_ranks_are_added_up(report):
     codes, _, found = report["sums"]
     assert codes == [0, 0]
     for rank in found:
-        both, half, nobody, thinc, refused = rank
+        both, half, nobody, sparse, thinc, refused = rank
+        assert sparse == {"rows": [0, 2, 3], "values": [1.0, 1.0, 0.0, 0.0, 5.0, 5.0]}
         assert both == [3.0] * 6 and half == [2.0] * 6 and nobody is None and thinc == [3.0, 4.0]
         assert refused.startswith("InputError: The ranks have read different batches")
 
@@ -36,8 +38,16 @@ def test_weights_of_a_pipeline_are_found_once_each(checkpoint):
 def test_gradients_that_are_anothers_are_forgotten():
     layer = torch.nn.Linear(2, 2)
     layer(torch.ones(1, 2)).sum().backward()
-    forget_gradients([TorchWeight(p) for p in layer.parameters()])
-    assert all(p.grad is not None and not p.grad.any() for p in layer.parameters())
+    for parameter in layer.parameters():
+        TorchWeight(parameter).forget()
+        assert parameter.grad is None
+    node = Model("node", lambda *a: a, params={"b": NumpyOps().alloc1f(2)})
+    weight = ThincWeight(node, "b")
+    weight.forget()
+    assert weight.grad is None
+    weight.put(torch.ones(2))
+    weight.forget()
+    assert weight.grad.tolist() == [0.0, 0.0]
 
 
 def test_buckets_hold_no_more_than_is_sent_at_once():
