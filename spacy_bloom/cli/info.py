@@ -12,13 +12,16 @@ from spacy.cli._util import Arg, Opt
 from spacy.util import load_config
 from wasabi import msg, table
 
+from ..checkpoint.directory import Checkpoint
 from ..checkpoint.files import CONFIG_FILE
 from ..checkpoint.sizes import format_size
 from ..checkpoint.sources import find_checkpoint
+from ..config import BloomConfig
 from ..conversion.description import CACHED_PIECES, Description, describe_directory, describe_published
 from ..errors import CheckpointError, InputError
 from ..published import GEOMETRIES, published_config
 from .inputs import PIPELINE_CONFIG, find_pipeline
+from .plans import Request, show_plans
 
 CACHE = f"cache of {CACHED_PIECES:,} pieces"
 # Rows of the memory's table; the second dtype of a row needs as much as the first.
@@ -37,6 +40,10 @@ def info_cli(
     name: Optional[str] = Arg(None, help="Directory in the Hugging Face layout, Hub name, bundled name, trained pipeline or published size (bloom-560m, ...); all published sizes by default"),
     revision: Optional[str] = Opt(None, "--revision", "-r", help="Branch, tag or commit on the Hub"),
     as_json: bool = Opt(False, "--json", "-j", help="Print JSON, with sizes in bytes"),
+    ranks: Optional[int] = Opt(None, "--ranks", "-n", help="Plan for a model that is divided among so many processes"),
+    dtype: str = Opt("bfloat16", "--dtype", "-d", help="Of a plan: float32, bfloat16, float16 or int8"),
+    batch: int = Opt(1, "--batch", "-b", help="Of a plan: rows together on each rank"),
+    length: int = Opt(2048, "--length", "-l", help="Of a plan: pieces of a row"),
 ) -> None:  # fmt: skip
     """
     Describe a checkpoint: geometry, parameters, head, tokenizer, files, memory
@@ -44,8 +51,15 @@ def info_cli(
     pieces, and what fits into this machine's memory. Reads the config, the
     tokenizer and the headers of files, never the weights; a Hub name is
     fetched without them. The published sizes need no network. For a pipeline,
-    the checkpoints of its components are described.
+    the checkpoints of its components are described. With --ranks, it says what
+    each rank reads, holds and needs at its peak instead: to generate with
+    tensor parallel, and to train with train-lm under torchrun.
     """
+    if ranks is not None:
+        sizes = list(GEOMETRIES) if name is None else find_names(name)
+        configs = {size: config_of(size, revision) for size in sizes}
+        show_plans(configs, Request(ranks, dtype, batch, length), as_json=as_json)
+        return
     names = [] if name is None else find_names(name)
     described = describe_sizes() if name is None else [describe(found, revision) for found in names]
     memory = memory_here()
@@ -89,6 +103,14 @@ def find_names(name: str) -> list[str]:
             f"{', '.join(config['nlp']['pipeline']) or 'no components'}."
         )
     return list(dict.fromkeys(found))
+
+
+def config_of(name: str, revision: Optional[str] = None) -> BloomConfig:
+    """RETURNS (BloomConfig): The geometry of a published size or a checkpoint.
+    RAISES (BloomError): There is no such checkpoint, or it is damaged.
+    """
+    config = None if Path(name).is_dir() else published_config(name)
+    return Checkpoint.find(name, revision=revision, weights=False).config if config is None else config
 
 
 def describe(name: str, revision: Optional[str] = None) -> Description:
