@@ -48,7 +48,13 @@ LIBRARIES = {
     "transformers": None,
 }
 # Libraries that belong to one part.
-OWNERS = {"jax": "bloom_jax", "jaxlib": "bloom_jax", "flax": "bloom_jax", "optax": "bloom_jax"}
+OWNERS = {
+    "accelerate": "parallel",
+    "jax": "bloom_jax",
+    "jaxlib": "bloom_jax",
+    "flax": "bloom_jax",
+    "optax": "bloom_jax",
+}
 OWNERS |= {"ray": "applying", "pyarrow": "applying"}
 # Those of an extra that the command line must do without: only inside functions of their room.
 LATE = {"fastapi": "serving", "starlette": "serving", "uvicorn": "serving", "prometheus_client": "serving"}
