@@ -12,8 +12,16 @@ from wasabi import color, msg
 
 from ..errors import InputError
 from ..pipeline.answering.answers import get_answers
+from ..pipeline.pages.quality import quality_of, size_of
 from .failures import check_file
 from .inputs import load_pipeline
+from .pages.demo_code import (
+    answers_code,
+    categories_code,
+    continuation_code,
+    entities_code,
+    surprisal_code,
+)
 from .pages.demo_page import (
     Section,
     answers_card,
@@ -22,8 +30,9 @@ from .pages.demo_page import (
     continuation_card,
     entities_card,
     render_page,
-    surprisal_section,
+    surprisal_html,
 )
+from .pages.entity_scores import entity_scores, keep_probabilities
 
 # All texts were written for this page; the languages are those of the bundled pipelines' training data.
 SENTENCES = {
@@ -127,8 +136,10 @@ def demo_cli(
     check_file(output)
     chosen = chosen_texts(texts, question)
     nlp, language_model = load_pipeline(pipeline), load_language_model(model)
+    keep_probabilities(nlp)
     found, topics = annotate(nlp, chosen.sentences), annotate(nlp, chosen.topical)
-    answered = ask(load_pipeline(answerer), chosen.passages) if chosen.passages else {}
+    asked = load_pipeline(answerer) if chosen.passages else None
+    answered = ask(asked, chosen.passages) if asked else {}
     continued = annotate(language_model, chosen.beginnings)
     measured = annotate(language_model, chosen.surprising)
 
@@ -136,12 +147,15 @@ def demo_cli(
     print_categories(topics)
     print_answers(answered)
     print_continuations(continued)
+    good, good_answers = quality_of(nlp.meta), quality_of(asked.meta) if asked else ""
+    large = size_of(language_model.get_pipe("bloom_surprisal").language_model.config)  # type: ignore[attr-defined]
+    text = next(iter(chosen.sentences.values()))
     sections = [
-        Section("Entities", f"doc.ents, from {pipeline}", list(starmap(entities_card, found.items()))),
-        Section("Topics", f"doc.cats, from {pipeline}", list(starmap(category_card, topics.items()))),
-        Section("Answers", f'doc.spans["answers"], from {answerer}', list(starmap(answers_card, answered.items()))),
-        Section("Continuations", f"doc._.generated, from {model}", list(starmap(continuation_card, continued.items()))),
-        surprisal_section(HEAT_MAP, f"token._.surprisal, from {model}", measured),
+        Section("Entities", f"doc.ents, from {pipeline}", [entities_card(name, doc, entity_scores(doc)) for name, doc in found.items()], quality=good, code=entities_code(pipeline, text)),
+        Section("Topics", f"doc.cats, from {pipeline}", list(starmap(category_card, topics.items())), quality=good, code=categories_code(pipeline, next(iter(chosen.topical.values())))),
+        Section("Answers", f'doc.spans["answers"], from {answerer}', list(starmap(answers_card, answered.items())), quality=good_answers, code=answers_code(answerer, *next(iter(chosen.passages.values()), ("", "")))),
+        Section("Continuations", f"doc._.generated, from {model}", list(starmap(continuation_card, continued.items())), quality=large, code=continuation_code(model, next(iter(chosen.beginnings.values())), GENERATION)),
+        Section(HEAT_MAP, f"token._.surprisal, from {model}", html=surprisal_html(measured), quality=large, code=surprisal_code(model, next(iter(chosen.surprising.values())))),
     ]  # fmt: skip
     output.write_text(render_page([s for s in sections if s.cards or s.html]), encoding="utf8")
     msg.good("Page written", output.resolve())

@@ -1,12 +1,14 @@
 """The service as a web application."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..pipeline.pages.heat_map import DARK_TEXT, LIGHT_TEXT, SCALE
+from ..pipeline.pages.marks import COLORS, OTHER_COLORS
 from ..pipeline.pages.rendering import make_environment
 from .body_limit import BodyLimit
 from .messages import Health, Problem, ProcessRequest, ProcessResponse
@@ -119,4 +121,5 @@ def render_page(service: Service) -> str:
         max_length=service.settings.max_length,
         scale=SCALE,
         inks=(DARK_TEXT, LIGHT_TEXT),
+        grounds=json.dumps({"labels": COLORS, "others": OTHER_COLORS}),
     )

@@ -6,6 +6,7 @@ import sys
 import unicodedata
 
 from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING, TOPICAL
+from spacy_bloom.cli.pages.languages import LANGUAGES
 
 
 def run_demo(*arguments: str, cwd, code: int = 0) -> str:
@@ -32,7 +33,15 @@ def test_demo_shows_everything_in_many_languages(tmp_path):
         assert question in output and question in page
     assert page.count("ANSWER") == len(PASSAGES)
     new = re.findall(r'<span class="new">(.*?)</span>', page, flags=re.DOTALL)
-    assert len(new) == len(BEGINNINGS) and any(new)
+    n_ended = page.count("The model ends the text here.")
+    assert len(new) + n_ended == len(BEGINNINGS) and len(new) > n_ended and all(new)
+    # Figures beside what is shown, scores, and code for each of the five parts.
+    assert page.count("on development data") == 3 and page.count("5 million parameters") == 2
+    assert len(re.findall(r">(?:PER|LOC|ORG) \d+%</bdi>", page)) > 20 and page.count("<summary>Code") == 5
+    assert all(
+        f'lang="{LANGUAGES[name].code}"' in page for name in {*SENTENCES, *TOPICAL, *PASSAGES, *BEGINNINGS}
+    )
+    assert "http" not in page.replace("http://www.w3.org", "")
     # The first token has nothing before it; the others have their bits.
     tokens = re.findall(r'title="([^"]*)"', page[page.index('class="surprisal"') :])
     assert sum(title.startswith("no surprisal") for title in tokens) <= len(SURPRISING)

@@ -1,37 +1,46 @@
 """The demo's page: Docs with their entities, categories, answers, continuations and surprisal."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
 
 from markupsafe import Markup
-from spacy import displacy
 from spacy.tokens import Doc
 
-from ...pipeline.answering.answers import get_answers
 from ...pipeline.pages.heat_map import render_surprisal
-from ...pipeline.pages.rendering import direction
+from ...pipeline.pages.marks import Mark, answer_blocks, mark_text
 from .cards import ENVIRONMENT
+from .languages import LANGUAGES, Language
 
-COLORS = {"PER": "#ffd8a8", "LOC": "#b2f2bb", "ORG": "#a5d8ff", "ANSWER": "#fff3bf"}
+UNKNOWN = Language("", "")
 
 
 @dataclass(frozen=True)
 class Card:
     """A Doc on the page.
 
-    heading, text (str): What stands above the text, and the text.
-    marked (Markup | None): The text as HTML with marked spans; it takes the place of the plain text.
+    heading (str): What stands above the text: the name of its language, or another one.
+    text (str): The text.
+    blocks (Sequence[tuple[str, Markup]]): The text as HTML with marked spans, each with a question or nothing above
+        it; they take the place of the plain text.
     topic (str): A label beside the heading.
-    questions (Sequence[str]): What was asked about the text.
     continuation (str | None): What was generated after the text.
     """
 
     heading: str
     text: str
-    marked: Optional[Markup] = None
+    blocks: Sequence[tuple[str, Markup]] = ()
     topic: str = ""
-    questions: Sequence[str] = ()
-    continuation: Optional[str] = None
+    continuation: str | None = None
+
+    @property
+    def language(self) -> Language:
+        """The language that the heading names, if it does."""
+        return LANGUAGES.get(self.heading, UNKNOWN)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the continuation has anything to read: a model may end a text at once, or with a full stop."""
+        return any(character.isalnum() for character in self.continuation or "")
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,16 @@ class Section:
     title, source (str): Its heading, and where the results come from.
     cards (Sequence[Card]): Cards side by side.
     html (Markup | None): HTML instead of cards.
+    quality (str): How good the model is.
+    code (str): Python that does the same with the first text.
     """
 
     title: str
     source: str
     cards: Sequence[Card] = ()
-    html: Optional[Markup] = None
+    html: Markup | None = None
+    quality: str = ""
+    code: str = ""
 
 
 def render_page(sections: Sequence[Section]) -> str:
@@ -54,10 +67,16 @@ def render_page(sections: Sequence[Section]) -> str:
     return ENVIRONMENT.get_template("demo.html").render(title="spacy_bloom", sections=sections)
 
 
-def entities_card(heading: str, doc: Doc) -> Card:
-    """RETURNS (Card): A Doc with its entities marked."""
-    ents = displacy.parse_ents(doc)["ents"] if doc.ents else []  # displaCy warns about a Doc without
-    return Card(heading, doc.text, _mark(doc, ents))
+def entities_card(heading: str, doc: Doc, scores: Mapping[int, float] | None = None) -> Card:
+    """scores (Mapping[int, float] | None): Probability of entities, by their first token.
+    RETURNS (Card): A Doc with its entities marked.
+    """
+    known = scores or {}
+    marks = [
+        Mark(e.start_char, e.end_char, e.label_, f"{known[e.start]:.0%}" if e.start in known else "")
+        for e in doc.ents
+    ]
+    return Card(heading, doc.text, [("", mark_text(doc.text, marks, lang=_code(heading)))])
 
 
 def category_card(heading: str, doc: Doc) -> Card:
@@ -66,14 +85,8 @@ def category_card(heading: str, doc: Doc) -> Card:
 
 
 def answers_card(heading: str, doc: Doc) -> Card:
-    """RETURNS (Card): A Doc with the questions about it and their answers marked."""
-    answers = get_answers(doc)
-    spans = sorted(span for of_one in answers.values() for span in of_one)
-    ents: List[Dict[str, Any]] = []
-    for span in spans:  # displaCy cannot mark spans that overlap
-        if not ents or ents[-1]["end"] <= span.start_char:
-            ents.append({"start": span.start_char, "end": span.end_char, "label": "ANSWER"})
-    return Card(heading, doc.text, _mark(doc, ents), questions=list(answers))
+    """RETURNS (Card): A Doc with the questions about it, each with its best answer marked."""
+    return Card(heading, doc.text, answer_blocks(doc, lang=_code(heading)))
 
 
 def continuation_card(heading: str, doc: Doc, attr: str = "generated") -> Card:
@@ -81,10 +94,9 @@ def continuation_card(heading: str, doc: Doc, attr: str = "generated") -> Card:
     return Card(heading, doc.text, continuation=str(doc._.get(attr) or ""))
 
 
-def surprisal_section(title: str, source: str, docs: Dict[str, Doc]) -> Section:
-    """RETURNS (Section): A heat map of Docs that `bloom_surprisal` has annotated, by heading."""
-    heat_map = render_surprisal(list(docs.values()), headings=list(docs))
-    return Section(title, source, html=Markup(heat_map))
+def surprisal_html(docs: Mapping[str, Doc]) -> Markup:
+    """RETURNS (Markup): A heat map of Docs that `bloom_surprisal` has annotated, by heading."""
+    return Markup(render_surprisal(list(docs.values()), headings=list(docs), jupyter=False))
 
 
 def best_category(doc: Doc) -> str:
@@ -95,11 +107,5 @@ def best_category(doc: Doc) -> str:
     return f"{label} {doc.cats[label]:.0%}"
 
 
-def _mark(doc: Doc, ents: List[Dict[str, Any]]) -> Markup:
-    """RETURNS (Markup): A Doc with marked spans, in its own text direction. displaCy gives all Docs of a page the
-    direction of the first.
-    """
-    settings = {"lang": doc.lang_, "direction": direction(doc.text)}
-    given = {"text": doc.text, "ents": ents, "title": None, "settings": settings}
-    html = displacy.render(given, style="ent", manual=True, jupyter=False, options={"colors": COLORS})
-    return Markup(html)
+def _code(heading: str) -> str:
+    return LANGUAGES.get(heading, UNKNOWN).code

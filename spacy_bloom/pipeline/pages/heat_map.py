@@ -8,6 +8,7 @@ import numpy
 from spacy.tokens import Doc, Token
 
 from ...errors import InputError
+from .jupyter import Html, Jupyter, shown
 from .rendering import make_environment
 
 # From pale to dark in even steps of lightness, so that it works in grey and with any colour vision.
@@ -27,7 +28,8 @@ def render_surprisal(
     attr: str = "surprisal",
     max_bits: float | None = None,
     headings: Sequence[str] | None = None,
-) -> str:
+    jupyter: Jupyter = "auto",
+) -> Html | None:
     """Render each token on a background from white (0 bits) through yellow to brown. Its bits are shown when the mouse
     is over it. Tokens without a surprisal are underlined. Each Doc has its own text direction.
 
@@ -37,7 +39,8 @@ def render_surprisal(
     max_bits (float | None): End of the scale; tokens above it are equally dark. None takes a multiple of 8 that 95% of
         the tokens do not exceed. Set a number to compare pages.
     headings (Sequence[str] | None): One heading above each Doc.
-    RETURNS (str): HTML, including its style.
+    jupyter (bool | str): Whether to show it in a notebook; "auto" does where there is one, except pages.
+    RETURNS (Html | None): HTML, including its style; None if it was shown.
     RAISES (InputError): The Docs are not annotated, max_bits is not a positive number, or the number of headings is
         not that of the Docs.
     """
@@ -54,9 +57,10 @@ def render_surprisal(
     ]
     titles = headings if headings is not None else [None] * len(docs)
     template = ENVIRONMENT.get_template("heat_map_page.html" if page else "heat_map.html")
-    return template.render(
+    html = template.render(
         title="Surprisal", legend=_legend(top), docs=list(zip(titles, tokens, strict=True))
     )
+    return shown(html, jupyter, page=page)
 
 
 def color_of(share: float) -> tuple[str, str]:

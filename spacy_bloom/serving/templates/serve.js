@@ -8,8 +8,7 @@ const said = document.getElementById("said");
 const sections = [...document.querySelectorAll("[data-part]")];
 const scale = form.dataset.scale.split(" ");
 const [dark, light] = form.dataset.inks.split(" ");
-const grounds = { PER: "#ffd8a8", PERSON: "#ffd8a8", LOC: "#b2f2bb", GPE: "#b2f2bb", ORG: "#a5d8ff", ANSWER: "#fff3bf" };
-const others = ["#eebefa", "#c3fae8", "#ffc9c9", "#d0bfff", "#d8f5a2", "#99e9f2", "#fcc2d7", "#ffec99"];
+const { labels: grounds, others } = JSON.parse(form.dataset.grounds);
 const PAUSE = 600; // milliseconds without a key
 let running = new AbortController();
 let timer = 0;
@@ -28,14 +27,14 @@ function line(content = "", classes = "body") {
 
 // Python counts characters, JavaScript 16-bit units: offsets are those of Python.
 function marked(characters, spans) {
-  const shown = line();
+  const shown = line("", "body marked");
   let end = 0;
   for (const span of [...spans].sort((a, b) => a.start - b.start || b.end - a.end)) {
     if (span.start < end) continue; // marks do not stand in each other
     shown.append(characters.slice(end, span.start).join(""));
     const mark = element("mark", characters.slice(span.start, span.end).join(""), { title: span.title || "" });
     mark.style.background = ground(span.label);
-    mark.append(element("small", span.label));
+    mark.append(element("small", element("bdi", span.label, { dir: "ltr" })));
     shown.append(mark);
     end = span.end;
   }

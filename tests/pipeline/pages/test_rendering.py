@@ -34,8 +34,13 @@ def test_templates_are_in_the_package():
     assert {path.name for path in TEMPLATES.iterdir()} == {
         "page.html",
         "cards.html",
+        "copy.html",
         "heat_map.html",
         "heat_map_page.html",
+        "marked.html",
+        "marks.html",
+        "marks_page.html",
+        "marks_style.html",
     }
 
 
