@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from inspect import Parameter, Signature
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 
@@ -96,6 +96,8 @@ class BloomConfig(ConfigFiles):
     output_hidden_states: bool = False
     output_attentions: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    # What transformers' pipelines ask a config about its origin.
+    _commit_hash: ClassVar[str | None] = None
 
     def __init__(self, /, *positional: Any, **values: Any) -> None:
         values = _with_own_names(_with_positional(positional, values))
