@@ -14,6 +14,7 @@ LEVELS = {
     "errors": 0,
     "settings": 0.2,  # raises errors
     "files": 0.2,
+    "kinship": 0.2,
     "sandbox": 0.2,
     "config": 0.5,  # has settings in a file
     "published": 0.7,  # makes configs

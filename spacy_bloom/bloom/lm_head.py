@@ -107,6 +107,8 @@ class LinearLMHead(nn.Linear, LMHead):
 
     def logits(self, hidden: Tensor, *, pieces: Tensor | None = None) -> Tensor:
         """See LMHead. Only the rows of the pieces are multiplied."""
+        if self.weight.is_meta:  # a call brings the weights
+            return super().logits(hidden, pieces=pieces)
         weight = self.weight if pieces is None else self.weight[pieces]
         return product(hidden, weight).float()
 

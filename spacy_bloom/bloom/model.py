@@ -13,7 +13,7 @@ from .arguments import check_cache_position, expect_no_head_mask, expect_nothing
 from .block import BloomBlock
 from .cache import KeyValueCache
 from .outputs import BaseModelOutputWithPastAndCrossAttentions
-from .past import Cache, cache_of
+from .past import Cache, cache_of, learns
 from .pretrained_model import BloomPreTrainedModel
 from .views import BatchView, PackedView, PaddedView
 
@@ -155,10 +155,11 @@ class BloomModel(BloomPreTrainedModel):
         """The blocks, on either view. RETURNS (list[Tensor]): All states, or only the last."""
         hidden = self.word_embeddings_layernorm(embeds)
         states = []
+        past_learns = torch.is_grad_enabled() and learns(getattr(view, "cache", None))
         for block in self.h:
             if keep_all:
                 states.append(hidden)
-            recorded = _is_recorded(block, hidden)
+            recorded = past_learns or _is_recorded(block, hidden)
             if self.gradient_checkpointing and self.training and recorded and self.checkpoint is not None:
                 hidden = self.checkpoint(block, hidden, view)
             else:

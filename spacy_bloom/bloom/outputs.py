@@ -8,10 +8,11 @@ from typing import Any
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node
 
+from ..kinship import Kin
 from .cache import KeyValueCache
 
 
-class ModelOutput(OrderedDict[str, Any]):
+class ModelOutput(Kin, OrderedDict[str, Any]):
     """Base of the outputs. Only fields that are not None count: as keys, in `len`, and in the tuple.
 
     Subclasses are dataclasses, and are made from their fields, or from one mapping or pairs, which is how the
@@ -19,6 +20,8 @@ class ModelOutput(OrderedDict[str, Any]):
 
     SOURCE: transformers' ModelOutput.
     """
+
+    _kin = ("transformers.utils.generic", "ModelOutput")
 
     def __init_subclass__(cls) -> None:
         # What walks through outputs (torch.export, distributed training) has to know them.

@@ -74,6 +74,16 @@ def cache_of(past: Any, config: BloomConfig) -> tuple[Cache, Any]:
     return cache, cache
 
 
+def learns(cache: Any) -> bool:
+    """cache (Cache | None): What the blocks write to.
+    RETURNS (bool): Whether its keys and values learn, as those of a tuned prefix do.
+    """
+    past = cache.cache if isinstance(cache, BorrowedCache) else cache
+    if past is None or not cache.length or not hasattr(past, "__iter__"):
+        return False
+    return any(x.requires_grad for keys, values in past for x in (keys, values))
+
+
 def _check(past: Any, pairs: list[Pair], config: BloomConfig) -> None:
     try:
         shapes = {tuple(x.shape) for pair in pairs for x in pair}

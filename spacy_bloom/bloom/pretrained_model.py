@@ -14,6 +14,7 @@ from ..checkpoint.names import EMBEDDING, PREFIX, TIED_HEAD, is_head
 from ..checkpoint.pretrained import PretrainedMixin
 from ..config import BloomConfig
 from ..errors import InputError
+from ..kinship import Kin
 from ..settings import check, integer
 from .arguments import expect_no_head_mask
 from .model_methods import ModelMethods
@@ -30,13 +31,14 @@ CHECKPOINTING = (
 )
 
 
-class BloomPreTrainedModel(ModelMethods, PretrainedMixin):
+class BloomPreTrainedModel(Kin, ModelMethods, PretrainedMixin):
     """What the decoder and its heads share: files, the config, random weights, embeddings, gradient checkpointing.
 
     config (BloomConfig): The geometry. What the model is built with cannot be changed in it any more.
     SOURCE: transformers' PreTrainedModel in names and arguments.
     """
 
+    _kin = ("transformers.modeling_utils", "PreTrainedModel")
     config_class = BloomConfig
     base_model_prefix = "transformer"
     supports_gradient_checkpointing = True
@@ -102,8 +104,13 @@ class BloomPreTrainedModel(ModelMethods, PretrainedMixin):
 
     @property
     def device(self) -> torch.device:
-        """RETURNS (torch.device): Where the weights are."""
-        return next(self.parameters()).device
+        """RETURNS (torch.device): Where the weights are; where accelerate brings them, if it keeps them elsewhere."""
+        device = next(self.parameters()).device
+        if device.type != "meta":
+            return device
+        hooks = (getattr(module, "_hf_hook", None) for module in self.modules())
+        devices = (getattr(hook, "execution_device", None) for hook in hooks)
+        return torch.device(next((found for found in devices if found is not None), device))
 
     @property
     def dtype(self) -> torch.dtype:

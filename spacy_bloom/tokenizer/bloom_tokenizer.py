@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from tokenizers import AddedToken, Tokenizer
 
 from ..errors import ConfigError
+from ..kinship import Kin
 from .chat import Chat
 from .decoder import TextDecoder
 from .files import Files
@@ -16,7 +17,7 @@ from .special_tokens import read_tokens
 from .training import Training
 
 
-class BloomTokenizerFast(Chat, TextDecoder, PreparedIds, Files, Training):
+class BloomTokenizerFast(Kin, Chat, TextDecoder, PreparedIds, Files, Training):
     """Encodes text to pieces (subwords) with character offsets, and decodes them.
 
     vocab_file (Tokenizer | None): A `tokenizers` object; files in other formats than tokenizer.json are not read.
@@ -40,6 +41,7 @@ class BloomTokenizerFast(Chat, TextDecoder, PreparedIds, Files, Training):
     SOURCE: transformers' BloomTokenizerFast, with the same ids and offsets.
     """
 
+    _kin = ("transformers.tokenization_utils_fast", "PreTrainedTokenizerFast")
     vocab_files_names: ClassVar[dict[str, str]] = {"tokenizer_file": "tokenizer.json"}
     pretrained_vocab_files_map: ClassVar[dict[str, dict[str, str]]] = {}
     slow_tokenizer_class = None

@@ -9,6 +9,7 @@ from torch import Tensor
 from ...bloom.cache import KeyValueCache
 from ...bloom.heads import BloomLanguageModel
 from ...errors import InputError
+from ..lent_cache import LentCache
 from ..running import CHUNK_PIECES, expect_evaluation
 
 
@@ -116,7 +117,13 @@ class Steps:
             use_cache=self.cache is not None,
         )
         inputs.pop("cache_position", None)  # it does not count what was put before
-        if inputs.get("past_key_values") is None:
+        given = inputs.get("past_key_values")
+        if self.cache is not None and given is not None and given is not self.cache:
+            self.cache = LentCache(
+                given, self.model.config
+            ).cache  # after a prefix of learned keys and values
+        if self.cache is not None or given is None:
+            inputs["past_key_values"] = self.cache
             inputs["past_key_values"] = self.cache
         out = self.model(**{**inputs, **self.wanted, "return_dict": True})
         return Step(out.logits[:, -1].float(), out.hidden_states, out.attentions)
