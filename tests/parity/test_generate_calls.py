@@ -453,7 +453,7 @@ def test_the_models_own_config(randomize, batch):
         dict(dola_layers="middle"),
         dict(inputs=torch.ones(3, 7, dtype=torch.long)),
     ],
-    ids=str,
+    ids=lambda options: "-".join(options),
 )
 def test_what_both_refuse(twins, batch, options):
     for model in twins:

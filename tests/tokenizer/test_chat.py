@@ -57,7 +57,7 @@ def plain(value):
         {"bos_token": "", "eos_token": "\n"},
         {"chat_template": "{% for m in messages %}{{ m.content }}\n{% endfor %}"},
     ],
-    ids=str,
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_chats_are_hugging_faces(both, chat, options):
     ours, theirs = both(chat_template=TEMPLATE)
