@@ -8,6 +8,7 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 from ..errors import InputError
 from .annotator import check_format
 from .engines import Engine, InProcess, Outcome
+from .lock_step import LockStep
 from .output import Output
 from .shards import Shard, count_docs, cut_shards, find_sources
 
@@ -79,7 +80,7 @@ def apply_pipeline(
     if shard_size < 1:
         raise InputError(f"Expected a shard size of at least 1, got {shard_size}.")
     check_format(format)
-    if timeout is not None and isinstance(engine, (InProcess, type(None))):
+    if timeout is not None and isinstance(engine, (InProcess, LockStep, type(None))):
         raise InputError("Expected no time limit: only other processes can be ended. Use several, or Ray.")
     sources = find_sources(texts)
     counts = {name: count_docs(path) for name, path in sources.items()}

@@ -1,5 +1,6 @@
 """`python -m spacy bloom apply`: a trained pipeline over a corpus."""
 
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -9,8 +10,10 @@ from wasabi import msg
 
 from ..applying.apply import Applied, apply_pipeline
 from ..applying.engines import Engine, InProcess, Processes
+from ..applying.lock_step import LockStep, follow_first
 from ..applying.ray_actors import RayActors
 from ..errors import InputError
+from ..parallel.pipelines import tensor_parallel_pipelines
 from .failures import check_folder
 from .inputs import find_pipeline
 
@@ -31,6 +34,8 @@ def apply_cli(
     timeout: Optional[float] = Opt(None, "--timeout", help="Seconds for a shard, after which its process is ended; with several processes or Ray", min=0.0),
     code_path: Optional[Path] = Opt(None, "--code", "-c", help="Python file with functions that the pipeline names; not with several processes or Ray"),
     force: bool = Opt(False, "--force", "-F", help="Begin anew where the folder was made from something else"),
+    tensor_parallel: bool = Opt(False, "--tensor-parallel", "-T", help="Divide the pipeline's models among the processes that torchrun started"),
+    rank_timeout: float = Opt(600.0, "--rank-timeout", help="Seconds after which a rank that does not answer ends all; with --tensor-parallel", min=1.0),
 ) -> None:  # fmt: skip
     """
     Annotate a corpus of any size. Texts are taken in shards, and each shard
@@ -43,13 +48,17 @@ def apply_cli(
         raise InputError("Expected no --code with several processes: install the functions as a package.")
     import_code(code_path)
     engine = _choose_engine(n_process, ray or ray_address is not None, ray_address, gpus)
+    if tensor_parallel and not isinstance(engine, InProcess):
+        raise InputError(
+            "Expected --tensor-parallel without --n-process and --ray: torchrun starts the processes."
+        )
     if gpu_id >= 0 and not isinstance(engine, InProcess):
         raise InputError("Expected no --gpu-id with several processes: use --ray and --gpus.")
-    applied = apply_pipeline(
+    apply = partial(
+        apply_pipeline,
         find_pipeline(pipeline) or pipeline,
         texts,
         output,
-        engine=engine,
         shard_size=shard_size,
         format=format,
         text_key=text_key,
@@ -59,7 +68,18 @@ def apply_cli(
         force=force,
         begin=_begin_bar,
     )
-    _report(applied, output)
+    applied = _apply_in_lock_step(apply, rank_timeout) if tensor_parallel else apply(engine=engine)
+    if applied is not None:
+        _report(applied, output)
+
+
+def _apply_in_lock_step(apply: Callable[..., Applied], timeout: float) -> Optional[Applied]:
+    """RETURNS (Applied | None): What was done, on the first rank, which writes."""
+    with tensor_parallel_pipelines(timeout=timeout) as rank:
+        if rank == 0:
+            return apply(engine=LockStep())
+        follow_first()
+    return None
 
 
 def _choose_engine(n_process: int, ray: bool, address: Optional[str], gpus: float) -> Engine:

@@ -49,6 +49,8 @@ def test_shards_that_fail_are_reported(pipeline, tmp_path):
         (["--gpu-id", 0, "--n-process", 2], "--gpus"),
         (["--code", "code.py", "--n-process", 2], "--code"),
         (["--format", "xml"], "'xml'"),
+        (["--tensor-parallel", "--n-process", 2], "--tensor-parallel"),
+        (["--tensor-parallel"], "torchrun"),
     ],
 )
 def test_options_that_do_not_go_together(pipeline, tmp_path, options, message):

@@ -2,6 +2,7 @@ import pytest
 import spacy
 from spacy.util import raise_error
 
+from spacy_bloom.errors import RankError
 from spacy_bloom.pipeline.base.streaming import pipe_batches
 
 DOCS = ["a", "bad", "b", "c", "bad"]
@@ -41,3 +42,18 @@ def test_an_error_handler_may_raise():
     pipe.get_error_handler = lambda: raise_error
     with pytest.raises(ValueError, match="bad"):
         list(pipe_batches(pipe, map(spacy.blank("xx"), DOCS), 3))
+
+
+@pytest.mark.parametrize("calls_before", [0, 1])
+def test_a_rank_that_is_gone_is_no_fault_of_a_doc(calls_before):
+    """Whether it is missed in a batch or when a batch that failed is taken Doc by Doc: no error handler goes on."""
+    pipe, calls = Counting(), []
+
+    def predict(docs):
+        calls.append(docs)
+        raise RankError("gone") if len(calls) > calls_before else ValueError("bad")
+
+    pipe.predict = predict
+    with pytest.raises(RankError):
+        list(pipe_batches(pipe, map(spacy.blank("xx"), DOCS), 3))
+    assert len(calls) == calls_before + 1 and pipe.failed == []
