@@ -41,6 +41,20 @@ def alibi_bias(slopes: Tensor, query_positions: Tensor, key_positions: Tensor) -
     return slopes[:, None, None] * distance[..., None, :, :].float()
 
 
+def padded_alibi(attention_mask: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
+    """The bias of a padded batch as Hugging Face has it: slope * place among the row's real pieces. It is equal to
+    `alibi_bias` after the softmax only.
+
+    attention_mask (Tensor): 1 for pieces, 0 for padding. Shape (batch, length).
+    RETURNS (Tensor): Shape (batch * num_heads, 1, length).
+    SOURCE: transformers' build_alibi_tensor.
+    """
+    batch, length = attention_mask.shape
+    places = ((attention_mask.cumsum(dim=-1) - 1) * attention_mask)[:, None, :]  # (batch, 1, length)
+    bias = alibi_slopes(num_heads, attention_mask.device)[:, None] * places
+    return bias.reshape(batch * num_heads, 1, length).to(dtype)
+
+
 def causal_alibi(slopes: Tensor, length: int) -> Tensor:
     """The bias of one unpadded sequence, with later keys at -inf.
 

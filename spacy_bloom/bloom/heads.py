@@ -1,18 +1,15 @@
 """BLOOM with a head."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..config import BloomConfig
 from ..errors import InputError
 from .arguments import take_num_items
 from .generation_inputs import prepare_inputs
 from .lm_head import LinearLMHead, LMHead
-from .losses import IGNORED_LABEL
 from .model import BloomModel
 from .outputs import (
     CausalLMOutputWithCrossAttentions,
@@ -21,6 +18,7 @@ from .outputs import (
     TokenClassifierOutput,
 )
 from .pretrained_model import BloomPreTrainedModel, draw_normal
+from .task_losses import answer_loss, check_labels, label_loss, piece_label_loss
 
 
 class BloomLanguageModel(BloomPreTrainedModel):
@@ -66,17 +64,6 @@ class BloomLanguageModel(BloomPreTrainedModel):
         """See `prepare_inputs`."""
         return prepare_inputs(input_ids, **options)
 
-    @property
-    def loss_function(self) -> Callable[..., Tensor]:
-        """RETURNS (Callable): Given logits of all pieces, labels, vocab_size and num_items_in_batch, the loss. Another
-        may be set.
-        """
-        return self.__dict__.get("_loss_function", next_piece_loss)
-
-    @loss_function.setter
-    def loss_function(self, value: Callable[..., Tensor]) -> None:
-        self.__dict__["_loss_function"] = value
-
     def tie_weights(self) -> None:
         """Make the LM head the embedding matrix, if the config says so."""
         if self.config.tie_word_embeddings:
@@ -118,7 +105,7 @@ class BloomLanguageModel(BloomPreTrainedModel):
         logits = self.lm_head(output.last_hidden_state)
         loss = None
         if labels is not None:
-            _check_labels(labels, logits)
+            check_labels(labels, logits)
             loss = self.loss_function(
                 logits, labels, vocab_size=self.config.vocab_size, num_items_in_batch=items
             )
@@ -135,6 +122,7 @@ class BloomForTokenClassification(BloomPreTrainedModel):
     """
 
     _built_with = (*BloomPreTrainedModel._built_with, "num_labels", "classifier_dropout")
+    _task_loss = staticmethod(piece_label_loss)
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
@@ -180,8 +168,8 @@ class BloomForTokenClassification(BloomPreTrainedModel):
         logits = self.classifier(self.dropout(output.last_hidden_state))
         loss = None
         if labels is not None:
-            _check_labels(labels, logits)
-            loss = _cross_entropy(logits, labels, items)
+            check_labels(labels, logits)
+            loss = piece_label_loss(logits, labels, num_items_in_batch=items)
         result = TokenClassifierOutput(loss, logits, output.hidden_states, output.attentions)
         return result if self._wants_dict(return_dict) else result.to_tuple()
 
@@ -196,6 +184,7 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
     """
 
     _built_with = (*BloomPreTrainedModel._built_with, "num_labels")
+    _task_loss = staticmethod(label_loss)
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
@@ -242,7 +231,7 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
         rows = torch.arange(hidden.shape[0], device=hidden.device)
         last = self._last_real(input_ids, attention_mask, hidden)
         logits = self.score(hidden[rows, last])
-        loss = None if labels is None else self._loss(logits, labels.to(logits.device), items)
+        loss = None if labels is None else label_loss(labels, logits, self.config, items)
         result = SequenceClassifierOutputWithPast(
             loss, logits, output.past_key_values, output.hidden_states, output.attentions
         )
@@ -261,29 +250,14 @@ class BloomForSequenceClassification(BloomPreTrainedModel):
         places = torch.arange(length, device=hidden.device)
         return (places * real.to(hidden.device)).argmax(dim=-1)
 
-    def _loss(self, logits: Tensor, labels: Tensor, items: Any) -> Tensor:
-        batch, num_labels = logits.shape
-        if self.config.problem_type is None:
-            self.config.problem_type = _problem_type(num_labels, labels)
-        problem = self.config.problem_type
-        by_id = problem == "single_label_classification"
-        if by_id and labels.shape == (batch,) and not labels.is_floating_point():
-            return _cross_entropy(logits, labels, items)
-        if not by_id and (labels.shape == logits.shape or (num_labels == 1 and labels.shape == (batch,))):
-            loss = F.mse_loss if problem == "regression" else F.binary_cross_entropy_with_logits
-            targets, reduction = labels.reshape(logits.shape).float(), "mean" if items is None else "sum"
-            return _divided(loss(logits.float(), targets, reduction=reduction), items)
-        expected = f"ids of shape ({batch},)" if by_id else f"numbers of shape {tuple(logits.shape)}"
-        raise InputError(
-            f"Expected labels for {problem} as {expected}, got {labels.dtype} of shape {tuple(labels.shape)}."
-        )
-
 
 class BloomForQuestionAnswering(BloomPreTrainedModel):
     """BLOOM with two scores on every piece: that an answer starts with it, and that one ends with it.
 
     config (BloomConfig): The geometry.
     """
+
+    _task_loss = staticmethod(answer_loss)
 
     def __init__(self, config: BloomConfig) -> None:
         super().__init__(config)
@@ -331,62 +305,6 @@ class BloomForQuestionAnswering(BloomPreTrainedModel):
             **further,
         )
         start, end = self.qa_outputs(output.last_hidden_state).unbind(dim=-1)  # 2 x (batch, length)
-        loss = None
-        if start_positions is not None and end_positions is not None:
-            loss = (_position_loss(start, start_positions) + _position_loss(end, end_positions)) / 2
+        loss = answer_loss(start, end, start_positions, end_positions)
         result = QuestionAnsweringModelOutput(loss, start, end, output.hidden_states, output.attentions)
         return result if self._wants_dict(return_dict) else result.to_tuple()
-
-
-def _problem_type(num_labels: int, labels: Tensor) -> str:
-    if num_labels == 1:
-        return "regression"
-    return "multi_label_classification" if labels.is_floating_point() else "single_label_classification"
-
-
-def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
-    """Cross entropy over the pieces of each row, in float32. Shapes (batch, length) and (batch,) or (batch, 1)."""
-    batch, length = logits.shape
-    if positions.shape not in ((batch,), (batch, 1)) or positions.is_floating_point():
-        raise InputError(
-            f"Expected positions as integers of shape ({batch},), got {positions.dtype} of shape "
-            f"{tuple(positions.shape)}."
-        )
-    beyond = length  # as in Hugging Face: what lies after the pieces is no target
-    positions = positions.reshape(batch).long().clamp(0, beyond).to(logits.device)
-    return F.cross_entropy(logits.float(), positions, ignore_index=beyond)
-
-
-def _check_labels(labels: Tensor, logits: Tensor) -> None:
-    if labels.shape != logits.shape[:2]:
-        raise InputError(f"Expected labels of shape {tuple(logits.shape[:2])}, got {tuple(labels.shape)}.")
-
-
-def next_piece_loss(
-    logits: Tensor, labels: Tensor, vocab_size: int | None = None, num_items_in_batch: Any = None
-) -> Tensor:
-    """Cross entropy of each piece given those before it, in nats.
-
-    logits (Tensor): Shape (batch, length, vocab_size).
-    labels (Tensor): Not shifted; -100 is ignored. Shape (batch, length).
-    num_items_in_batch (Tensor | int | None): What to divide the sum by; None for the mean.
-    RETURNS (Tensor): Shape ().
-    """
-    return _cross_entropy(logits[:, :-1], labels[:, 1:], num_items_in_batch)
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor, items: Any = None) -> Tensor:
-    """Of labels not ignored, in float32. Shapes (..., classes) and (...).
-
-    items (Tensor | int | None): What to divide the sum by; None for the mean.
-    """
-    labels = labels.to(logits.device).reshape(-1).long()
-    rows = logits.reshape(-1, logits.shape[-1]).float()
-    reduction = "mean" if items is None else "sum"
-    return _divided(F.cross_entropy(rows, labels, ignore_index=IGNORED_LABEL, reduction=reduction), items)
-
-
-def _divided(loss: Tensor, items: Any) -> Tensor:
-    if items is None:
-        return loss
-    return loss / (items.to(loss.device) if isinstance(items, Tensor) else items)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import BloomConfig
 from ..errors import InputError
-from .alibi import alibi_slopes
+from .alibi import alibi_slopes, padded_alibi
 from .arguments import check_cache_position, expect_no_head_mask, expect_nothing_else
 from .block import BloomBlock
 from .cache import KeyValueCache
@@ -209,6 +209,10 @@ class BloomModel(BloomPreTrainedModel):
                 "Got past_key_values while gradient checkpointing: blocks run twice would append twice."
             )
         return found, kept if wants else None
+
+    def build_alibi_tensor(self, attention_mask: Tensor, num_heads: int, dtype: torch.dtype) -> Tensor:
+        """See `padded_alibi`; for Hugging Face's users, as the model itself has other ways."""
+        return padded_alibi(attention_mask, num_heads, dtype)
 
     def _slopes(self, device: torch.device) -> Tensor:
         # Not a buffer: buffers follow .half(), and slopes must stay float32. A tracer's tensors are not for others.

@@ -1,7 +1,7 @@
 """Further methods of Hugging Face's models: counts, hooks, and what is not for BLOOM here, which says so."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..config import BloomConfig
 from ..errors import BloomWarning, InputError
+from .task_losses import next_piece_loss
 
 _DUMMY_IDS = ((7, 6, 0, 0, 1), (1, 2, 3, 0, 0), (0, 0, 0, 4, 5))
 
@@ -25,6 +26,7 @@ class ModelMethods(nn.Module):
     tp_size = None
     generation_config: Any = None
     _require_grads_hook: Any = None
+    _task_loss: Callable[..., Any] = staticmethod(next_piece_loss)
 
     def get_input_embeddings(self) -> nn.Module:
         """See BloomPreTrainedModel."""
@@ -45,6 +47,17 @@ class ModelMethods(nn.Module):
         """RETURNS (str | None): Name of the task, for example "ForCausalLM"."""
         task = type(self).__name__.removeprefix("Bloom")
         return task if task.startswith("For") else None
+
+    @property
+    def loss_function(self) -> Callable[..., Any]:
+        """RETURNS (Callable): From logits and labels, the loss of the class's task; of next pieces if it has none. The
+        language model uses another if one is set. See `task_losses`.
+        """
+        return self.__dict__.get("_loss_function", self._task_loss)
+
+    @loss_function.setter
+    def loss_function(self, value: Callable[..., Any]) -> None:
+        self.__dict__["_loss_function"] = value
 
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
@@ -177,15 +190,6 @@ class ModelMethods(nn.Module):
             "Got push_to_hub: save with `save_pretrained`, and upload the directory with huggingface_hub's "
             "`upload_folder`."
         )
-
-    def add_adapter(self, *args: Any, **options: Any) -> NoReturn:
-        """RAISES (InputError): Always; so do its siblings."""
-        raise InputError(
-            "Got a method for adapters: use `peft.get_peft_model(model, config)`, whose model has them."
-        )
-
-    load_adapter = set_adapter = enable_adapters = disable_adapters = add_adapter
-    active_adapters = active_adapter = get_adapter_state_dict = delete_adapter = add_adapter
 
 
 def _require_grad(module: nn.Module, args: Any, output: Tensor) -> None:

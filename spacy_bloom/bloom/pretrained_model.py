@@ -16,6 +16,7 @@ from ..config import BloomConfig
 from ..errors import InputError
 from ..kinship import Kin
 from ..settings import check, integer
+from .adapters import AdapterMethods
 from .arguments import expect_no_head_mask
 from .model_methods import ModelMethods
 from .resizing import padded_size, resize_embedding, resize_head
@@ -31,7 +32,7 @@ CHECKPOINTING = (
 )
 
 
-class BloomPreTrainedModel(Kin, ModelMethods, PretrainedMixin):
+class BloomPreTrainedModel(Kin, ModelMethods, AdapterMethods, PretrainedMixin):
     """What the decoder and its heads share: files, the config, random weights, embeddings, gradient checkpointing.
 
     config (BloomConfig): The geometry. What the model is built with cannot be changed in it any more.

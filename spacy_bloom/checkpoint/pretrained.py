@@ -99,6 +99,7 @@ class PretrainedMixin(LoadableModel):
             source = info.patched(source, config)
         load, place = _way(device, placement, tensor_parallel, device_map, max_memory)
         model = load(cls, config, source, dtype=to_dtype(dtype), quantization=quantization, **place)
+        model.config.torch_dtype = model.dtype
         if checkpoint is not None:
             model._read_more(checkpoint)
         return (model, info.to_dict()) if info is not None and output_loading_info else model
@@ -118,7 +119,8 @@ class PretrainedMixin(LoadableModel):
         *,
         dtype: torch.dtype | str | None = None,
     ) -> None:
-        """Write config and weights in the Hugging Face layout, as safetensors.
+        """Write config and weights in the Hugging Face layout, as safetensors. Of a model with adapters by
+        `add_adapter` or `load_adapter`, the one in use is written alone, in peft's layout.
 
         save_directory (str | PathLike): Directory, made if it does not exist.
         is_main_process (bool): False writes nothing: of several processes, one writes.
@@ -127,8 +129,9 @@ class PretrainedMixin(LoadableModel):
             shards with an index.
         variant (str | None): Of the weights' files, for example "fp16" for `model.fp16.safetensors`.
         dtype (torch.dtype | str | None): Dtype of the weights in the files; None keeps the model's.
-        save_function, token, save_peft_format: Not used.
-        RAISES (InputError): push_to_hub, or no safe_serialization.
+        save_peft_format (bool): Whether an adapter's weights are written by peft's names.
+        save_function, token: Not used.
+        RAISES (InputError): push_to_hub, no safe_serialization, or several adapters in use.
         """
         refuse({"push_to_hub": push_to_hub})
         if not safe_serialization:
@@ -138,13 +141,21 @@ class PretrainedMixin(LoadableModel):
             )
         if not is_main_process:
             return
-        path, kind = Path(save_directory), type(self).__name__
-        weights = self.state_dict() if state_dict is None else state_dict
-        stored = to_dtype(dtype) or next(w.dtype for w in weights.values() if w.is_floating_point())
-        options: dict[str, Any] = {"max_shard_size": max_shard_size, "variant": variant}
-        save_checkpoint(path, self.config, weights, kind, dtype=stored, **options)
+        path, kind, given = Path(save_directory), type(self).__name__, to_dtype(dtype)
+        beside: dict[str, Any] = {"dtype": given, "variant": variant, "peft_format": save_peft_format}
+        if not self._save_adapter(path, state_dict, **beside):
+            weights = self.state_dict() if state_dict is None else state_dict
+            stored = given or next(w.dtype for w in weights.values() if w.is_floating_point())
+            options: dict[str, Any] = {"max_shard_size": max_shard_size, "variant": variant}
+            save_checkpoint(path, self.config, weights, kind, dtype=stored, **options)
         with replacing_together(path) as create:
             self._write_more(path, create)
+
+    def _save_adapter(
+        self, path: Path, state_dict: Any, *, dtype: Any, variant: str | None, peft_format: bool
+    ) -> bool:
+        """Write the adapter in use instead of a checkpoint. RETURNS (bool): Whether there is one."""
+        return False
 
     def _read_more(self, checkpoint: Checkpoint) -> None:
         """Read what a class keeps in further files."""

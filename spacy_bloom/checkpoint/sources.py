@@ -83,8 +83,9 @@ def _expect_more_than_adapter(path: Path) -> Path:
     """RETURNS (Path): The path. RAISES (CheckpointError): It has peft's adapters without their checkpoint."""
     if (path / ADAPTER_CONFIG).is_file() and not (path / CONFIG_FILE).is_file():
         raise CheckpointError(
-            f"Expected a checkpoint in {path}, got an adapter of peft without the model that it was trained on. To use "
-            "plain LoRA, copy its files into a folder `adapter` of the model's directory, and name that directory. "
+            f"Expected a checkpoint in {path}, got an adapter of peft without the model that it was trained on. Load "
+            "the model, and give it this directory by `load_adapter`. To use plain LoRA in a pipeline, "
+            "copy its files into a folder `adapter` of the model's directory, and name that directory. "
             f"{ADAPTER_ADVICE}"
         )
     return path

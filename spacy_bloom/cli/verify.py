@@ -1,7 +1,7 @@
 """`python -m spacy bloom verify`: a checkpoint beside what was published about BLOOM."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Any, Callable, Dict, Optional
 
 from spacy.cli._util import Arg, Opt
 from wasabi import msg
@@ -33,9 +33,9 @@ def verify_cli(
             name = f"{OWNER}/{name}"
     path = find_checkpoint(name, revision=revision, local_files_only=local)
     states = []
+    lines: Dict[str, Callable[..., Any]] = {"same": msg.good, "different": msg.fail, "not checked": msg.warn}
     for check in verify(path, size, revision=revision):
-        print_line = {"same": msg.good, "different": msg.fail, "not checked": msg.warn}[check.state]
-        print_line(f"{check.fact}: {check.state}", check.detail)
+        lines[check.state](f"{check.fact}: {check.state}", check.detail)
         states.append(check.state)
     counts = {state: states.count(state) for state in ("same", "different", "not checked")}
     summary = ", ".join(f"{n} {state}" for state, n in counts.items())

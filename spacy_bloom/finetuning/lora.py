@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..bloom.model import BloomModel
-from ..errors import ConfigError
+from ..bloom.peft_files import import_peft
 from ..settings import PositiveInt, Rate, check_settings, from_settings, list_of, number, one_of
 
 TARGETS = ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")
@@ -54,16 +54,10 @@ def add_lora(model: BloomModel, settings: LoraSettings) -> None:
 
     RAISES (ConfigError): peft is not installed.
     """
-    try:
-        import peft
-    except ImportError as error:
-        raise ConfigError(
-            f"Expected peft to be installed for lora, got {error}. Run `pip install spacy-bloom[lora]`. To use a "
-            "trained pipeline without peft, save it with lora.merge = true."
-        ) from error
+    peft = import_peft("lora")
     config = peft.LoraConfig(
         r=settings.r,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=list(settings.targets),
     )

@@ -93,7 +93,7 @@ def resolve_options(
 def _clamped(config: GenerationConfig, options: Mapping[str, Any]) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): A minimum that no option of the call sets, where it exceeds the call's maximum."""
     least, most = config.min_new_tokens, options.get("max_new_tokens") or config.fixed_added
-    if least is None or "min_new_tokens" in options or not is_int(most) or least <= most:
+    if least is None or "min_new_tokens" in options or most is None or not is_int(most) or least <= most:
         return {}
     return {"min_new_tokens": most}
 

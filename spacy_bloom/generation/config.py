@@ -114,7 +114,7 @@ class GenerationConfig(GenerationOptions):
 
         strict (bool): For Hugging Face's users; nothing is let pass here otherwise.
         """
-        problem = next(_conflicts(self), None)
+        problem = next(iter(_conflicts(self)), None)
         if problem is not None:
             raise ConfigError(f"{WHERE}: {problem}")
 
@@ -371,5 +371,5 @@ def _bad_lengths(config: GenerationConfig) -> Iterable[str]:
         pairs = [("min_new_tokens", "max_length"), ("min_length", "max_length")]
     for low, high in pairs:
         most = config.fixed_added if high == "max_new_tokens" else config.max_length
-        if (getattr(config, low) or 0) > most:
+        if most is not None and (getattr(config, low) or 0) > most:
             yield f"expected {low} to be at most {high}={most}, got {getattr(config, low)}."

@@ -129,9 +129,10 @@ class _Stream:
             for p in range(len(prompts))
             for s in range(n)
         ]
-        for sequence in self.live if drafter is not None else ():
-            sequence.drafter = drafter()
-            sequence.drafter.add(sequence.row.prompt)
+        if drafter is not None:
+            for sequence in self.live:
+                sequence.drafter = drafter()
+                sequence.drafter.add(sequence.row.prompt)
 
     def run(self) -> Iterator[GeneratedPieces]:
         """YIELDS (GeneratedPieces): See `generate_stream`."""

@@ -42,7 +42,7 @@ def replace_layers(
     decoder = decoder_of(model)
     for name, layer in layers_of(model).items():
         if name == HEAD:
-            model.lm_head = head(layer)  # type: ignore[assignment]
+            model.lm_head = head(layer)
         else:
             place, _, last = name.rpartition(".")
             setattr(decoder.get_submodule(place), last, linear(name, layer))

@@ -1,7 +1,9 @@
 import pytest
 import torch
+import transformers
 from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
+from spacy_bloom import BloomConfig, BloomModel
 from spacy_bloom.bloom.alibi import alibi_bias, alibi_slopes, causal_alibi, symmetric_alibi
 
 
@@ -69,3 +71,14 @@ def test_slopes_first_asked_for_without_gradients_serve_training_too():
     with torch.inference_mode():
         assert alibi_slopes(5) is alibi_slopes(5)
     assert not alibi_slopes(5).is_inference()
+
+
+@pytest.mark.parametrize("heads", [1, 3, 8, 12])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_padded_batches_have_the_reference_bias(heads, dtype):
+    mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
+    config = dict(vocab_size=9, hidden_size=24, n_layer=1, n_head=heads)
+    theirs = transformers.BloomModel(transformers.BloomConfig(**config)).build_alibi_tensor(mask, heads, dtype)
+    ours = BloomModel(BloomConfig(**config)).build_alibi_tensor(mask, heads, dtype)
+    assert ours.shape == theirs.shape == (3 * heads, 1, 5) and ours.dtype == theirs.dtype
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)

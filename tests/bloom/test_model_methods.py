@@ -21,8 +21,6 @@ def model():
     (lambda m: m.reverse_bettertransformer(), "fast kernels"),
     (lambda m: m.register_for_auto_class("AutoModel"), "no code"),
     (lambda m: m.push_to_hub("name"), "upload_folder"),
-    (lambda m: m.add_adapter(None), "get_peft_model"),
-    (lambda m: m.load_adapter("name"), "get_peft_model"),
     (lambda m: m.get_head_mask(torch.ones(3), 2), "head_mask"),
 ])  # fmt: skip
 def test_what_is_refused_says_why(model, call, message):

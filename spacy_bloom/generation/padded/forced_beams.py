@@ -91,7 +91,9 @@ class _ForcedBeams:
         if len(texts) == len(chosen.pieces):
             return chosen
         order = _by_turns([Progress(self.words, text).bank for text in texts], more.scores)[: self.beams]
-        return Chosen(*([values[i] for i in order] for values in (more.pieces, more.scores, more.rows)))
+        return Chosen(
+            [more.pieces[i] for i in order], [more.scores[i] for i in order], [more.rows[i] for i in order]
+        )
 
     def _is_complete(self, ids: Tensor) -> bool:
         return Progress(self.words, ids.tolist()).all_there

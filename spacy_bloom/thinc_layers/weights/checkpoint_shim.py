@@ -65,7 +65,7 @@ class CheckpointShim(PyTorchShim):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = self.__class__.__new__(self.__class__)
         memo[id(self)] = copied
-        copied.__dict__ = copy.deepcopy(dict(self.__getstate__()), memo)  # type: ignore[call-overload]
+        copied.__dict__ = copy.deepcopy(dict(self.__getstate__()), memo)
         return copied
 
     def copy(self) -> Self:
