@@ -244,6 +244,7 @@ class AdapterMethods(nn.Module):
     def _unwrap(self) -> None:
         """Put the layers back where peft's are around them."""
         wrappers = self._peft_layers()
+        child: Any
         for parent in list(self.modules()):
             for name, child in list(parent.named_children()):
                 if any(child is wrapper for wrapper in wrappers):

@@ -228,7 +228,8 @@ class BloomConfig(ConfigFiles):
 
     @torch_dtype.setter
     def torch_dtype(self, value: Any) -> None:
-        object.__setattr__(self, "extra", _with_dtype_names({**self.extra, "torch_dtype": value}))
+        newer = {"dtype": value} if "dtype" in self.extra else {}  # the spelling of transformers 5
+        object.__setattr__(self, "extra", _with_dtype_names({**self.extra, **newer, "torch_dtype": value}))
 
     @property
     def use_return_dict(self) -> bool:

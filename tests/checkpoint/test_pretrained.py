@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+import transformers
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomForTokenClassification, BloomModel
 from spacy_bloom.checkpoint.pretrained import save_checkpoint
@@ -46,3 +47,15 @@ def test_a_subclass_loads_and_names_itself(tmp_path, randomize):
 def test_names_are_checked_before_anything_is_looked_for():
     with pytest.raises(InputError, match="got hidden_dropuot"):
         BloomModel.from_pretrained("no/such-checkpoint", hidden_dropuot=0.1, local_files_only=True)
+
+
+@pytest.mark.parametrize("dtype", [None, "auto", "float32", torch.bfloat16])
+def test_the_config_says_the_dtype_of_what_was_loaded(tmp_path, randomize, dtype):
+    randomize(BloomForCausalLM(CONFIG)).save_pretrained(tmp_path, dtype="float16")
+    settings = json.loads((tmp_path / "config.json").read_text("utf8"))
+    (tmp_path / "config.json").write_text(json.dumps({**settings, "dtype": "float16"}), "utf8")
+    options = {} if dtype is None else {"torch_dtype": dtype}
+    model = BloomForCausalLM.from_pretrained(tmp_path, **options)
+    theirs = transformers.BloomForCausalLM.from_pretrained(tmp_path, **options)
+    assert model.config.torch_dtype == theirs.config.torch_dtype == model.dtype
+    assert model.config.extra["dtype"] == str(model.dtype).removeprefix("torch.")
