@@ -16,6 +16,7 @@ from .evaluate import evaluate_cli
 from .failures import ending_with_message
 from .info import info_cli
 from .init_config import TASK_LIST, init_config_cli
+from .report import report_cli
 from .serve import serve_cli
 from .train_lm import train_lm_cli
 from .train_pipeline import train_pipeline_cli
@@ -42,6 +43,7 @@ add("train-lm", train_lm_cli, context_settings=WITH_OVERRIDES)
 add("apply", apply_cli)
 add("demo", demo_cli)
 add("serve", serve_cli)
+add("report", report_cli)
 add("convert", convert_cli)
 add("info", info_cli)
 add("verify", verify_cli)

@@ -33,6 +33,7 @@ def test_a_missing_value_is_an_error(environment):
 def test_templates_are_in_the_package():
     assert {path.name for path in TEMPLATES.iterdir()} == {
         "page.html",
+        "bars_style.html",
         "cards.html",
         "copy.html",
         "heat_map.html",
