@@ -64,9 +64,15 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def checkpoint_bits(name: str, files: list[TextFile], sizes: dict[str, int], data: DataConfig) -> Bits:
+def checkpoint_bits(
+    name: str,
+    files: list[TextFile],
+    sizes: dict[str, int],
+    data: DataConfig,
+    quantization: str | None = None,
+) -> Bits:
     """RETURNS (Bits): Minus log2 of each line's probability, given a line's end before it."""
-    model = BloomForCausalLM.from_pretrained(name, dtype="float32")
+    model = BloomForCausalLM.from_pretrained(name, dtype="float32", quantization=quantization)
     tokenizer = BloomTokenizerFast.from_pretrained(name)
     bits = {}
     for file in tqdm(files, name):

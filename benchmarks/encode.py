@@ -1,4 +1,6 @@
-"""Speed and memory of nlp.pipe with a transformer alone: ours, and spacy-transformers on the same checkpoint."""
+"""Speed and memory of nlp.pipe with a transformer alone: ours in float32 and int8, and spacy-transformers on the same
+checkpoint.
+"""
 
 import sys
 import time
@@ -9,6 +11,7 @@ from typing import Any
 
 import torch
 from measuring import (
+    INT8,
     MEGA,
     OURS,
     STRIDED,
@@ -22,6 +25,7 @@ from measuring import (
     piece_vectors,
     report,
     reset_peak,
+    seconds_of_products,
     transformer_pipeline,
     write_checkpoint,
 )
@@ -29,6 +33,8 @@ from texts import add_text_options, make_texts, new_tokenizer, pseudo_lines, tex
 
 TOLERANCE = 1e-4
 WARM_UP = 64  # Docs
+PRODUCT_ROWS = 2048
+SHARE, INT8_SPEED, INT8_WORDS = 0.88, 1.6, 4.0  # goals
 
 
 def measure(
@@ -52,7 +58,9 @@ def measure(
     seconds = time.perf_counter() - start
     peak = memory("VmHWM")
     sample = sorted(texts, key=len)[:: max(1, len(texts) // n_sample)] if n_sample else []
-    return {"seconds": seconds, "loaded": loaded, "peak": peak, "vectors": piece_vectors(nlp, sample)}
+    products = seconds_of_products(geometry_of(options), PRODUCT_ROWS) if system == OURS else 0.0
+    vectors = piece_vectors(nlp, sample)
+    return {"seconds": seconds, "loaded": loaded, "peak": peak, "vectors": vectors, "products": products}
 
 
 def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
@@ -60,9 +68,13 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
     n_lines = max(20_000, options.docs * 10)
     lines = text_lines(options.text, n_lines) if options.text else pseudo_lines(n_lines)
     tokenizer = new_tokenizer(lines, options.vocab_size)
-    geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
-    write_checkpoint(directory, geometry, tokenizer)
+    write_checkpoint(directory, geometry_of(options), tokenizer)
     return make_texts(lines, tokenizer, options)
+
+
+def geometry_of(options: Namespace) -> Geometry:
+    """RETURNS (Geometry): Of the checkpoint."""
+    return Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
 
 
 def options_from_command_line() -> Namespace:
@@ -89,13 +101,13 @@ def options_from_command_line() -> Namespace:
 def main() -> int:
     """RETURNS (int): 1 if the systems do not agree on the vectors, else 0."""
     options = options_from_command_line()
-    systems = [OURS, THEIRS] + [STRIDED] * options.strided
+    systems = [OURS, INT8, THEIRS] + [STRIDED] * options.strided
     turns: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
     with TemporaryDirectory(dir=options.work) as directory:
         texts, n_pieces = make_inputs(Path(directory), options)
         for number in range(options.rounds):
             for system in systems:
-                n_sample = 50 if number == 0 and system != STRIDED else 0
+                n_sample = 50 if number == 0 and system in (OURS, THEIRS) else 0
                 turns[system].append(in_fresh_process(measure, system, directory, texts, options, n_sample))
                 print(f"round {number + 1}, {system}: {turns[system][-1]['seconds']:.1f} s", flush=True)
     n_words = sum(len(text.split()) for text in texts)
@@ -106,6 +118,15 @@ def main() -> int:
         f"times as fast as {THEIRS}, median of the rounds": median(ratios),
         "lowest of a round": min(ratios),
         "highest of a round": max(ratios),
+        f"share of the limit that plain products set (goal {SHARE})": median(
+            [n_pieces * turn["products"] / turn["seconds"] for turn in turns[OURS]]
+        ),
+        f"int8, times our float32 (goal {INT8_SPEED})": median(
+            [a["seconds"] / b["seconds"] for a, b in zip(turns[OURS], turns[INT8], strict=True)]
+        ),
+        f"int8, times {THEIRS} (goal {INT8_WORDS})": median(
+            [a["seconds"] / b["seconds"] for a, b in zip(turns[THEIRS], turns[INT8], strict=True)]
+        ),
         f"largest difference of piece vectors (bound {TOLERANCE:.0e})": difference,
     }
     title = (

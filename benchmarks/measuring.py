@@ -5,6 +5,7 @@ import json
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -22,6 +23,7 @@ from spacy_bloom import BloomConfig, BloomModel, BloomTokenizerFast
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing measured here may wait for a network
 
 OURS, THEIRS, STRIDED = "spacy_bloom", "spacy-transformers", "spacy-transformers, strided"
+INT8 = "spacy_bloom, int8"
 MEGA = 1e6
 
 
@@ -76,14 +78,35 @@ def write_checkpoint(path: Path, geometry: Geometry, tokenizer: BloomTokenizerFa
 def transformer_pipeline(system: str, checkpoint: str) -> Language:
     """RETURNS (Language): A tokenizer and a transformer, its weights in memory (or mapped)."""
     nlp = spacy.blank("xx")
-    if system == OURS:
-        nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
+    if system in (OURS, INT8):
+        model = {"@architectures": "spacy-bloom.TransformerModel.v2", "name": checkpoint}
+        model["quantization"] = "int8" if system == INT8 else None
+        nlp.add_pipe("bloom_transformer", config={"model": model})
     else:
         # Whole Docs by default: with strided spans a piece does not see what is before its span.
         whole = {"@span_getters": "spacy-transformers.doc_spans.v1"}
         model = {"name": checkpoint, **({} if system == STRIDED else {"get_spans": whole})}
         nlp.add_pipe("transformer", config={"model": model}).model.initialize()
     return nlp
+
+
+def seconds_of_products(geometry: Geometry, rows: int, repeats: int = 5) -> float:
+    """RETURNS (float): What the plain products of all blocks take, for each piece: no way to encode is faster.
+
+    rows (int): Pieces that are multiplied at once.
+    """
+    size = geometry.hidden_size
+    total = 0.0
+    for features, columns in ((3 * size, size), (size, size), (4 * size, size), (size, 4 * size)):
+        weight, inner = torch.randn(features, columns), torch.randn(rows, columns)
+        found = []
+        with torch.inference_mode():
+            for _ in range(repeats + 1):
+                start = time.perf_counter()
+                torch.nn.functional.linear(inner, weight)
+                found.append(time.perf_counter() - start)
+        total += median(found[1:])
+    return geometry.n_layer * total / rows
 
 
 def piece_vectors(nlp: Language, texts: Sequence[str]) -> list[np.ndarray]:
