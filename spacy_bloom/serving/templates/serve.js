@@ -34,7 +34,7 @@ function marked(characters, spans) {
     shown.append(characters.slice(end, span.start).join(""));
     const mark = element("mark", characters.slice(span.start, span.end).join(""), { title: span.title || "" });
     mark.style.background = ground(span.label);
-    mark.append(element("small", element("bdi", span.label, { dir: "ltr" })));
+    mark.append(element("small", element("bdi", [span.label, span.note].filter(Boolean).join(" "), { dir: "ltr" })));
     shown.append(mark);
     end = span.end;
   }
@@ -76,17 +76,21 @@ function annotation(characters, doc) {
   return shown;
 }
 
+function signed(score) {
+  return score == null ? "" : `${score < 0 ? "" : "+"}${score.toFixed(1)}`;
+}
+
 function answers(characters, found) {
   if (!found.length) return [line("Ask a question about the text.", "body quiet")];
   return found.flatMap(({ question: asked, answers: own }) => {
-    const best = own.slice(0, 1).map((a) => ({ ...a, label: "ANSWER", title: `${a.score ?? ""}` }));
+    const best = own.slice(0, 1).map((a) => ({ ...a, label: "ANSWER", note: signed(a.score) }));
     const shown = [line(asked, "asked")];
     return own.length ? [...shown, marked(characters, best)] : [...shown, line("No answer found.", "body quiet")];
   });
 }
 
 function continuation(whole, added) {
-  if (!added.trim()) return [line("The model adds nothing: it takes the text as complete.", "body quiet")];
+  if (!/[\p{L}\p{N}]/u.test(added)) return [line("The model ends the text here.", "body quiet")];
   const shown = line(whole);
   shown.append(element("span", added, { class: "new" }));
   return [shown];
@@ -155,7 +159,8 @@ async function ask(section, signal) {
     found.replaceChildren(...(shown.length ? shown : [line("Nothing to show.", "body quiet")]));
   } catch (error) {
     if (error.name === "AbortError") return;
-    found.replaceChildren(line(error.message, "body problem"));
+    const message = error instanceof TypeError ? "The service does not answer." : error.message;
+    found.replaceChildren(line(message, "body problem"));
   }
   section.removeAttribute("aria-busy");
 }
