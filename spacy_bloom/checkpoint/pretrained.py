@@ -83,6 +83,8 @@ class PretrainedMixin(LoadableModel):
         where = take_arguments(changes)
         dtype = where.pop("torch_dtype", dtype)
         checkpoint = None
+        if not os.path.isdir(pretrained_model_name_or_path or ""):  # before anything is downloaded
+            _expect_fields(config if isinstance(config, BloomConfig) else BloomConfig(), changes)
         if state_dict is None or pretrained_model_name_or_path is not None:
             options = {"revision": revision, "local_files_only": local_files_only, **where}
             checkpoint = Checkpoint.find(_expect_name(pretrained_model_name_or_path, state_dict), **options)
@@ -207,16 +209,19 @@ def _config_of(config: Any, checkpoint: Checkpoint | None) -> BloomConfig:
 
 
 def _changed(config: BloomConfig, changes: dict[str, Any]) -> BloomConfig:
-    """RETURNS (BloomConfig): With other values of fields that it has.
-    RAISES (InputError): Names that are no fields, which would have no effect.
-    """
+    """RETURNS (BloomConfig): With other values of fields that it has. RAISES (InputError): See `_expect_fields`."""
+    _expect_fields(config, changes)
+    return config.replace(**changes) if changes else config
+
+
+def _expect_fields(config: BloomConfig, changes: Mapping[str, Any]) -> None:
+    """RAISES (InputError): Names that are no fields, which would have no effect."""
     unknown = sorted(name for name in changes if name != "extra" and not hasattr(config, name))
     if unknown:
         raise InputError(
             "Expected dtype, device, device_map, placement, revision, local_files_only, config, num_layers, "
             f"quantization, other arguments of `from_pretrained`, or fields of BloomConfig; got {', '.join(unknown)}."
         )
-    return config.replace(**changes) if changes else config
 
 
 def _way(

@@ -31,7 +31,7 @@ def test_files_of_a_class_are_read_and_written(tmp_path, randomize):
     model.save_pretrained(tmp_path)
     assert BloomForCausalLM.from_pretrained(tmp_path).generation_config == model.generation_config
     BloomForCausalLM(CONFIG).save_pretrained(tmp_path)  # another model's goes
-    assert BloomForCausalLM.from_pretrained(tmp_path).generation_config is None
+    assert BloomForCausalLM.from_pretrained(tmp_path).own_generation_config is None
     assert sorted(contents(tmp_path)) == ["config.json", "model.safetensors"]
 
 
