@@ -15,10 +15,12 @@ FIELD = re.compile(
 )
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Any = None, **_: Any) -> str:
     """Called by mkdocs for each page. RETURNS (str): The page with the repository's links and the commands' help."""
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, "\n".join(describe_commands()))
+    if page is not None and "/" in page.file.src_uri:  # one folder down, `../` is still in docs
+        return markdown
     return OUTSIDE.sub(rf"]({REPOSITORY}\1)", markdown)
 
 

@@ -124,7 +124,6 @@ class Steps:
             ).cache  # after a prefix of learned keys and values
         if self.cache is not None or given is None:
             inputs["past_key_values"] = self.cache
-            inputs["past_key_values"] = self.cache
         out = self.model(**{**inputs, **self.wanted, "return_dict": True})
         return Step(out.logits[:, -1].float(), out.hidden_states, out.attentions)
 
