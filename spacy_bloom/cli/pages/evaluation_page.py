@@ -1,12 +1,14 @@
 """The page of `evaluate`: scores as bars and tables, confusions, and Docs with mistakes."""
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, Sequence, Tuple
 
 from markupsafe import Markup
 from spacy import displacy
 from spacy.tokens import Doc
 
+from ...pipeline.pages.marks import Mark as DrawnMark
+from ...pipeline.pages.marks import mark_text
 from ...pipeline.pages.rendering import direction
 from ..evaluation.measures import SPANS, shown
 from ..evaluation.mistakes import Confusion, Mark, Mistake, Side
@@ -135,31 +137,30 @@ def _card(group: str, mistake: Mistake, task: str) -> Card:
 
 
 def _mark(side: Side, *, overlaps: bool) -> Markup:
-    """RETURNS (Markup): A Doc with its marks, as displaCy draws them."""
+    """RETURNS (Markup): A Doc with its marks; as displaCy draws them, if they may overlap."""
     doc, marks = side.doc, sorted(side.marks, key=lambda mark: (mark.start, -mark.end))
-    colors = {_label(mark): RIGHT if mark.is_right else WRONG for mark in marks}
-    settings = {"lang": doc.lang_, "direction": direction(doc.text)}
-    given: Dict[str, Any] = {"text": doc.text, "title": None, "settings": settings}
-    if overlaps and marks:
-        given["spans"] = [
-            {"start_token": mark.start, "end_token": mark.end, "label": _label(mark)} for mark in marks
-        ]
-        given["tokens"] = [token.text for token in doc]
-        style = "span"
-    else:
-        given["ents"] = list(_entities(doc, marks))
-        style = "ent"
-    html = displacy.render(given, style=style, manual=True, jupyter=False, options={"colors": colors})
-    return Markup(html)
+    if not overlaps or not marks:
+        return mark_text(doc.text, [_drawn(doc, mark) for mark in marks])
+    given: Dict[str, Any] = {
+        "text": doc.text,
+        "title": None,
+        "settings": {"lang": doc.lang_, "direction": direction(doc.text)},
+        "spans": [{"start_token": m.start, "end_token": m.end, "label": _label(m)} for m in marks],
+        "tokens": [token.text for token in doc],
+    }
+    colors = {_label(mark): _color(mark) for mark in marks}
+    return Markup(
+        displacy.render(given, style="span", manual=True, jupyter=False, options={"colors": colors})
+    )
 
 
-def _entities(doc: Doc, marks: List[Mark]) -> Iterator[Dict[str, Any]]:
-    end = 0
-    for mark in marks:
-        span = doc[mark.start : mark.end]
-        if span.start_char >= end:  # displaCy marks no span in another one
-            yield {"start": span.start_char, "end": span.end_char, "label": _label(mark)}
-            end = span.end_char
+def _drawn(doc: Doc, mark: Mark) -> DrawnMark:
+    span = doc[mark.start : mark.end]
+    return DrawnMark(span.start_char, span.end_char, _label(mark), color=_color(mark))
+
+
+def _color(mark: Mark) -> str:
+    return RIGHT if mark.is_right else WRONG
 
 
 def _label(mark: Mark) -> str:

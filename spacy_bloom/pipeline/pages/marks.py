@@ -31,12 +31,14 @@ class Mark(NamedTuple):
 
     label (str): What stands beside it.
     note (str): A score or the like, after the label.
+    color (str): Its ground; empty for that of the label.
     """
 
     start: int
     end: int
     label: str
     note: str = ""
+    color: str = ""
 
 
 class Segment(NamedTuple):
@@ -119,7 +121,8 @@ def _segments(text: str, marks: Iterable[Mark]) -> Iterator[Segment]:
         if mark.start < end:  # no mark stands in another one
             continue
         yield Segment(text[end : mark.start])
-        yield Segment(text[mark.start : mark.end], mark.label, mark.note, color_of_label(mark.label))
+        color = mark.color or color_of_label(mark.label)
+        yield Segment(text[mark.start : mark.end], mark.label, mark.note, color)
         end = mark.end
     yield Segment(text[end:])
 

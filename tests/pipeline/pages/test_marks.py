@@ -48,6 +48,11 @@ def test_of_marks_that_overlap_the_first_and_longest_stays():
     assert re.findall(r"<small><bdi[^>]*>(\w)", marked) == ["B", "D"] and 'lang="en"' in marked
 
 
+def test_a_mark_has_its_label_s_color_or_its_own():
+    marked = mark_text("ab", [Mark(0, 1, "PER"), Mark(1, 2, "PER", color="#ffc9c9")])
+    assert re.findall(r"background: (#\w+)", marked) == [COLORS["PER"], "#ffc9c9"]
+
+
 def test_entities_and_scored_spans(nlp):
     doc = nlp.make_doc("Ana met Bo")
     doc.set_ents([Span(doc, 0, 1, "PER")])
