@@ -39,7 +39,7 @@ class HalfLinear(nn.Linear):
         inner (Tensor): Shape (*leading, columns).
         RETURNS (Tensor): Shape (*leading, features), in the dtype of inner.
         """
-        total = _Product.apply(inner.reshape(-1, self.in_features).float(), self)  # (rows, features)
+        total = _product(inner.reshape(-1, self.in_features).float(), self)  # (rows, features)
         if self.bias is not None:
             total = total + self.bias if total.requires_grad else total.add_(self.bias)
         return total.view(*inner.shape[:-1], self.out_features).to(inner.dtype)
@@ -83,6 +83,14 @@ class HalfLMHead(HalfLinear, LMHead):
             return self(hidden).float()
         rows = hidden.reshape(-1, self.in_features).float()
         return half_product(rows, self.weight[pieces], None).view(*hidden.shape[:-1], len(pieces))
+
+
+def _product(rows: Tensor, layer: HalfLinear) -> Tensor:
+    return (
+        _Product.apply(rows, layer)
+        if rows.requires_grad
+        else half_product(rows, layer.weight, layer.packed())
+    )
 
 
 class _Product(Function):

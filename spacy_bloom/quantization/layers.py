@@ -61,11 +61,11 @@ class Int8Linear(nn.Linear):
         """
         rows = inner.reshape(-1, self.in_features).float()  # (rows, columns)
         if self.float_weight is None:
-            total = _Product.apply(rows, self, self.bias)
+            total = _product(rows, self, self.bias)
         else:
             apart = F.linear(rows[:, self.float_columns], self.float_weight, self.bias)  # (rows, features)
             rest = rows.index_fill(1, self.float_columns, 0.0)
-            total = _Product.apply(rest, self, None) + apart
+            total = _product(rest, self, None) + apart
         return total.view(*inner.shape[:-1], self.out_features).to(inner.dtype)
 
     def packed(self) -> Any:
@@ -149,6 +149,12 @@ def _fixed(value: Tensor) -> nn.Parameter:
 def _kept(linear: nn.Linear, columns: Tensor) -> Tensor | None:
     """RETURNS (Tensor | None): The columns that stay in float. Shape (features, kept)."""
     return linear.weight.detach()[:, columns].float() if len(columns) else None
+
+
+def _product(rows: Tensor, layer: Int8Linear, bias: Tensor | None) -> Tensor:
+    if rows.requires_grad:
+        return _Product.apply(rows, layer, bias)
+    return int8_product(rows, layer.packed(), layer.weight_scale, bias)
 
 
 class _Product(Function):

@@ -78,7 +78,9 @@ def test_slopes_first_asked_for_without_gradients_serve_training_too():
 def test_padded_batches_have_the_reference_bias(heads, dtype):
     mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
     config = dict(vocab_size=9, hidden_size=24, n_layer=1, n_head=heads)
-    theirs = transformers.BloomModel(transformers.BloomConfig(**config)).build_alibi_tensor(mask, heads, dtype)
+    theirs = transformers.BloomModel(transformers.BloomConfig(**config)).build_alibi_tensor(
+        mask, heads, dtype
+    )
     ours = BloomModel(BloomConfig(**config)).build_alibi_tensor(mask, heads, dtype)
     assert ours.shape == theirs.shape == (3 * heads, 1, 5) and ours.dtype == theirs.dtype
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=0)

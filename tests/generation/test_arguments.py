@@ -38,7 +38,9 @@ def test_a_minimum_of_the_models_is_no_conflict(model):
 
 def test_arguments_are_told_apart():
     mask = torch.ones(1, 2)
-    options, inputs = split_arguments({"top_k": 3, "attention_mask": mask, "return_dict": True, "other": None})
+    options, inputs = split_arguments(
+        {"top_k": 3, "attention_mask": mask, "return_dict": True, "other": None}
+    )
     assert options == {"top_k": 3} and inputs == {"attention_mask": mask}
     with pytest.raises(ConfigError, match="Did you mean max_new_tokens"):
         split_arguments({"max_new_token": 3})

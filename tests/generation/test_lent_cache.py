@@ -41,7 +41,8 @@ def test_pairs_stay_as_they_are(language_model, pairs):
     grow(lent.cache, pairs)
     assert lent.cache.length == 5
     assert all(
-        torch.equal(x, y) for pair, other in zip(pairs, kept, strict=True)
+        torch.equal(x, y)
+        for pair, other in zip(pairs, kept, strict=True)
         for x, y in zip(pair, other, strict=True)
     )
     with pytest.raises(InputError, match="past_key_values"):

@@ -2,7 +2,10 @@ import torch
 
 from spacy_bloom.generation.transition_scores import transition_scores
 
-SCORES = [torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]), torch.tensor([[6.0, 7.0, 8.0], [9.0, 10.0, 11.0]])]
+SCORES = [
+    torch.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]),
+    torch.tensor([[6.0, 7.0, 8.0], [9.0, 10.0, 11.0]]),
+]
 
 
 def test_rows_that_stay():

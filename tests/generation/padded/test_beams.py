@@ -3,7 +3,9 @@ import torch
 
 def test_scores_are_those_of_the_pieces(language_model):
     ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
-    options = dict(num_beams=3, num_return_sequences=3, max_new_tokens=6, eos_token_id=None, length_penalty=0.5)
+    options = dict(
+        num_beams=3, num_return_sequences=3, max_new_tokens=6, eos_token_id=None, length_penalty=0.5
+    )
     out = language_model.generate(ids, return_dict_in_generate=True, output_scores=True, **options)
     chosen = language_model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
     torch.testing.assert_close(chosen.sum(1) / 6**0.5, out.sequences_scores)

@@ -45,7 +45,9 @@ def test_ends(language_model):
 
 def test_only_what_is_wanted_is_kept():
     step = Step(torch.zeros(1), (torch.ones(1),), None)
-    kept = Records(GenerationConfig(return_dict_in_generate=True, output_scores=True, output_hidden_states=True))
+    kept = Records(
+        GenerationConfig(return_dict_in_generate=True, output_scores=True, output_hidden_states=True)
+    )
     kept.add(step, torch.ones(2), step.logits)
     assert kept.fields()["logits"] is None and len(kept.fields()["scores"]) == 1
     assert kept.fields()["hidden_states"] == (step.hidden_states,)

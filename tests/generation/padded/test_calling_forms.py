@@ -35,7 +35,9 @@ def test_ids_are_those_of_the_rectangle():
     rectangle = Rectangle(torch.tensor([[3, 5]]), {"beam_group_idx": 4, "current_tokens": 6})
     seen = []
     FromInputIds(lambda ids, scores: seen.append(ids.tolist()) or scores, rectangle)([], torch.zeros(1, 2))
-    FromInputIds(lambda ids, scores, beam_group_idx: seen.append(beam_group_idx), rectangle)([], torch.zeros(1, 2))
+    FromInputIds(lambda ids, scores, beam_group_idx: seen.append(beam_group_idx), rectangle)(
+        [], torch.zeros(1, 2)
+    )
     assert seen == [[[3, 5]], 4]
 
 

@@ -16,6 +16,8 @@ def test_the_least_alike_of_the_likely():
 
 def test_nothing_of_what_was_tried_stays(language_model):
     ids = torch.tensor([[5, 6, 7]])
-    options = dict(penalty_alpha=0.6, top_k=3, eos_token_id=None, return_dict_in_generate=True, max_new_tokens=4)
+    options = dict(
+        penalty_alpha=0.6, top_k=3, eos_token_id=None, return_dict_in_generate=True, max_new_tokens=4
+    )
     past = language_model.generate(ids, **options).past_key_values
     assert past.length == 6 and past.batch == 1

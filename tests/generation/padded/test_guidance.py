@@ -8,7 +8,9 @@ from spacy_bloom.generation.rows import Row
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("texts", [[[9], [9, 8], [9, 8, 7]], [[9], [8, 7], [6, 5, 4]]], ids=["grown", "reordered"])
+@pytest.mark.parametrize(
+    "texts", [[[9], [9, 8], [9, 8, 7]], [[9], [8, 7], [6, 5, 4]]], ids=["grown", "reordered"]
+)
 def test_negative_prompts_are_continued(language_model, texts):
     ids, mask = torch.tensor([[3, 50, 51]]), torch.tensor([[0, 1, 1]])
     guidance = Guidance(2.0, language_model, Rectangle(ids), ids, mask)

@@ -18,7 +18,8 @@ def test_the_best_are_kept():
 
 
 @pytest.mark.parametrize(
-    "early, best, done", [(True, 9.0, True), (False, -1.1, True), (False, -0.9, False), ("never", -3.0, False)]
+    "early, best, done",
+    [(True, 9.0, True), (False, -1.1, True), (False, -0.9, False), ("never", -3.0, False)],
 )
 def test_when_a_search_is_done(early, best, done):
     hypotheses = Hypotheses(config(early_stopping=early), 1, 8)

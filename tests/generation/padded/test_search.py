@@ -37,12 +37,16 @@ def test_what_rows_have_by_themselves(language_model):
     assert needs(language_model, Callbacks(criteria=[print])) and needs(language_model, Callbacks(streamer=1))
 
 
-@pytest.mark.parametrize("options", [{}, dict(num_beams=3), dict(do_sample=True, seed=4, num_return_sequences=2)])
+@pytest.mark.parametrize(
+    "options", [{}, dict(num_beams=3), dict(do_sample=True, seed=4, num_return_sequences=2)]
+)
 def test_both_ways_give_the_same(language_model, options):
     ids = torch.tensor([[5, 6, 7], [8, 9, 10]])
     plain = [language_model.generate(row[None], max_new_tokens=9, **options) for row in ids]
     steps = [
-        language_model.generate(row[None], max_new_tokens=9, return_dict_in_generate=True, **options).sequences
+        language_model.generate(
+            row[None], max_new_tokens=9, return_dict_in_generate=True, **options
+        ).sequences
         for row in ids
     ]
     assert all(map(torch.equal, plain, steps))

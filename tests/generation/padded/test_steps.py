@@ -40,7 +40,9 @@ def test_what_somebody_puts_before_the_prompt(language_model, ids):
 
     def prepare(input_ids, **options):
         inputs = original(input_ids, **options)
-        options["attention_mask"] = torch.cat((torch.ones(2, 2, dtype=torch.long), options["attention_mask"]), dim=1)
+        options["attention_mask"] = torch.cat(
+            (torch.ones(2, 2, dtype=torch.long), options["attention_mask"]), dim=1
+        )
         inputs["attention_mask"] = options["attention_mask"]
         if options["past_key_values"] is None:
             embeds = language_model.transformer.word_embeddings(input_ids)
