@@ -22,16 +22,20 @@ class Kin:
     def _seen_as(self) -> type:
         module, name = self._kin
         theirs = getattr(sys.modules.get(module), name, None)  # None too while it is being imported
-        return type(self) if theirs is None else _kin_of(type(self), theirs)
+        own: type = type(self)
+        return own if theirs is None else _kin_of(own, theirs)
 
     def _become(self, kind: type) -> None:
         object.__dict__["__class__"].__set__(self, kind)
 
-    __class__ = property(_seen_as, _become)  # type: ignore[assignment]
+    __class__ = property(_seen_as, _become)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # pickle refuses its own function for objects whose __class__ is not their type.
-        made, *rest = super().__reduce_ex__(protocol)
+        reduced = super().__reduce_ex__(protocol)
+        if isinstance(reduced, str):
+            return reduced
+        made, *rest = reduced
         return (new_object if made is copyreg.__newobj__ else made, *rest)  # type: ignore[attr-defined]
 
 

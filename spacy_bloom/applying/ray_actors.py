@@ -35,10 +35,10 @@ class RayActors:
     def start(self, pipeline: str, options: Dict[str, Any]) -> None:
         self._ours = not self._ray.is_initialized()
         if self._ours:
-            options: Dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+            cluster: Dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
             if self.address is None:
-                options |= {"num_cpus": self.n_workers, "include_dashboard": False}
-            self._ray.init(address=self.address, **options)
+                cluster |= {"num_cpus": self.n_workers, "include_dashboard": False}
+            self._ray.init(address=self.address, **cluster)
         self._made_with = (pipeline, {"n_threads": 1, "gpu_id": 0 if self.gpus else -1, **options})
         self._actors = [self._make() for _ in range(self.n_workers)]
 

@@ -1,5 +1,6 @@
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 
@@ -53,3 +54,23 @@ def test_actors_annotate_and_are_replaced(cluster, ruled, corpus, texts, tmp_pat
     ((_, outcome),) = engine.wait(60)
     assert isinstance(outcome, bytes)
     engine.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "cluster"), [(None, {"num_cpus": 3, "include_dashboard": False}), ("auto", {})]
+)
+def test_a_cluster_is_begun_and_ended_where_there_is_none(address, cluster):
+    begun, made = {}, []
+    engine = RayActors(3, address=address)
+    engine._ray = SimpleNamespace(
+        is_initialized=lambda: False,
+        init=lambda **options: begun.update(options),
+        remote=lambda **resources: lambda kind: SimpleNamespace(remote=lambda *arguments: made.append(arguments)),
+        kill=lambda actor: None,
+        shutdown=lambda: begun.update(ended=True),
+    )
+    engine.start("pipeline", {"format": "jsonl"})
+    assert {"address": address, **cluster}.items() <= begun.items() and ("num_cpus" in begun) == bool(cluster)
+    assert made == [("pipeline", {"n_threads": 1, "gpu_id": -1, "format": "jsonl"})] * 3
+    engine.close()
+    assert begun["ended"]
