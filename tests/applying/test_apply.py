@@ -36,6 +36,7 @@ class Scripted:
             if result is not None:
                 del self.busy[worker]
                 return [(worker, result)]
+        time.sleep(0.001)
         return []
 
     def renew(self, worker):
