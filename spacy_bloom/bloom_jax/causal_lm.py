@@ -19,7 +19,7 @@ from .inputs import concrete
 from .model import LanguageModel, Params
 from .placement import place_rows
 from .pretrained import FlaxBloomPreTrainedModel
-from .prompts import expect_followed, to_choice, to_prompts
+from .prompts import expect_followed, to_choice, to_prompts, with_least
 
 
 @struct.dataclass
@@ -83,7 +83,7 @@ class FlaxBloomForCausalLM(FlaxBloomPreTrainedModel):
         RAISES (InputError, ConfigError): Shapes that do not fit, an empty row, options that are unknown or not followed
             here.
         """
-        given = self._options(generation_config, options)
+        given = with_least(self._options(generation_config, options), np.shape(input_ids)[-1])
         prompts, added = to_prompts(self.config, input_ids, attention_mask, given, prng_key)
         prompts = place_rows(self.mesh, prompts)
         params = self.params if params is None else params

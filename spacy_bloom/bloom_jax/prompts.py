@@ -62,7 +62,9 @@ def to_prompts(
     """
     ids, mask = to_batch(config, input_ids, attention_mask)
     mask = _guess_mask(ids, options) if attention_mask is None else mask
-    limits, added = _limits(mask, options)
+    _expect_pieces(mask)
+    added = options.max_added(ids.shape[1])  # padding counts for max_length, as in Hugging Face
+    limits = jnp.full(ids.shape[:1], added, jnp.int32)
     return Prompts(*_left_padded(ids, mask), limits, _seeds(options, key, len(ids))), added
 
 
@@ -85,22 +87,22 @@ def _guess_mask(ids: Any, options: GenerationConfig) -> Any:
     return (ids != pad).astype(np.int32)
 
 
-def _limits(mask: Any, options: GenerationConfig) -> tuple[Any, int]:
-    """RETURNS (tuple[Array, int]): Pieces that may be added to each row, shape (batch,), and to any of them."""
+def _expect_pieces(mask: Any) -> None:
+    """RAISES (InputError): A row is all padding, where that is known."""
     known = concrete(mask)
-    if known is not None:
-        lengths = known.sum(axis=1)
-        if not lengths.all():
-            raise InputError(
-                f"Expected prompts of at least one piece, got none in rows {np.flatnonzero(lengths == 0)}."
-            )
-        limits = np.array([options.max_added(int(length)) for length in lengths], np.int32)
-        return limits, int(limits.max())
-    if options.fixed_added is None:
-        raise InputError(
-            "Expected max_new_tokens under jax.jit, got max_length: lengths of prompts are not known there."
-        )
-    return jnp.full(mask.shape[:1], options.fixed_added, jnp.int32), options.fixed_added
+    if known is not None and not known.any(axis=1).all():
+        empty = np.flatnonzero(~known.any(axis=1))
+        raise InputError(f"Expected prompts of at least one piece, got none in rows {empty}.")
+
+
+def with_least(options: GenerationConfig, length: int) -> GenerationConfig:
+    """RETURNS (GenerationConfig): With min_length, which counts the prompt and its padding, as min_new_tokens."""
+    if not options.min_length:
+        return options
+    least = options.min_new_tokens
+    if least is None:
+        least = min(max(options.min_length - length, 0), options.max_added(length))
+    return options.replace(min_new_tokens=least, min_length=0)
 
 
 def _left_padded(ids: Any, mask: Any) -> tuple[Any, Any]:
