@@ -54,10 +54,10 @@ def test_another_origin_is_refused_or_begun_anew(make, corpus, tmp_path, change)
 def test_a_copy_of_the_pipeline_is_the_same(make, ruled, tmp_path):
     import shutil
 
-    with make():
-        pass
-    with make(pipeline=shutil.copytree(ruled, tmp_path / "copy")):
-        pass
+    with make() as place:
+        place.write(Shard("a.txt", 0, ".txt", [], 0), b"docs")
+    with make(pipeline=shutil.copytree(ruled, tmp_path / "copy")) as place:
+        assert place.done("a.txt") == {0}
 
 
 def test_one_run_writes_at_a_time(make):
