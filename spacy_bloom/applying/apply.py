@@ -8,7 +8,6 @@ from typing import Any, Callable, Deque, Dict, Iterator, List, NamedTuple, Optio
 from ..errors import InputError
 from .annotator import check_format
 from .engines import Engine, InProcess, Outcome
-from .lock_step import LockStep
 from .output import Output
 from .shards import Shard, count_docs, cut_shards, find_sources
 
@@ -80,7 +79,8 @@ def apply_pipeline(
     if shard_size < 1:
         raise InputError(f"Expected a shard size of at least 1, got {shard_size}.")
     check_format(format)
-    if timeout is not None and isinstance(engine, (InProcess, LockStep, type(None))):
+    engine = engine or InProcess()
+    if timeout is not None and not engine.can_renew:
         raise InputError("Expected no time limit: only other processes can be ended. Use several, or Ray.")
     sources = find_sources(texts)
     counts = {name: count_docs(path) for name, path in sources.items()}
@@ -104,7 +104,7 @@ def apply_pipeline(
             options["gpu_id"] = gpu_id
         n_docs = n_shards = 0
         failures: List[Failure] = []
-        for shard, outcome in _outcomes(todo, engine or InProcess(), str(pipeline), options, timeout):
+        for shard, outcome in _outcomes(todo, engine, str(pipeline), options, timeout):
             tell(shard.n_docs)
             if isinstance(outcome, Exception):
                 failures.append(_failure(shard, outcome))

@@ -14,9 +14,14 @@ Outcome = Union[bytes, Exception]
 
 
 class Engine(Protocol):
-    """Workers with numbers from 0, each busy with one shard at most."""
+    """Workers with numbers from 0, each busy with one shard at most.
+
+    n_workers (int): How many.
+    can_renew (bool): Whether a worker can be ended in the middle of its shard.
+    """
 
     n_workers: int
+    can_renew: bool
 
     def start(self, pipeline: str, options: Dict[str, Any]) -> None:
         """Make the workers, each with a `ShardAnnotator(pipeline, **options)`."""
@@ -40,6 +45,7 @@ class InProcess:
     """This process. It cannot be renewed, so there is no time limit."""
 
     n_workers = 1
+    can_renew = False
 
     def start(self, pipeline: str, options: Dict[str, Any]) -> None:
         self._annotate: Callable[[Shard], bytes] = ShardAnnotator(pipeline, **options)
@@ -64,6 +70,8 @@ class Processes:
 
     n_workers (int): Number of processes. They share the cores among them.
     """
+
+    can_renew = True
 
     def __init__(self, n_workers: int) -> None:
         self.n_workers = n_workers

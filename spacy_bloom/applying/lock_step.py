@@ -2,40 +2,29 @@
 
 import os
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict
 
 from ..errors import RankError
 from ..parallel.ranks import from_first
 from .annotator import ShardAnnotator
-from .engines import Outcome, outcome_of
+from .engines import InProcess, Outcome, outcome_of
 from .shards import Shard
 
 
-class LockStep:
+class LockStep(InProcess):
     """The first rank's engine: it tells the others which shard is next, and takes part. It cannot be renewed."""
-
-    n_workers = 1
 
     def start(self, pipeline: str, options: Dict[str, Any]) -> None:
         """See Engine."""
         from_first((pipeline, options))
         self._annotate = make_annotator(pipeline, options)
-        self._outcome: Optional[Outcome] = None
+        self._outcome = None
 
     def begin(self, worker: int, shard: Shard) -> None:
         """See Engine.
         RAISES (RankError): Another rank is gone: nothing can be annotated any more.
         """
         self._outcome = annotate_together(self._annotate, from_first(shard))
-
-    def wait(self, seconds: Optional[float]) -> List[Tuple[int, Outcome]]:
-        """See Engine."""
-        outcome, self._outcome = self._outcome, None
-        return [] if outcome is None else [(0, outcome)]
-
-    def renew(self, worker: int) -> None:
-        """See Engine."""
-        raise NotImplementedError("Ranks end together, and are not begun anew.")
 
     def close(self) -> None:
         """See Engine."""
@@ -59,7 +48,7 @@ def make_annotator(pipeline: str, options: Dict[str, Any]) -> ShardAnnotator:
     return ShardAnnotator(pipeline, **{**options, **own})
 
 
-def annotate_together(annotate: ShardAnnotator, shard: Shard) -> Outcome:
+def annotate_together(annotate: Callable[[Shard], bytes], shard: Shard) -> Outcome:
     """RETURNS (bytes | Exception): As `outcome_of`. RAISES (RankError): Another rank is gone."""
     outcome = outcome_of(annotate, shard)
     if isinstance(outcome, RankError):

@@ -20,6 +20,8 @@ class RayActors:
     RAISES (InputError): ray is not installed.
     """
 
+    can_renew = True
+
     def __init__(self, n_workers: int, *, address: Optional[str] = None, gpus: float = 0.0) -> None:
         try:
             import ray

@@ -75,7 +75,7 @@ def cut_shards(name: str, path: Path, size: int, *, done: Collection[int] = ()) 
         if number not in done:
             held = [row for _, row in chunk]
             packed = [DocBin(store_user_data=True, docs=held).to_bytes()] if path.suffix == ".spacy" else held
-            n_docs = sum(1 for row in held if not isinstance(row, bytes) or row.strip())
+            n_docs = sum(map(is_text, held))
             yield Shard(name, number, path.suffix, packed, n_docs, chunk[0][0])
         number += 1
 
@@ -83,12 +83,16 @@ def cut_shards(name: str, path: Path, size: int, *, done: Collection[int] = ()) 
 def _take(rows: Iterator[Any], size: int) -> List[Any]:
     """RETURNS (list[Any]): The next rows, with as many texts as asked for; blank lines among them are none."""
     taken: List[Any] = []
-    while missing := size - sum(1 for _, row in taken if not isinstance(row, bytes) or row.strip()):
-        more = list(islice(rows, missing))
-        if not more:
-            break
+    n_texts = 0
+    while more := list(islice(rows, size - n_texts)):
         taken.extend(more)
-    return taken if any(not isinstance(row, bytes) or row.strip() for _, row in taken) else []
+        n_texts += sum(is_text(row) for _, row in more)
+    return taken if n_texts else []
+
+
+def is_text(row: Any) -> bool:
+    """RETURNS (bool): Whether a row is more than a blank line."""
+    return not isinstance(row, bytes) or bool(row.strip())
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from spacy.vocab import Vocab
 
 from ..corpora.records import Unreadable, text_of
 from ..errors import InputError
-from .shards import Shard
+from .shards import Shard, is_text
 
 Text = Tuple[Union[str, Doc], Dict[str, Any]]
 KEPT = (str, int, float, bool, type(None))
@@ -28,7 +28,7 @@ def read_shard(shard: Shard, vocab: Vocab, *, text_key: str = "text") -> Iterato
                 yield doc, {}
         return
     for number, row in enumerate(shard.rows, start=shard.first):
-        if isinstance(row, bytes) and not row.strip():
+        if not is_text(row):
             continue
         try:
             yield _text_of_line(row, number) if shard.kind == ".txt" else _text_of_record(row, text_key)

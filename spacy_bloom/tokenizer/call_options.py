@@ -106,6 +106,19 @@ def resolve_layout(
     return Layout(padding, truncation, max_length)
 
 
+def layout_of(options: CallOptions, model_max_length: int) -> Layout:
+    """RETURNS (Layout): The lengths that rows of a call will have. RAISES (InputError): As `resolve_layout`."""
+    layout = resolve_layout(
+        options.padding,
+        options.truncation,
+        options.max_length,
+        model_max_length=model_max_length,
+        verbose=options.verbose,
+    )
+    check_multiple(layout, options.pad_to_multiple_of)
+    return layout
+
+
 def check_multiple(layout: Layout, multiple: int | None) -> None:
     """RAISES (InputError): pad_to_multiple_of is no length, or rows are cut to another."""
     if multiple is not None and multiple < 1:

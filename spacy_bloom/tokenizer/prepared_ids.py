@@ -6,7 +6,15 @@ from typing import Any
 
 from ..errors import BloomWarning, InputError
 from .batch_encoding import BatchEncoding
-from .call_options import TRUNCATION, CallOptions, Layout, check_multiple, check_side, resolve_layout
+from .call_options import (
+    TRUNCATION,
+    CallOptions,
+    Layout,
+    check_multiple,
+    check_side,
+    layout_of,
+    resolve_layout,
+)
 from .tensors import to_python
 from .tokenizer_config import TokenizerConfig
 
@@ -102,14 +110,7 @@ class PreparedIds(TokenizerConfig):
         RAISES (InputError): Options that do not fit together.
         """
         asked = _without_words(options, named)
-        layout = resolve_layout(
-            asked.padding,
-            asked.truncation,
-            asked.max_length,
-            model_max_length=self.model_max_length,
-            verbose=asked.verbose,
-        )
-        check_multiple(layout, asked.pad_to_multiple_of)
+        layout = layout_of(asked, self.model_max_length)
         _check_prepared(asked, layout, pair_ids)
         total = (
             len(ids)

@@ -6,7 +6,7 @@ from typing import Any
 from tokenizers import Encoding
 
 from ..errors import InputError
-from .call_options import CallOptions, Layout, check_multiple, check_side, resolve_layout
+from .call_options import CallOptions, Layout, check_side, layout_of, resolve_layout
 from .texts import check_texts
 from .tokenizer_config import TokenizerConfig
 
@@ -118,14 +118,7 @@ class RowEncoder(TokenizerConfig):
             )
 
     def _layout(self, options: CallOptions) -> Layout:
-        layout = resolve_layout(
-            options.padding,
-            options.truncation,
-            options.max_length,
-            model_max_length=self.model_max_length,
-            verbose=options.verbose,
-        )
-        check_multiple(layout, options.pad_to_multiple_of)
+        layout = layout_of(options, self.model_max_length)
         if layout.padding != "do_not_pad" and self.pad_token is None:
             raise InputError(
                 "Got padding, but the tokenizer has no pad_token. Name one (tokenizer.pad_token = tokenizer.eos_token) "

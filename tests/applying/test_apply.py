@@ -18,7 +18,7 @@ class Scripted:
     """Workers whose outcomes are told: by shard, what each try gives."""
 
     def __init__(self, script, n_workers=2):
-        self.script, self.n_workers = script, n_workers
+        self.script, self.n_workers, self.can_renew = script, n_workers, True
         self.busy, self.begun, self.renewed, self.closed = {}, [], [], False
 
     def start(self, pipeline, options):
