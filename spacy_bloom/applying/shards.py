@@ -8,6 +8,7 @@ from typing import Any, Callable, Collection, Dict, Iterable, Iterator, List
 from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
+from ..corpora.doc_files import find_text_files, open_docs, read_docs
 from ..errors import InputError
 
 
@@ -38,15 +39,7 @@ def find_sources(path: Path) -> Dict[str, Path]:
     RETURNS (dict[str, Path]): Names below the folder, with "/" between their parts, and the files; sorted.
     RAISES (InputError): There is none.
     """
-    if path.is_file() and path.suffix in ROWS:
-        return {path.name: path}
-    found = sorted(file for file in path.rglob("*") if file.suffix in ROWS and file.is_file())
-    if not found:
-        what = "a folder without any" if path.is_dir() else "another file" if path.exists() else "nothing"
-        raise InputError(
-            f"Expected texts at {path}: a file {', '.join(ROWS)} or a folder of these, got {what}."
-        )
-    return {file.relative_to(path).as_posix(): file for file in found}
+    return find_text_files(path, ROWS)
 
 
 def count_docs(path: Path) -> int:
@@ -54,7 +47,7 @@ def count_docs(path: Path) -> int:
     if path.suffix == ".parquet":
         return int(_open_parquet(path).metadata.num_rows)
     if path.suffix == ".spacy":
-        return len(_open_docs(path))
+        return len(open_docs(path))
     with path.open("rb") as lines:
         return sum(1 for line in lines if line.strip())
 
@@ -102,14 +95,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def _docs(path: Path) -> Iterator[Any]:
     # A vocabulary for each file, so that none grows with the corpus.
-    return _open_docs(path).get_docs(Vocab())
-
-
-def _open_docs(path: Path) -> DocBin:
-    try:
-        return DocBin(store_user_data=True).from_disk(path)
-    except Exception as error:  # of zlib, msgpack, or of what they hold
-        raise InputError(f"{path} is not a file of Docs as DocBin.to_disk writes it: {error}.") from None
+    return read_docs(path, Vocab())
 
 
 def _records(path: Path) -> Iterator[Dict[str, Any]]:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from spacy.cli._util import Arg, Opt
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from tqdm import tqdm
 from wasabi import color, msg, table
 
+from ..corpora.doc_files import open_docs
 from ..corpora.samples import SPLITS
 from ..errors import InputError
 from .annotation.counts import Counts, count_docs
@@ -84,10 +85,7 @@ def find_splits(paths: Sequence[Path]) -> Dict[str, Path]:
 
 def read_docs(path: Path) -> Iterator[Doc]:
     """YIELDS (Doc): The Docs of a file. RAISES (InputError): It is no file of Docs, or has none."""
-    try:
-        docs = DocBin(store_user_data=True).from_disk(path)
-    except Exception as error:  # of zlib, msgpack, or of what they hold
-        raise InputError(f"{path} is not a file of Docs as DocBin.to_disk writes it: {error}.") from None
+    docs = open_docs(path)
     if not len(docs):
         raise InputError(f"{path} has no Docs. Check that it was written completely.")
     yield from docs.get_docs(Vocab())

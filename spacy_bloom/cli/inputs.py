@@ -6,11 +6,12 @@ from pathlib import Path
 
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.util import get_lang_class, get_package_path, is_package
 from spacy.vocab import Vocab
 
 from ..checkpoint.sources import BUNDLED_PIPELINES, bundled_path
+from ..corpora.doc_files import find_text_files, read_docs
 from ..errors import ConfigError, InputError
 from ..pretraining.data import stream_lines
 
@@ -97,15 +98,7 @@ def find_files(path: Path) -> list[Path]:
     """RETURNS (list[Path]): The files that `read_named_texts` reads, sorted.
     RAISES (InputError): There is none.
     """
-    if path.is_file() and path.suffix in READERS:
-        return [path]
-    found = path.rglob("*") if path.is_dir() else ()
-    files = sorted(file for file in found if file.suffix in READERS and file.is_file())
-    if not files:
-        endings = ", ".join(READERS)
-        what = "a folder without any" if path.is_dir() else "another file" if path.exists() else "nothing"
-        raise InputError(f"Expected texts at {path}: a file {endings} or a folder of these, got {what}.")
-    return files
+    return list(find_text_files(path, READERS).values())
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -140,12 +133,8 @@ def _is_whole(text: str) -> bool:
 
 
 def _read_docs(path: Path) -> Iterator[tuple[str, str]]:
-    try:
-        docs = DocBin().from_disk(path)
-    except Exception as error:  # of zlib, msgpack, or of what they hold
-        raise InputError(f"{path} is not a file of Docs as DocBin.to_disk writes it: {error}.") from None
     # A vocabulary for each file, so that none grows with the corpus.
-    return ((_name_of(doc, path), doc.text) for doc in docs.get_docs(Vocab()))
+    return ((_name_of(doc, path), doc.text) for doc in read_docs(path, Vocab()))
 
 
 def _name_of(doc: Doc, path: Path) -> str:

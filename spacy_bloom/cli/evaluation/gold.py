@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from ...corpora.doc_files import read_docs
 from ...errors import InputError
 from ...pipeline.answering.answers import get_answers
 
@@ -33,12 +34,8 @@ def read_gold(path: Path, vocab: Vocab, *, split: str = "test", by: str = "lang"
     """
     found = []
     for file in find_files(path, split):
-        try:
-            docs = list(DocBin(store_user_data=True).from_disk(file).get_docs(vocab))
-        except Exception as error:  # of zlib, msgpack, or of what they hold
-            raise InputError(f"{file} is not a file of Docs as DocBin.to_disk writes it: {error}.") from None
         name = file.name.split(".")[1] if by == "lang" and file.name.count(".") > 1 else NO_GROUP
-        found += [GoldDoc(str(doc.user_data.get(by, name)), doc) for doc in docs]
+        found += [GoldDoc(str(doc.user_data.get(by, name)), doc) for doc in read_docs(file, vocab)]
     if not found:
         raise InputError(f"{path} has no Docs. Check that it was written completely.")
     if by != "lang" and all(gold.group == NO_GROUP for gold in found):
