@@ -21,8 +21,7 @@ NEVER = {
     "tensorflow",
 }
 OF_SPACY_TRANSFORMERS = {"transformers", "huggingface_hub", "accelerate", "spacy_transformers"}
-# Not jinja2, in which chat templates are written: it takes hundredths of a second.
-OF_SPACY = {"spacy", "thinc", "spacy_llm", "typer", "pydantic", "requests", "srsly"}
+OF_SPACY = {"spacy", "thinc", "spacy_llm", "typer", "jinja2", "pydantic", "requests", "srsly"}
 # torch's own late parts, which a wrong call at import time would bring in
 LATE_IN_TORCH = {"torch._dynamo", "torch._inductor", "torch.onnx", "sympy"}
 

@@ -128,7 +128,9 @@ def affordable_pieces(model: BloomLanguageModel) -> int:
     """RETURNS (int): Number of pieces whose keys and values take 1/20 of the memory of the weights, or 64 MB if that is
     more: 568 for bloom-560m in float32, 7,281 for tiny-bloom.
     """
-    of_a_piece = 2 * model.config.n_layer * model.config.hidden_size * model.dtype.itemsize
+    # Of hidden states, whose dtype norms have: matrices may be stored in a smaller one.
+    dtype = model.transformer.ln_f.weight.dtype
+    of_a_piece = 2 * model.config.n_layer * model.config.hidden_size * dtype.itemsize
     return max(int(max(WEIGHTS_FRACTION * model.n_bytes, MIN_BYTES) / of_a_piece), 1)
 
 

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
 from tokenizers import Encoding
@@ -10,7 +11,7 @@ from tokenizers import Encoding
 from ..errors import BloomWarning, InputError
 from .batch_encoding import BatchEncoding
 from .call_options import CallOptions
-from .chat_template import Rendered, render
+from .chat_text import Rendered
 from .encoder import Encoder
 from .tool_schema import describe_tool
 
@@ -95,6 +96,7 @@ class Chat(Encoder):
         as_text = options.split_special_tokens
         as_text = self.split_special_tokens if as_text is None else as_text
         control = self.all_special_tokens if as_text and tokenize else []
+        render = import_module(".chat_template", __package__).render
         rendered = [render(template, {"messages": chat, **values}, control) for chat in chats]
         if continue_final_message:
             rendered = [_cut_after_last(part, chat) for part, chat in zip(rendered, chats, strict=True)]

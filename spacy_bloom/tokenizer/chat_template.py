@@ -1,10 +1,11 @@
-"""Chat templates: sandboxed Jinja2 over messages, and which characters of the result are whose."""
+"""Chat templates: sandboxed Jinja2 over messages, and which characters of the result are whose. Imported when the first
+one is rendered, as Jinja2 takes a tenth of a second.
+"""
 
 import json
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -14,35 +15,16 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import SecurityError
 
-from ..errors import ConfigError, InputError
+from ..errors import InputError
 from ..sandbox import FILTERS, Sandbox
 from ..settings import shown
+from .chat_text import Rendered
 
 MOST_INDENT = 100
 NAMES = ("range", "namespace", "dict", "cycler", "joiner")
 # No text can contain a mark, because it is random.
 SECRET = secrets.token_hex(16)
 MARK = re.compile(f"\ue000{SECRET}:(start|end|[0-9]+)\ue001")
-
-
-@dataclass
-class Rendered:
-    """A chat as text.
-
-    text (str): The text.
-    generated (list[tuple[int, int]]): Characters inside of `{% generation %}`: first, and after the last.
-    control (list[tuple[int, int]]): Characters of control tokens that the template wrote; only with `control`.
-    """
-
-    text: str
-    generated: list[tuple[int, int]] = field(default_factory=list)
-    control: list[tuple[int, int]] = field(default_factory=list)
-
-    def cut(self, length: int) -> "Rendered":
-        """RETURNS (Rendered): The first characters."""
-        return Rendered(
-            self.text[:length], self.generated, [span for span in self.control if span[1] <= length]
-        )
 
 
 class GenerationTag(Extension):
@@ -105,24 +87,6 @@ def _raise_exception(message: str) -> NoReturn:
 
 def _strftime_now(format: str) -> str:
     return datetime.now().strftime(format)
-
-
-def read_chat_template(value: Any) -> str | dict[str, str] | None:
-    """RETURNS (str | dict[str, str] | None): A config's template, or several by name.
-    RAISES (ConfigError): It is none of these.
-    """
-    if isinstance(value, (list, tuple)) and all(isinstance(part, Mapping) for part in value):
-        value = {part.get("name"): part.get("template") for part in value}
-    if isinstance(value, Mapping) and all(isinstance(part, str) for pair in value.items() for part in pair):
-        return dict(value)
-    if value is None or isinstance(value, str):
-        return value
-    raise ConfigError(f"Expected chat_template to be a text, or texts by name; got {shown(value)}.")
-
-
-def templates_as_list(templates: Mapping[str, str]) -> list[dict[str, str]]:
-    """RETURNS (list[dict[str, str]]): Several templates as a config has them."""
-    return [{"name": name, "template": template} for name, template in templates.items()]
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from ..checkpoint.files import (
 )
 from ..errors import BloomWarning, ConfigError, InputError
 from ..files import found_instead, replacing_together, to_json, write_text
-from .chat_template import templates_as_list
+from .chat_text import templates_as_list
 from .encoder import Encoder
 from .special_tokens import NAMES
 

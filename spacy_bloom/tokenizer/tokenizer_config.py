@@ -8,7 +8,7 @@ from tokenizers import AddedToken
 from ..errors import ConfigError
 from ..settings import FLAG, check, optional, shown
 from .call_options import SIDE
-from .chat_template import read_chat_template
+from .chat_text import read_chat_template
 from .special_tokens import SPECIAL_TOKENS, plain_tokens
 from .vocabulary import Vocabulary
 

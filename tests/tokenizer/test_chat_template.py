@@ -1,7 +1,8 @@
 import pytest
 
-from spacy_bloom.errors import ConfigError, InputError
-from spacy_bloom.tokenizer.chat_template import Rendered, read_chat_template, render, templates_as_list
+from spacy_bloom.errors import InputError
+from spacy_bloom.tokenizer.chat_template import render
+from spacy_bloom.tokenizer.chat_text import Rendered
 
 MESSAGES = [{"role": "user", "content": "a</s>b"}, {"role": "assistant", "content": "c"}]
 
@@ -59,12 +60,3 @@ def test_what_templates_use_is_hugging_faces(template):
 def test_what_templates_may_not(template, message):
     with pytest.raises(InputError, match=message):
         render(template, {"messages": list(MESSAGES)})
-
-
-def test_templates_of_configs():
-    several = {"default": "a", "rag": "b"}
-    assert read_chat_template(templates_as_list(several)) == several == read_chat_template(several)
-    assert read_chat_template("a") == "a" and read_chat_template(None) is None
-    for bad in (5, {"a": 5}, [{"name": "a"}], ["a"]):
-        with pytest.raises(ConfigError, match="chat_template"):
-            read_chat_template(bad)
