@@ -4,6 +4,7 @@ import torch
 from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.errors import InputError
 from spacy_bloom.generation.running import MIN_PREFIX, RunningRows, affordable_pieces
+from spacy_bloom.quantization.half import HalfWeights
 
 
 def whole(model, row):
@@ -91,3 +92,13 @@ def test_keys_and_values_take_a_part_of_the_memory_of_the_weights(sizes, expecte
         n_bytes = 4 * sum(parameter.numel() for parameter in model.parameters())
         expected = int(0.05 * n_bytes / (2 * 24 * 1024 * 4))
     assert pieces == expected
+
+
+def test_weights_in_16_bits_do_not_make_the_cache_smaller():
+    config = BloomConfig(vocab_size=500, hidden_size=64, n_layer=2, n_head=4)
+    model = BloomForCausalLM(config).eval()
+    before = affordable_pieces(model)
+    HalfWeights(torch.float16).quantize(model)
+    output = model(torch.tensor([[1, 2]]), use_cache=True)
+    assert output.past_key_values[0][0].dtype == torch.float32
+    assert affordable_pieces(model) == before  # of the least memory, as both models are small
