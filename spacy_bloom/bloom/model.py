@@ -81,7 +81,7 @@ class BloomModel(BloomPreTrainedModel):
         want_attentions = self.config.output_attentions if output_attentions is None else output_attentions
         mask = _full_mask(embeds, attention_mask, cache)
         slopes = self._slopes(embeds.device)
-        view = PaddedView(mask, embeds.shape[1], slopes, cache, want_attentions, embeds.dtype)
+        view = PaddedView(mask, embeds.shape[1], slopes, cache, want_attentions, _compute_dtype(embeds))
         keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         states = self._run(embeds, view, keep)
         output = BaseModelOutputWithPastAndCrossAttentions(
@@ -147,7 +147,7 @@ class BloomModel(BloomPreTrainedModel):
             )
         causal_layers = len(self.h) - bidirectional_layers if bidirectional_layers else None
         view = PackedView(
-            lengths, self._slopes(embeds.device), causal_layers=causal_layers, dtype=embeds.dtype
+            lengths, self._slopes(embeds.device), causal_layers=causal_layers, dtype=_compute_dtype(embeds)
         )
         return [view.restore(states) for states in self._run(view.arrange(embeds), view, keep_all)]
 
@@ -241,3 +241,9 @@ def _full_mask(embeds: Tensor, attention_mask: Tensor | None, cache: Cache | Non
             f"got {tuple(attention_mask.shape)}."
         )
     return attention_mask
+
+
+def _compute_dtype(embeds: Tensor) -> torch.dtype:
+    """RETURNS (torch.dtype): What queries will have: under autocast that of its products."""
+    device = embeds.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else embeds.dtype

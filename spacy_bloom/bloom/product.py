@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Measured with AVX2 and bloom-560m's matrices. Smaller ones stay in a core's cache, where torch's way is best.
-MIN_ELEMENTS = 2**20
+# Measured with bloom-560m's matrices. Smaller ones stay in a core's cache, where torch's way is best; with AVX-512 those of
+# three rows too, whatever their size. By instructions: the least elements of a matrix, and the least rows.
+LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4)}
 MAX_ROWS = 96
-# With as many rows the library behind `@` has the best kernels, as long as the matrix is on the left and not flat.
+# With as many rows and AVX2 the library behind `@` has the best kernels, as long as the matrix is on the left and not flat.
 ROWS_ON_THE_RIGHT = (2, 4)
 
 
@@ -30,7 +31,8 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     if not takes_few_rows(inner, weight):
         return F.linear(inner, weight, bias)
     rows = inner.reshape(-1, inner.shape[-1])
-    if len(rows) in ROWS_ON_THE_RIGHT and weight.shape[0] >= weight.shape[1]:
+    flat = weight.shape[0] < weight.shape[1]
+    if len(rows) in ROWS_ON_THE_RIGHT and not flat and instructions() == "AVX2":
         total = (weight @ rows.T).T.contiguous()  # (rows, features)
         total = total if bias is None else total.add_(bias)
     else:
@@ -43,14 +45,23 @@ def takes_few_rows(inner: Tensor, weight: Tensor) -> bool:
     and no gradients.
     """
     n_rows = inner.numel() // max(inner.shape[-1], 1)
-    if not 1 <= n_rows <= MAX_ROWS or weight.numel() < MIN_ELEMENTS or torch.is_grad_enabled():
+    if n_rows > MAX_ROWS or torch.is_grad_enabled() or not has_few_row_kernel():
+        return False
+    min_elements, min_rows = LIMITS[instructions()]
+    if n_rows < min_rows or weight.numel() < min_elements:
         return False
     exact = inner.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return exact and weight.device.type == "cpu" and weight.is_contiguous() and has_few_row_kernel()
+    return exact and weight.device.type == "cpu" and weight.is_contiguous()
 
 
 @cache
 def has_few_row_kernel() -> bool:
     """RETURNS (bool): Whether this build of torch has oneDNN's product, on a CPU where it was measured."""
     built = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return built and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    return built and instructions() in LIMITS
+
+
+@cache
+def instructions() -> str:
+    """RETURNS (str): What torch computes with on this CPU: "AVX2", "AVX512", or a name that is not in LIMITS."""
+    return torch.backends.cpu.get_cpu_capability()

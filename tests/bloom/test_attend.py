@@ -85,6 +85,27 @@ def test_half_precision_stays_close(dtype):
     assert gap < 2 * torch.finfo(dtype).eps * expected.abs().max()
 
 
+@pytest.mark.parametrize("length", [1, 40, 256, 257])
+def test_gradients_in_half_precision_stay_close(length):
+    tensors = [t.requires_grad_() for t in draw(length, length, dtype=torch.bfloat16)]
+    exact = [t.detach().double().requires_grad_() for t in tensors]
+    bias, upstream = bias_of(length, length), draw(length, length)[0]
+    (attend(*tensors, bias) * upstream).sum().backward()
+    (in_float64(*exact, bias) * upstream).sum().backward()
+    for found, expected in zip(tensors, exact, strict=True):
+        scale = expected.grad.norm().clamp_min(1e-6)
+        assert (found.grad.double() - expected.grad).norm() / scale < 0.02
+
+
+def test_dropout_in_half_precision_zeroes_weights():
+    query, key, value = (t.requires_grad_() for t in draw(30, 30, dtype=torch.bfloat16))
+    torch.manual_seed(0)
+    dropped = [attend(query, key, value, bias_of(30, 30), 0.5) for _ in range(400)]
+    expected = attend(query, key, value, bias_of(30, 30))
+    assert not torch.equal(dropped[0], expected)
+    torch.testing.assert_close(torch.stack(dropped).float().mean(0), expected.float(), rtol=0, atol=0.3)
+
+
 def test_dropout_zeroes_and_rescales_weights():
     query, key, value = draw(30, 30)
     bias = torch.zeros(1, 3, 30, 30)

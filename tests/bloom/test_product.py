@@ -5,9 +5,10 @@ import torch
 from torch.nn import functional as F
 
 from spacy_bloom import BloomConfig, BloomForCausalLM
-from spacy_bloom.bloom.product import MAX_ROWS, has_few_row_kernel, product, takes_few_rows
+from spacy_bloom.bloom.product import LIMITS, MAX_ROWS, has_few_row_kernel, product, takes_few_rows
 
-WIDE, FLAT = (4096, 256), (256, 4096)
+WIDE, FLAT = (12288, 256), (256, 12288)
+CHOICE = "spacy_bloom.bloom.product.instructions"
 
 
 def draw(*shape, seed=0):
@@ -18,11 +19,14 @@ def in_float64(inner, weight, bias):
     return F.linear(inner.double(), weight.double(), None if bias is None else bias.double())
 
 
+@pytest.mark.parametrize("kind", LIMITS)
 @pytest.mark.parametrize("shape", [WIDE, FLAT, (64, 32)])
 @pytest.mark.parametrize(
     "leading", [(1,), (2,), (3, 1), (4,), (2, 4), (2, 3, 4), (MAX_ROWS,), (MAX_ROWS + 1,), (0,)]
 )
-def test_all_ways_agree_with_float64(shape, leading):
+def test_all_ways_agree_with_float64(kind, shape, leading, monkeypatch):
+    if has_few_row_kernel():
+        monkeypatch.setattr(CHOICE, lambda: kind)
     weight, inner = draw(*shape), draw(*leading, shape[1], seed=1)
     for bias in (None, draw(shape[0], seed=2)):
         with torch.no_grad():
@@ -33,20 +37,18 @@ def test_all_ways_agree_with_float64(shape, leading):
 
 
 @pytest.mark.skipif(not has_few_row_kernel(), reason="no other way than torch's on this CPU")
-def test_few_rows_take_another_way_than_torchs():
-    weight = draw(*WIDE)
+@pytest.mark.parametrize(("kind", "few"), [("AVX2", 1), ("AVX512", 4)])
+def test_few_rows_take_another_way_than_torchs(kind, few, monkeypatch):
+    monkeypatch.setattr(CHOICE, lambda: kind)
+    weight = draw(LIMITS[kind][0] // 256, 256)
     with torch.no_grad():
-        assert [takes_few_rows(draw(n, 256), weight) for n in (0, 1, 8, MAX_ROWS, MAX_ROWS + 1)] == [
-            False,
-            True,
-            True,
-            True,
-            False,
-        ]
-        assert not takes_few_rows(draw(2, 256), weight[:64])
-        assert not takes_few_rows(draw(2, 4096), weight.T)  # not as it is in memory
-        assert not takes_few_rows(draw(2, 256).double(), weight.double())
-    assert not takes_few_rows(draw(2, 256), weight)  # gradients
+        rows = (0, few - 1, few, 8, MAX_ROWS, MAX_ROWS + 1)
+        taken = [takes_few_rows(draw(n, 256), weight) for n in rows]
+        assert taken == [False, False, True, True, True, False]
+        assert not takes_few_rows(draw(8, 256), weight[:64])
+        assert not takes_few_rows(draw(8, len(weight)), weight.T)  # not as it is in memory
+        assert not takes_few_rows(draw(8, 256).double(), weight.double())
+    assert not takes_few_rows(draw(8, 256), weight)  # gradients
 
 
 def test_strided_rows_are_taken_as_they_are():
@@ -82,5 +84,5 @@ def test_a_model_gives_the_same_logits_by_all_ways(rows, monkeypatch):
             return model(ids[:, 5:], past_key_values=past).logits
 
     expected = logits()
-    monkeypatch.setattr("spacy_bloom.bloom.product.MIN_ELEMENTS", 1)
+    monkeypatch.setattr("spacy_bloom.bloom.product.LIMITS", {kind: (1, 1) for kind in LIMITS})
     torch.testing.assert_close(logits(), expected, rtol=1e-5, atol=1e-5)
