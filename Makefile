@@ -4,6 +4,7 @@
 # make test-matrix   the tests with the oldest requirements on Python 3.10 and the newest on 3.13 (several GB of wheels)
 # make lint   ruff and mypy
 # make docs   the documentation as a site, in site/
+# make soak   hostile files and texts, faults, load: an hour for each (MINUTES=5 for less, ONLY=files for one)
 # make bench  speed, memory, saving and loading (long; benchmarks/ner.py has the entities)
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ export TEXT QUESTION
 OLDEST_PYTHON ?= python3.10
 NEWEST_PYTHON ?= python3.13
 
-.PHONY: demo test test-matrix lint docs bench clean
+.PHONY: demo test test-matrix lint docs soak bench clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin QUESTION)),--question "$$QUESTION") \
@@ -38,6 +39,10 @@ lint: $(VENV)/installed-dev
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m mkdocs build --strict
+
+MINUTES ?= 60
+soak: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m scripts.soak --minutes $(MINUTES) $(addprefix --only ,$(ONLY))
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/encode.py

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Up to this many scores per head, whole products are faster on CPU than torch's fused kernel, which works in blocks. Its
+# Up to this many scores per head, whole products are faster on CPU than the fused kernel, which works in blocks. Its
 # backward pass in half precision is far slower still.
 MAX_SMALL_SCORES, MAX_HALF_SCORES = 128 * 128, 256 * 256
 
@@ -50,7 +50,7 @@ def _is_small(query: Tensor, key: Tensor, dropout: float) -> bool:
 
 
 def _attend_small(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float) -> Tensor:
-    """Arguments and result as for `attend`: three calls, a quarter faster on CPU than the fused kernel; with gradients in
+    """Arguments and result as for `attend`: three calls, a quarter faster on CPU than the fused one; with gradients in
     half precision, five times for sequences of 128 pieces.
     """
     batch, n_head, queries, head_dim = query.shape

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Measured with bloom-560m's matrices. Smaller ones stay in a core's cache, where torch's way is best; with AVX-512 those of
+# Measured with bloom-560m's matrices. Smaller ones stay in a core's cache, where torch is best; with AVX-512 those of
 # three rows too, whatever their size. By instructions: the least elements of a matrix, and the least rows.
 LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4)}
 MAX_ROWS = 96
-# With as many rows and AVX2 the library behind `@` has the best kernels, as long as the matrix is on the left and not flat.
+# With so many rows and AVX2 the library behind `@` has the best kernels, if the matrix is on the left and not flat.
 ROWS_ON_THE_RIGHT = (2, 4)
 
 

@@ -84,5 +84,5 @@ def test_a_model_gives_the_same_logits_by_all_ways(rows, monkeypatch):
             return model(ids[:, 5:], past_key_values=past).logits
 
     expected = logits()
-    monkeypatch.setattr("spacy_bloom.bloom.product.LIMITS", {kind: (1, 1) for kind in LIMITS})
+    monkeypatch.setattr("spacy_bloom.bloom.product.LIMITS", dict.fromkeys(LIMITS, (1, 1)))
     torch.testing.assert_close(logits(), expected, rtol=1e-5, atol=1e-5)
