@@ -4,7 +4,7 @@ run itself are killed.
     python benchmarks/apply.py FOLDER                       # throughput: one process plain, in shards, several, Ray
     python benchmarks/apply.py FOLDER --docs 1000000 --kills 20   # killed at random moments, and gone on with
 
-FOLDER holds .txt files, whose lines are taken in turn, again and again, each with a number. The pipeline is a rule for
+FOLDER holds .txt files, whose lines are taken in turn, again and again, each with a number behind it. The pipeline is a rule for
 entities: what is measured is the machinery around it.
 """
 
@@ -33,14 +33,14 @@ FILES = 4
 
 
 def write_corpus(source: Path, target: Path, n_docs: int, words: int) -> None:
-    """Write numbered records to a few files, in turns of a shard."""
+    """Write texts that end in a number to a few files, in turns of a shard."""
     read = (line for path in sorted(source.glob("*.txt")) for line in path.open(encoding="utf8"))
     lines = itertools.cycle([" ".join(line.split()[:words]) for line in read if line.strip()])
     target.mkdir(parents=True)
     for file in range(FILES):
         with (target / f"part{file}.jsonl").open("w", encoding="utf8") as out:
             for number in range(file * n_docs // FILES, (file + 1) * n_docs // FILES):
-                out.write(json.dumps({"text": next(lines), "number": number}, ensure_ascii=False) + "\n")
+                out.write(json.dumps({"text": f"{next(lines)} {number}"}, ensure_ascii=False) + "\n")
 
 
 def make_pipeline(path: Path) -> Path:
@@ -54,9 +54,7 @@ def make_pipeline(path: Path) -> Path:
 def read_numbers(output: Path) -> Iterator[list[int]]:
     """YIELDS (list[int]): The numbers of each file of the output."""
     for path in sorted(output.rglob("*.spacy")):
-        yield [
-            doc.user_data["number"] for doc in DocBin(store_user_data=True).from_disk(path).get_docs(Vocab())
-        ]
+        yield [int(doc[-1].text) for doc in DocBin().from_disk(path).get_docs(Vocab())]
 
 
 def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
@@ -66,13 +64,12 @@ def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
     for path in sorted(corpus.glob("*.jsonl")):
         with path.open(encoding="utf8") as lines:
             for number in itertools.count():
-                records = [json.loads(line) for line in itertools.islice(lines, shard_size)]
-                if not records:
+                texts = [json.loads(line)["text"] for line in itertools.islice(lines, shard_size)]
+                if not texts:
                     break
-                box = DocBin(store_user_data=True)
+                box = DocBin()
                 with nlp.memory_zone():
-                    for doc, record in nlp.pipe(((one["text"], one) for one in records), as_tuples=True):
-                        doc.user_data["number"] = record["number"]
+                    for doc in nlp.pipe(texts):
                         box.add(doc)
                     box.to_disk(output / f"{path.stem}-{number}.spacy")
 

@@ -115,12 +115,17 @@ def _to_box(docs: Any) -> DocBin:
     box = DocBin(store_user_data=True)
     for doc in docs:
         try:
-            box.add(_without_activations(doc))
+            # Asked to store nothing, spaCy still takes longer over it than over the annotation.
+            box.store_user_data = bool(_without_activations(doc).user_data)
+            box.add(doc)
         except (TypeError, ValueError, NotImplementedError) as error:
             raise InputError(
                 f"The Doc {doc.text[:40]!r} holds what a .spacy file cannot: {error}. Remove that custom attribute "
                 "at the end of the pipeline, with spaCy's doc_cleaner for instance."
             ) from None
+        if not box.store_user_data:
+            box.user_data.append(None)
+    box.store_user_data = True
     return box
 
 
