@@ -4,8 +4,8 @@ run itself are killed.
     python benchmarks/apply.py FOLDER                       # throughput: one process plain, in shards, several, Ray
     python benchmarks/apply.py FOLDER --docs 1000000 --kills 20   # killed at random moments, and gone on with
 
-FOLDER holds .txt files, whose lines are taken in turn, again and again, each with a number behind it. The pipeline is a rule for
-entities: what is measured is the machinery around it.
+FOLDER holds .txt files, whose lines are taken in turn, again and again, each with a number behind it. The pipeline is
+a rule for entities: what is measured is the machinery around it.
 """
 
 import argparse
