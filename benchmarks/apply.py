@@ -35,7 +35,8 @@ FILES = 4
 def write_corpus(source: Path, target: Path, n_docs: int, words: int) -> None:
     """Write texts that end in a number to a few files, in turns of a shard."""
     read = (line for path in sorted(source.glob("*.txt")) for line in path.open(encoding="utf8"))
-    lines = itertools.cycle([" ".join(line.split()[:words]) for line in read if line.strip()])
+    # Some scripts have no spaces between words.
+    lines = itertools.cycle([" ".join(line.split()[:words])[: 8 * words] for line in read if line.strip()])
     target.mkdir(parents=True)
     for file in range(FILES):
         with (target / f"part{file}.jsonl").open("w", encoding="utf8") as out:
@@ -179,7 +180,7 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--docs", type=int, default=100_000)
-    parser.add_argument("--words", type=int, default=12, help="words of each text")
+    parser.add_argument("--words", type=int, default=6, help="most words of each text, of 8 characters")
     parser.add_argument("--shard-size", type=int, default=5000)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--kills", type=int, default=0, help="kill so often, instead of measuring times")
