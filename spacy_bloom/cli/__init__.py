@@ -7,6 +7,7 @@ import typer
 from spacy.cli._util import app
 
 from .apply import apply_cli
+from .calibrate import calibrate_cli
 from .convert import convert_cli
 from .convert_data import KIND_LIST, convert_data_cli
 from .debug_data import debug_data_cli
@@ -49,6 +50,7 @@ add("info", info_cli)
 add("verify", verify_cli)
 add("debug-data", debug_data_cli)
 add("evaluate", evaluate_cli)
+add("calibrate", calibrate_cli)
 add("convert-data", convert_data_cli, epilog=KIND_LIST)
 add("trim-vocab", trim_vocab_cli)
 add("debug-pieces", debug_pieces_cli)

@@ -14,6 +14,7 @@ from thinc.types import Floats2d
 
 from ..errors import ConfigError
 from ..thinc_layers.output_layer import find_head, load_output, set_output
+from .base.calibration import tempered, tempered_odds
 from .base.cats_scores import NO_WEIGHTS, score_own_cats
 from .base.component import announce, component
 from .base.labelled_pipe import LabelledPipe
@@ -174,8 +175,25 @@ class BloomTextClassifier(LabelledPipe):
             ops = self.model.ops
             filled = [len(doc) > 0 for doc in docs]
             activate = ops.softmax if self.exclusive else ops.sigmoid
-            scores[filled] = ops.to_numpy(activate(logits))[filled]
+            scores[filled] = self._temper(ops.to_numpy(activate(logits))[filled], self.cfg["temperature"])
         return scores
+
+    def _temper(self, scores: NDArray[numpy.float32], temperature: float) -> NDArray[numpy.float32]:
+        return (tempered if self.exclusive else tempered_odds)(scores, temperature)
+
+    def certainties(
+        self, predictions: NDArray[numpy.float32], examples: Sequence[Example], temperature: float
+    ) -> tuple[NDArray, NDArray]:
+        """See LabelledPipe: of each Doc's best label, or of every label if they are not exclusive."""
+        gold = [eg.reference.cats if len(eg.predicted) else {} for eg in examples]
+        scores = self._temper(predictions, temperature)
+        truth = numpy.array([[cats.get(label, 0.0) > 0.5 for label in self.labels] for cats in gold], dtype=bool)
+        if not self.exclusive:
+            known = numpy.array([[label in cats for label in self.labels] for cats in gold], dtype=bool)
+            return scores[known], truth[known]
+        annotated = numpy.flatnonzero(truth.any(axis=1))
+        best = scores[annotated].argmax(axis=1)
+        return scores[annotated, best], truth[annotated, best]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: NDArray[numpy.float32]) -> None:
         """Write the scores to doc.cats."""

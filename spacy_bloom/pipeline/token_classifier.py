@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, List
 
 import numpy
+from numpy.typing import NDArray
 from spacy.language import Language
 from spacy.pipeline.spancat import SpanCategorizer
 from spacy.scorer import Scorer, get_ner_prf
-from spacy.tokens import Doc, Token
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example, validate_get_examples
 from spacy.util import registry
 from thinc.api import Config, Model
@@ -17,13 +18,14 @@ from thinc.types import Floats2d
 from ..errors import BloomWarning, ConfigError
 from ..thinc_layers.output_layer import set_output
 from ..thinc_layers.token_classifier import load_classifier
+from .base.calibration import tempered
 from .base.component import announce, component
 from .base.extensions import add_extension
 from .base.labelled_pipe import LabelledPipe
 from .base.spans import edge_tokens
-from .tagging.annotation import write_attr, write_ents, write_probabilities, write_spans
+from .tagging.annotation import span_scores, write_attr, write_ents, write_probabilities, write_spans
 from .tagging.decoding import Prediction, decode, no_tokens, tag_loss
-from .tagging.gold_tags import count_overlapping, gold_labels, gold_tags
+from .tagging.gold_tags import MISSING, count_overlapping, gold_labels, gold_tags
 from .tagging.sequences import decode_sequences, sequence_loss
 from .tagging.settings import TokenClassifierSettings
 from .tagging.tag_scheme import OUTSIDE, TagScheme, parse_tag, span_tags, tag_scheme
@@ -121,6 +123,8 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
         )
         if own.scores_attr is not None:
             add_extension(Token, own.scores_attr)
+        if own.score_attr is not None:
+            add_extension(Span, own.score_attr)
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -214,11 +218,13 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             return [no_tokens(len(self.tags)) for _ in docs]
         blanks = [~edge_tokens(doc) for doc in docs]
         if self.model.has_ref("transitions"):
-            return decode_sequences(self.model.get_ref("transitions"), self._scheme, outputs, blanks)
-        return [
-            decode(self.model.ops.to_numpy(logits), self._scheme, blank)
-            for logits, blank in zip(outputs, blanks, strict=True)
-        ]
+            found = decode_sequences(self.model.get_ref("transitions"), self._scheme, outputs, blanks)
+        else:
+            found = [
+                decode(self.model.ops.to_numpy(logits), self._scheme, blank)
+                for logits, blank in zip(outputs, blanks, strict=True)
+            ]
+        return [(tags, tempered(probabilities, self.cfg["temperature"])) for tags, probabilities in found]
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write what was predicted, as the target says."""
@@ -229,14 +235,40 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
 
     def _write(self, doc: Doc, tags: Any, probabilities: Any) -> None:
         target, overwrite = self.cfg["target"], self.cfg["overwrite"]
-        if target == "ents":
-            write_ents(doc, tag_scheme(self.tags).spans(tags), overwrite=overwrite)
-        elif target == "spans":
-            scores = probabilities[numpy.arange(len(tags)), tags]
-            found = tag_scheme(self.tags).spans(tags)
-            write_spans(doc, found, scores, key=self.cfg["spans_key"], overwrite=overwrite)
-        else:
+        if not self._writes_spans:
             write_attr(doc, [self.tags[tag] for tag in tags], attr=target, overwrite=overwrite)
+            return
+        found = tag_scheme(self.tags).spans(tags)
+        scores = span_scores(found, tags, probabilities)
+        if target == "ents":
+            write_ents(doc, found, scores, overwrite=overwrite, score_attr=self.cfg["score_attr"])
+        else:
+            write_spans(doc, found, scores, key=self.cfg["spans_key"], overwrite=overwrite)
+
+    def certainties(
+        self, predictions: Sequence[Prediction], examples: Sequence[Example], temperature: float
+    ) -> tuple[NDArray, NDArray]:
+        """See LabelledPipe: of predicted spans, or of each token's tag."""
+        index = {tag: i for i, tag in enumerate(self.tags)}
+        sure, right = [], []
+        for eg, (tags, probabilities) in zip(examples, predictions, strict=True):
+            gold = gold_tags(eg, index, name=self.name, **self._where)
+            odds = tempered(probabilities, temperature)
+            if self._writes_spans:
+                outside = numpy.where(gold == MISSING, index.get(OUTSIDE, 0), gold)
+                true = set(tag_scheme(self.tags).spans(outside))
+                places = [
+                    place
+                    for place in tag_scheme(self.tags).spans(tags)
+                    if (gold[place[0] : place[1]] != MISSING).all()
+                ]
+                sure.append(span_scores(places, tags, odds))
+                right.append([place in true for place in places])
+            else:
+                known = numpy.flatnonzero(gold != MISSING)
+                sure.append(odds[known, tags[known]])
+                right.append(tags[known] == gold[known])
+        return numpy.concatenate(sure), numpy.concatenate(right).astype(bool)
 
     def get_loss(self, examples: Iterable[Example], scores: list[Floats2d]) -> tuple[float, list[Floats2d]]:
         """Cross entropy of the tags, or of whole sequences where the model learns transitions. It is a sum like that of

@@ -1,6 +1,10 @@
 """What components whose outputs are labels have in common."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+from spacy.training import Example
 
 from ...errors import ConfigError
 from ...thinc_layers.output_layer import has_output, set_output
@@ -41,5 +45,19 @@ class LabelledPipe(HeadPipe):
         """Add labels to `cfg`, those that are there excepted.
 
         RETURNS (int): The number of outputs.
+        """
+        raise NotImplementedError
+
+    def certainties(
+        self, predictions: Any, examples: Sequence[Example], temperature: float
+    ) -> tuple[NDArray, NDArray]:
+        """How sure the component is of what it predicts, and how often it is right; what has no gold annotation is left
+        out.
+
+        predictions (Any): From `predict`, with a temperature of 1.
+        examples (Sequence[Example]): The Docs that they are of, beside gold ones.
+        temperature (float): To bring to the probabilities.
+        RETURNS (tuple[NDArray, NDArray]): Probability of each prediction, and whether it is right. Each of shape
+            (predictions,).
         """
         raise NotImplementedError

@@ -1,8 +1,9 @@
 """Settings of the text classifier."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ...settings import check_settings
+from ...settings import check_settings, number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +16,7 @@ class TextClassifierSettings:
     positive_label (str | None): The label whose F is the score, for two exclusive labels.
     checkpoint (str | None): A Hugging Face sequence-classification checkpoint to take labels and classifier from;
         use the same checkpoint for the transformer.
+    temperature (float): Divides the logits, so that probabilities mean what they say; `bloom calibrate` finds it.
     RAISES (ConfigError): A setting has a wrong value.
     """
 
@@ -22,6 +24,7 @@ class TextClassifierSettings:
     threshold: float = 0.5
     positive_label: str | None = None
     checkpoint: str | None = None
+    temperature: Annotated[float, number(above=0)] = 1.0
 
     def __post_init__(self) -> None:
         check_settings(self, "bloom_text_classifier")

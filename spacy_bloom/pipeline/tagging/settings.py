@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from ...settings import check_settings, one_of
+from ...settings import check_settings, number, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,11 +12,14 @@ class TokenClassifierSettings:
 
     target (str): "ents" (doc.ents), "spans" (doc.spans[spans_key]), "tag" (token.tag_) or "pos" (token.pos_).
         Entities and spans are decoded under the constraints of their tagging scheme.
-    spans_key (str): Where spans are read and written with target "spans". Their probabilities are in the group's
-        attrs["scores"]; spans that were there before have NaN.
+    spans_key (str): Where spans are read and written with target "spans". Their probabilities, each that of the
+        span's least certain tag, are in the group's attrs["scores"]; spans that were there before have NaN.
     checkpoint (str | None): A Hugging Face token-classification checkpoint to take labels and classifier from; use
         the same checkpoint for the transformer.
     scores_attr (str | None): Name of a token extension for probabilities: token._.NAME is a dict of them by tag.
+    score_attr (str | None): Name of a span extension for the probabilities of entities: ent._.NAME.
+    temperature (float): Divides the logits of the probabilities, so that they mean what they say. What is predicted
+        stays the same. `bloom calibrate` finds it.
     overwrite (bool): Whether existing annotation is replaced. If not, it is kept, and predictions that overlap it
         are dropped.
     RAISES (ConfigError): A setting has a wrong value.
@@ -26,6 +29,8 @@ class TokenClassifierSettings:
     spans_key: str = "sc"
     checkpoint: str | None = None
     scores_attr: str | None = None
+    score_attr: str | None = None
+    temperature: Annotated[float, number(above=0)] = 1.0
     overwrite: bool = False
 
     def __post_init__(self) -> None:
