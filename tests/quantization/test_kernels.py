@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from spacy_bloom.quantization.kernels import (
+    FEW_ROWS,
     FULL,
     NARROW,
     Fbgemm,
@@ -19,6 +20,7 @@ from spacy_bloom.quantization.kernels import (
 )
 
 BUILT = [kernel() for kernel in (OneDnn, Fbgemm) if kernel.is_built()]
+RANGES = list(dict.fromkeys((NARROW, activation_range())))  # what this machine adds exactly
 
 
 def draw_integers(*shape, limit=127, seed=0):
@@ -39,25 +41,28 @@ def test_plain_sums_are_exact(rows, columns):
 
 
 @pytest.mark.parametrize("kernel", BUILT, ids=lambda kernel: type(kernel).__name__)
-@pytest.mark.parametrize("rows", [1, 2, 5, 64])
+@pytest.mark.parametrize("numbers", RANGES, ids=lambda numbers: str(numbers.limit))
+@pytest.mark.parametrize("rows", [0, 1, 2, 5, FEW_ROWS, FEW_ROWS + 1, 64])
 @pytest.mark.parametrize("extreme", [False, True])
-def test_kernels_give_the_same_numbers_as_plain_sums(kernel, rows, extreme):
-    activations, weight = draw_integers(rows, 512, limit=63), draw_integers(48, 512, seed=1)
+def test_kernels_give_the_same_numbers_as_plain_sums(kernel, numbers, rows, extreme):
+    activations, weight = draw_integers(rows, 512, limit=numbers.limit), draw_integers(48, 512, seed=1)
     if extreme:  # all at their largest: what a register of 16 bits would cut off
-        activations, weight = activations.sign() * 63, weight.sign() * 127
+        activations, weight = activations.sign() * numbers.limit, weight.sign() * 127
     activations, weight = activations.float(), weight.to(torch.int8)
-    found = kernel.multiply(activations, NARROW, kernel.pack(weight, scales_of(48)), scales_of(48))
-    assert torch.equal(found, PlainSums().multiply(activations, NARROW, weight, scales_of(48)))
+    found = kernel.multiply(activations, numbers, kernel.pack(weight, scales_of(48)), scales_of(48))
+    assert torch.equal(found, PlainSums().multiply(activations, numbers, weight, scales_of(48)))
+    assert found.is_contiguous()
 
 
 @pytest.mark.parametrize("kernel", BUILT, ids=lambda kernel: type(kernel).__name__)
-def test_all_round_alike(kernel):
+@pytest.mark.parametrize("numbers", RANGES, ids=lambda numbers: str(numbers.limit))
+def test_all_round_alike(kernel, numbers):
     # Halves, and numbers that are cut to a half when the offset is added.
     values = torch.tensor([0.5, 1.5, -0.5, -62.5, 62.5, 1.4999999, 0.49999997, 2.5000002])
     inner = torch.cat((values, torch.rand(120, generator=torch.Generator().manual_seed(0)) * 126 - 63))[None]
     weight, ones = torch.eye(128, dtype=torch.int8), torch.ones(128)
-    found = kernel.multiply(inner, NARROW, kernel.pack(weight, ones), ones)
-    assert torch.equal(found, PlainSums().multiply(inner, NARROW, weight, ones))
+    found = kernel.multiply(inner, numbers, kernel.pack(weight, ones), ones)
+    assert torch.equal(found, PlainSums().multiply(inner, numbers, weight, ones))
 
 
 def test_packing_is_silent():
