@@ -1,5 +1,6 @@
 """From weights to a model: every name and shape is checked before any weight is read."""
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from ..settings import check, integer
 from .files import WeightSource
 from .names import PREFIX, TIED_HEAD, block_of, is_fixed, is_head
 from .quantized import find_quantization, quantization_method
+
+logger = logging.getLogger(__name__)
 
 MAX_SHOWN = 400  # problems in one error: more than any BLOOM of 30 blocks has weights
 READABLE = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -129,6 +132,7 @@ def _load_weights(
             stacklevel=4,
         )
     _assign(model, state)
+    logger.debug("%s: %d weights from %s, %s", type(model).__name__, len(state), source, stored)
 
 
 def frame_model(make: Callable[[BloomConfig], ModelT], config: BloomConfig) -> ModelT:

@@ -1,5 +1,6 @@
 """Finding the directory of a checkpoint: bundled, local, or from the Hugging Face Hub."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ from .files import (
     TOKENIZER_FILE,
     variant_name,
 )
+
+logger = logging.getLogger(__name__)
 
 BUNDLED = Path(__file__).parent.parent / "assets"
 BUNDLED_NAMES = ("tiny-bloom",)
@@ -114,6 +117,7 @@ def _fetch(name: str, weights: bool, subfolder: str, variant: str | None, option
 
     def download(patterns: list[str]) -> Path:
         wanted = [f"{subfolder}/{pattern}" if subfolder else pattern for pattern in patterns]
+        logger.info("Asking the Hub, or its cache here, for %s of %s", ", ".join(wanted), name)
         return Path(snapshot_download(name, allow_patterns=wanted, **options)) / subfolder
 
     safetensors, bins = (

@@ -38,6 +38,8 @@ def train_pipeline_cli(*, timeout: float, **options: Any) -> None:
     with the same config, up to rounding. The first rank evaluates, logs and
     writes; the others follow its decisions.
     """
+    if options["verbose"]:
+        _log_as_spacy_does()
     if not is_launched():
         spacy_train_cli(**options)
         return
@@ -49,6 +51,13 @@ def train_pipeline_cli(*, timeout: float, **options: Any) -> None:
         train_on_ranks(
             options["config_path"], options["output_path"], use_gpu=options["use_gpu"], overrides=overrides
         )
+
+
+def _log_as_spacy_does() -> None:
+    """Let our modules say what spaCy's say with --verbose, in the same form and place."""
+    logger = logging.getLogger("spacy_bloom")
+    logger.setLevel(logging.DEBUG)
+    logger.handlers = list(util.logger.handlers)
 
 
 def train_on_ranks(

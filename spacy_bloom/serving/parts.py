@@ -1,5 +1,6 @@
 """The parts of the service: pipelines that each do something for a text, and what they found as messages."""
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from spacy.tokens import Doc
 from ..pipeline.answering.answers import get_answers
 from ..pipeline.pages.quality import quality_of, size_of
 from .messages import Answer, Answered, Part, Surprisal, Surprise
+
+logger = logging.getLogger(__name__)
 
 # By factory, not by class: the command line would have to import all components whenever it starts.
 ANSWERER, GENERATOR, MEASURE = "bloom_question_answerer", "bloom_text_generator", "bloom_surprisal"
@@ -71,6 +74,7 @@ def find_all(name: str, nlp: Language, asked: Sequence[Asked]) -> list[dict[str,
         return _find(name, nlp, asked)
     except Exception as error:
         if len(asked) == 1:
+            logger.error("%s failed on a text of %d characters", name, len(asked[0]), exc_info=error)
             return [error]
         return [found for one in asked for found in find_all(name, nlp, [one])]
 

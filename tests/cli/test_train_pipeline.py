@@ -1,6 +1,8 @@
 import inspect
+import logging
 
 import pytest
+from spacy import util
 from spacy.cli._util import app
 from spacy.cli.train import train_cli as spacy_train_cli
 from typer.testing import CliRunner
@@ -37,6 +39,16 @@ def test_one_process_runs_spacys_command(monkeypatch, tmp_path):
     assert result.exit_code == 0, result.output
     assert got["config_path"] == tmp_path / "config.cfg" and got["output_path"] == tmp_path
     assert got["ctx"].args == ["--training.max_steps", "3"] and got["use_gpu"] == -1
+
+
+def test_verbose_is_for_our_modules_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(train_pipeline, "spacy_train_cli", lambda **options: None)
+    (tmp_path / "config.cfg").write_text("[training]")
+    ours = logging.getLogger("spacy_bloom")
+    monkeypatch.setattr(ours, "handlers", [])
+    monkeypatch.setattr(ours, "level", logging.WARNING)
+    assert CliRunner().invoke(app, ["bloom", "train", str(tmp_path / "config.cfg"), "--verbose"]).exit_code == 0
+    assert ours.level == logging.DEBUG and ours.handlers == util.logger.handlers != []
 
 
 def test_ranks_do_not_share_the_standard_input():

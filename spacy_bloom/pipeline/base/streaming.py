@@ -1,5 +1,6 @@
 """How our components run over a stream."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -9,6 +10,8 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ...errors import RankError
+
+logger = logging.getLogger(__name__)
 
 
 def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
@@ -50,6 +53,7 @@ def _one_by_one(pipe: TrainablePipe, docs: list[Doc], error: Exception) -> Itera
     if len(docs) == 1:
         handle(pipe.name, pipe, docs, error)
         return
+    logger.info("%s: a batch of %d Docs failed and is taken Doc by Doc (%r)", pipe.name, len(docs), error)
     for doc in docs:
         try:
             pipe.set_annotations([doc], pipe.predict([doc]))

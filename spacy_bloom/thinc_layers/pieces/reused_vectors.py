@@ -1,6 +1,7 @@
 """Vectors of a frozen transformer: computed once for each training text and read in later epochs."""
 
 import hashlib
+import logging
 import os
 import tempfile
 import uuid
@@ -19,6 +20,8 @@ from safetensors.numpy import save_file
 from ...errors import BloomWarning
 from ...files import replacing
 from ...settings import check_settings, number, one_of
+
+logger = logging.getLogger(__name__)
 
 Floats = NDArray[numpy.float32]
 
@@ -91,6 +94,7 @@ class ReusedVectors:
             for file in sorted(self._folder.glob(PATTERN)):
                 self._open(file)
                 self._bytes += file.stat().st_size
+            logger.info("Vectors of %d texts are read from %s", len(self._files), self._folder)
             # The last vectors are written when the run ends, or when other weights are used.
             self._rest = weakref.finalize(self, _write_rest, self._gathered, self._folder, os.getpid())
         elif self.config.disk:

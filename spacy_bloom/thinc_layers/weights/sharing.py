@@ -5,6 +5,7 @@ parameters is shared. A transformer that is about to learn takes a copy first. W
 equal files: reading those again costs less than comparing mapped weights, which would bring them into memory.
 """
 
+import logging
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from ...checkpoint.files import WeightSource
 from ...finetuning.lora import base_weights
 from ...parallel.pipelines import held_source, load_for_pipeline, spread_of
 from .settings import WeightSettings
+
+logger = logging.getLogger(__name__)
 
 CHUNK = 2**22  # bytes of two files that are compared at a time
 
@@ -96,6 +99,7 @@ def load_shared(
     if holder is None:
         source = checkpoint.weights
     else:
+        logger.debug("%s: equal weights are in memory and are shared", checkpoint.path)
         # What was quantised in memory is described there alone.
         config = config.replace(extra={**holder.config.extra, **config.extra})
         source = held_source(config, {name: p.data for name, p in base_weights(holder).items()})
@@ -143,9 +147,10 @@ def own_weights(module: nn.Module) -> None:
     if _learners.pop(module, None) is None:
         return
     used = {parameter.data_ptr() for reader in _readers for parameter in _decoder(reader).parameters()}
-    for parameter in _decoder(module).parameters():
-        if parameter.data_ptr() in used:
-            parameter.data = parameter.data.clone()
+    copied = [p for p in _decoder(module).parameters() if p.data_ptr() in used]
+    for parameter in copied:
+        parameter.data = parameter.data.clone()
+    logger.debug("A transformer learns: %d of its weights were shared and are copied", len(copied))
 
 
 def _decoder(module: nn.Module) -> BloomModel:

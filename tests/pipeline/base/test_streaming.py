@@ -30,11 +30,13 @@ class Counting:
 
 
 @pytest.mark.parametrize("batch_size, sizes", [(1, [1, 1, 1]), (2, [1, 2, 2]), (10, [1, 1, 1])])
-def test_a_bad_doc_is_dropped_alone(batch_size, sizes):
+def test_a_bad_doc_is_dropped_alone(batch_size, sizes, caplog):
     pipe = Counting()
+    caplog.set_level("INFO", logger="spacy_bloom")
     stream = map(spacy.blank("xx"), DOCS)
     found = [(doc.text, doc.user_data["size"]) for doc in pipe_batches(pipe, stream, batch_size)]
     assert found == list(zip("abc", sizes, strict=True)) and pipe.failed == ["bad", "bad"]
+    assert len(caplog.records) == {1: 0, 2: 1, 10: 1}[batch_size], "one line for each batch that is taken apart"
 
 
 def test_an_error_handler_may_raise():

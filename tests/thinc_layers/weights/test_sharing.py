@@ -49,9 +49,12 @@ def test_shims_on_one_checkpoint_hold_one_copy(shims):
     assert shims[0].module.word_embeddings.weight is not head
 
 
-def test_training_one_leaves_the_others(shims):
+def test_training_one_leaves_the_others(shims, caplog):
+    caplog.set_level("DEBUG", logger="spacy_bloom")
     before = {name: p.clone() for name, p in shims[1].module.named_parameters()}
     train(shims[0], steps=3)
+    copies = [record.args for record in caplog.records if record.name.endswith("sharing")]
+    assert copies == [(len(pointers(shims[0])),)], "all weights, once"
     assert not set(pointers(shims[0]).values()) & set(pointers(shims[1]).values())
     assert pointers(shims[1]) == pointers(shims[2])
     for name, parameter in shims[1].module.named_parameters():
