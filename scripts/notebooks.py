@@ -2,8 +2,8 @@
 
     python scripts/notebooks.py
 
-Prose becomes cells of Markdown, blocks of Python cells of code, without outputs. The notebooks are kept beside the guides,
-and the tests run them and compare them with what this makes.
+Prose becomes cells of Markdown, blocks of Python cells of code, without outputs. The notebooks are kept beside the
+guides, and the tests run them and compare them with what this makes.
 """
 
 import json

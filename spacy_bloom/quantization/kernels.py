@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 MAX_WEIGHT = 127
-# Up to this many rows oneDNN's plain product is faster than the one of packed weights, which it does not need: with AVX-512
-# and bloom-560m's matrices by a third at one row and a half at eight.
+# Up to this many rows oneDNN's plain product is faster than the one of packed weights, which it does not need: with
+# AVX-512 and bloom-560m's matrices by a third at one row and a half at eight.
 FEW_ROWS = 16
 EXACT_COLUMNS = 1024  # 1,024 products of 127 * 127 add up to less than 2**24: float32 adds them exactly
 

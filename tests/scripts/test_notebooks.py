@@ -30,7 +30,8 @@ def test_notebooks_run(name, capsys, tmp_path, monkeypatch):
 
 
 def test_links_and_blocks_find_their_places():
-    guide = "# A\n\nAlso as [a notebook](../notebooks/a.ipynb).\n\nSee [b](b.md#c), [d](../d.md).\n\n```python\nx = 1\n```\n\nEnd."
+    guide = "# A\n\nAlso as [a notebook](../notebooks/a.ipynb).\n\nSee [b](b.md#c), [d](../d.md).\n\n"
+    guide += "```python\nx = 1\n```\n\nEnd."
     assert list(notebooks.cells(guide)) == [
         ("markdown", "# A\n\nSee [b](../guides/b.md#c), [d](../d.md)."),
         ("code", "x = 1"),
