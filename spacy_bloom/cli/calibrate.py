@@ -88,6 +88,7 @@ def calibrate(
             "Expected a pipeline with a bloom_token_classifier or bloom_text_classifier, got "
             f"{', '.join(nlp.pipe_names) or 'none'}."
         )
+    before = {name: pipe.cfg["temperature"] for name, pipe in pipes.items()}
     for pipe in pipes.values():
         pipe.cfg["temperature"] = 1.0
     found = {split: _collect(nlp, pipes, gold, batch_size) for split, gold in data.items()}
@@ -101,12 +102,13 @@ def calibrate(
 
         if not len(measure(fit_on, 1.0)[0]):
             msg.warn(f"{name}: the data have no annotation of what it predicts; it stays as it is.")
+            pipe.cfg["temperature"] = before[name]
             continue
         temperature = fit_temperature(lambda value: log_loss(*measure(fit_on, value)))
         errors = {}
         for split in data:
-            before, after = measure(split, 1.0), measure(split, temperature)
-            errors[split] = (len(before[0]), calibration_error(*before), calibration_error(*after))
+            plain, fitted = measure(split, 1.0), measure(split, temperature)
+            errors[split] = (len(plain[0]), calibration_error(*plain), calibration_error(*fitted))
         pipe.cfg["temperature"] = nlp.get_pipe_config(name)["temperature"] = temperature
         results.append(Calibration(name, temperature, errors))
     if not results:

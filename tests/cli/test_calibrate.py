@@ -28,7 +28,8 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def nlp():
-    config = {f"components.{TOKENS}.score_attr": "certainty"}
+    config = {f"components.{name}.temperature": 1.0 for name in (TOKENS, TEXTS)}
+    config[f"components.{TOKENS}.score_attr"] = "certainty"
     return spacy.load(spacy_bloom.bundled_path(DEMO), config=config)
 
 
@@ -75,9 +76,12 @@ def test_what_has_no_annotation_stays_as_it_is(corpus, tmp_path):
     for doc in docs:
         doc.cats = {}
     DocBin(docs=docs).to_disk(tmp_path / "ents.spacy")
-    result = run(spacy_bloom.bundled_path(DEMO), tmp_path / "ents.spacy", tmp_path / "out")
+    warm = spacy.load(spacy_bloom.bundled_path(DEMO), config={f"components.{TEXTS}.temperature": 2.5})
+    warm.to_disk(tmp_path / "warm")
+    result = run(tmp_path / "warm", tmp_path / "ents.spacy", tmp_path / "out")
     assert result.exit_code == 0 and f"{TEXTS}: the data have no annotation" in result.output
-    assert spacy.load(tmp_path / "out").get_pipe(TEXTS).cfg["temperature"] == 1
+    loaded = spacy.load(tmp_path / "out")
+    assert loaded.get_pipe(TEXTS).cfg["temperature"] == loaded.config["components"][TEXTS]["temperature"] == 2.5
 
 
 def test_a_pipeline_without_classifiers(corpus, tmp_path):
