@@ -1,15 +1,30 @@
-"""Reading JSON, and writing files so that a name always stands for a complete file."""
+"""Reading JSON, and writing files and folders so that a name always stands for something complete."""
 
+import ctypes
+import errno
 import json
 import os
+import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError
+from .errors import ConfigError, InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 CHUNK = 2**20  # bytes of each file that are compared at once
+WAIT = 60.0  # seconds for another process that writes to the same folder
+# SOURCE: Linux, include/uapi/linux/fcntl.h and fs.h.
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
+
+_writing: set[tuple[int, int, int, int]] = set()  # process, thread, and the folder's device and number
 
 
 def read_json(path: Path) -> Any:
@@ -88,13 +103,22 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_together(
     folder: Path, *, before: Callable[[Sequence[Path]], object] = lambda paths: None
 ) -> Iterator[Callable[[str], Path]]:
-    """Write several files that belong together: none takes its name before all are complete.
+    """Write several files that belong together: none takes its name before all are complete. Another process that
+    writes to the folder is waited for.
 
     folder (Path): A directory that exists.
     before (Callable): Called with the files, in order, when all are complete and none has its name.
     YIELDS (Callable[[str], Path]): Given a file's name, returns the path to write to. The files take their names in
         the order of these calls.
+    RAISES (InputError): Another process writes to the folder all the time.
     """
+    with writing_alone(folder):
+        yield from _replacing_together(folder, before)
+
+
+def _replacing_together(
+    folder: Path, before: Callable[[Sequence[Path]], object]
+) -> Iterator[Callable[[str], Path]]:
     taken: list[Path] = []
     # As the user's umask has them; safetensors makes files that only their owner can read.
     modes: list[int] = []
@@ -147,10 +171,138 @@ def _flush(path: Path) -> None:
 
 
 def _flush_names(folder: Path) -> None:
-    """Bring renames to the disk, where directories can be opened (not on Windows)."""
+    """Bring renames in a folder to the disk, where directories can be opened (not on Windows); of a file, its content."""
     if os.name == "posix":
         directory = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+@contextmanager
+def writing_alone(folder: Path, *, wait: float = WAIT) -> Iterator[None]:
+    """Write to a folder while no other process does. The system ends this when the process ends, however it does. A
+    thread that writes there already goes on. Windows, and file systems without locks, let all write.
+
+    folder (Path): A directory that exists.
+    wait (float): Seconds for another one.
+    RAISES (InputError): The other one took longer.
+    """
+    if fcntl is None:
+        yield
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        found = os.fstat(place)
+        key = (os.getpid(), threading.get_ident(), found.st_dev, found.st_ino)
+        if key in _writing:
+            yield
+            return
+        _lock(place, folder, wait)
+        _writing.add(key)
+        try:
+            yield
+        finally:
+            _writing.discard(key)
+    finally:
+        os.close(place)
+
+
+def _lock(place: int, folder: Path, wait: float) -> None:
+    end = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise InputError(
+                    f"Another process writes to {folder}. Wait for it, or choose another folder."
+                ) from None
+            time.sleep(0.02)
+        except OSError:
+            return  # there are no locks here, as in some file systems of networks
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """A folder that takes its name when it is complete and on the disk: whoever looks finds the old one or the new one,
+    also after a crash. Where a system cannot exchange two names (Windows, some file systems of networks), the old one
+    has the name with ".old" for a moment; if the process is ended there, the next call gives it its name back.
+
+    path (Path): The folder, which may exist, in a directory that exists.
+    YIELDS (Path): An empty folder to be filled, or to be removed and made anew.
+    RAISES (InputError): Another process writes the same folder all the time.
+    """
+    partial, old = partial_path(path), path.with_name(f".{path.name}.old")
+    with ExitStack() as locks:
+        _make_alone(partial, locks)
+        _tidy(path, old)
+        try:
+            yield partial
+            for file in (*partial.rglob("*"), partial):
+                if file.is_file() or file.is_dir():
+                    _flush_names(file)
+            if path.is_dir():  # which has the name of the partial one soon, and is not to be filled by another process
+                locks.enter_context(writing_alone(path))
+            _put_in_place(partial, path, old)
+            _flush_names(path.parent)
+        finally:
+            _tidy(path, old)
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder in one step, as far as its name tells; a process that is ended meanwhile leaves no half of it."""
+    partial = partial_path(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    os.replace(path, partial)
+    shutil.rmtree(partial)
+
+
+def _make_alone(partial: Path, locks: ExitStack) -> None:
+    """Make an empty folder that no other process fills."""
+    while True:
+        partial.mkdir(exist_ok=True)
+        with ExitStack() as own:
+            try:
+                before = partial.stat()
+                own.enter_context(writing_alone(partial))
+                if os.path.samestat(before, partial.stat()):
+                    locks.push(own.pop_all())
+                    break
+            except FileNotFoundError:
+                pass  # the one that was waited for has given it a name, or removed it
+    for rest in partial.iterdir():  # of a process that was killed
+        shutil.rmtree(rest) if rest.is_dir() and not rest.is_symlink() else rest.unlink()
+
+
+def _put_in_place(partial: Path, path: Path, old: Path) -> None:
+    if not path.exists():
+        os.replace(partial, path)
+    elif not _exchange(partial, path):
+        os.replace(path, old)
+        os.replace(partial, path)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step. RETURNS (bool): Whether the system can do that."""
+    try:
+        call = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    names = [os.fsencode(path) for path in (one, other)]
+    if call(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _tidy(path: Path, old: Path) -> None:
+    """Remove what has been replaced; what has not gets its name back."""
+    if old.exists() and not path.exists():
+        os.replace(old, path)
+    shutil.rmtree(old, ignore_errors=True)

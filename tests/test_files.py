@@ -5,15 +5,18 @@ import stat
 import pytest
 
 from spacy_bloom import files
-from spacy_bloom.errors import ConfigError
+from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.files import (
     found_instead,
     partial_path,
     read_json,
+    remove_folder,
     replacing,
+    replacing_folder,
     replacing_together,
     to_json,
     write_file,
+    writing_alone,
 )
 
 
@@ -145,3 +148,125 @@ def test_what_a_download_left_is_named(tmp_path, told):
 def test_other_content_is_not_named(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     assert found_instead(tmp_path / "a") == found_instead(tmp_path / "missing") == ""
+
+
+def fill(path, text):
+    path.mkdir()
+    (path / "file").write_text(text)
+
+
+def test_a_folder_is_replaced_when_it_is_complete(tmp_path):
+    fill(tmp_path / "model", "old")
+    with replacing_folder(tmp_path / "model") as partial:
+        (partial / "file").write_text("new")
+        assert (tmp_path / "model" / "file").read_text() == "old"
+    assert (tmp_path / "model" / "file").read_text() == "new"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_an_error_leaves_the_old_folder(tmp_path):
+    fill(tmp_path / "model", "old")
+    with pytest.raises(OSError), replacing_folder(tmp_path / "model") as partial:
+        (partial / "file").write_text("new")
+        raise OSError("disk full")
+    assert (tmp_path / "model" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_after_a_kill_between_renames_the_old_folder_gets_its_name_back(tmp_path):
+    fill(tmp_path / ".model.old", "old")
+    fill(tmp_path / ".model.partial", "half")
+    with pytest.raises(OSError), replacing_folder(tmp_path / "model"):
+        raise OSError("disk full")
+    assert (tmp_path / "model" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_is_exchanged_in_one_step(tmp_path, monkeypatch):
+    """Two renames would leave a moment without any."""
+    fill(tmp_path / "model", "old")
+    names, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda *paths: (names.append(paths), replace(*paths)))
+    with replacing_folder(tmp_path / "model") as partial:
+        (partial / "file").write_text("new")
+    if files._exchange(tmp_path, tmp_path):
+        assert names == []
+    assert (tmp_path / "model" / "file").read_text() == "new"
+    monkeypatch.setattr(files, "_exchange", lambda *paths: False)
+    with replacing_folder(tmp_path / "model") as partial:
+        (partial / "file").write_text("newer")
+    assert (tmp_path / "model" / "file").read_text() == "newer" and len(names) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_folder_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+    done, fsync, exchange = [], os.fsync, files._put_in_place
+    monkeypatch.setattr(os, "fsync", lambda fd: (done.append(os.fstat(fd).st_ino), fsync(fd)))
+    monkeypatch.setattr(files, "_put_in_place", lambda *paths: (done.append("name"), exchange(*paths)))
+    with replacing_folder(tmp_path / "model") as partial:
+        (partial / "part").mkdir()
+        (partial / "part" / "file").write_text("new")
+    written = [path.stat().st_ino for path in (*(tmp_path / "model").rglob("*"), tmp_path / "model")]
+    at = done.index("name")
+    assert sorted(done[:at]) == sorted(written) and done[at + 1 :] == [tmp_path.stat().st_ino]
+
+
+def test_a_folder_that_is_removed_is_never_half_there(tmp_path, monkeypatch):
+    fill(tmp_path / "model", "old")
+    fill(tmp_path / ".model.partial", "of a process that was killed")
+    left = []
+    rmtree = files.shutil.rmtree
+    monkeypatch.setattr(files.shutil, "rmtree", lambda path, **o: (left.append(path.name), rmtree(path, **o)))
+    remove_folder(tmp_path / "model")
+    assert set(left) == {".model.partial"} and not list(tmp_path.iterdir())
+
+
+def run_in_fork(work):
+    """RETURNS (int): Exit code of a process that does something and ends."""
+    pid = os.fork()
+    if not pid:
+        try:
+            work()
+        except InputError:
+            os._exit(3)
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows locks no folders")
+def test_two_processes_do_not_write_to_one_folder(tmp_path):
+    def write():
+        with writing_alone(tmp_path, wait=0):
+            pass
+
+    with writing_alone(tmp_path):
+        write()  # this thread has it already
+        assert run_in_fork(write) == 3
+    assert run_in_fork(write) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows locks no folders")
+def test_a_second_writer_waits_for_the_first(tmp_path, monkeypatch):
+    """Both write to the same partial names: without a lock, the second would write into the files of the first."""
+
+    def write():
+        with replacing_folder(tmp_path / "model") as partial:
+            (partial / "file").write_text("second")
+
+    monkeypatch.setattr(files, "WAIT", 0.0)
+    monkeypatch.setattr(writing_alone.__wrapped__, "__kwdefaults__", {"wait": 0.0})
+    fill(tmp_path / "model", "old")
+    with replacing_folder(tmp_path / "model") as partial:
+        (partial / "file").write_text("first")
+        assert run_in_fork(write) == 3
+        assert (partial / "file").read_text() == "first"
+    assert (tmp_path / "model" / "file").read_text() == "first"
+    assert run_in_fork(write) == 0
+    assert (tmp_path / "model" / "file").read_text() == "second"
+    with replacing(tmp_path / "a") as partial:
+        partial.write_text("first")
+        assert run_in_fork(lambda: write_file(tmp_path / "a", "second")) == 3
+    assert contents(tmp_path / "model") == {"file": b"second"} and (tmp_path / "a").read_text() == "first"

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from typer import Context
 from wasabi import msg
 
 from ..errors import InputError
-from ..parallel.ranks import TIMEOUT, is_launched
+from ..files import replacing_folder, writing_alone
+from ..parallel.ranks import TIMEOUT, is_launched, rank
 from ..pretraining.loop import LMTrainer
 from ..pretraining.state import Progress, find_state, read_progress
 from ..tokenizer import BloomTokenizerFast
@@ -93,9 +94,10 @@ def train_lm(
     progress = _find_progress(output, resume)
     texts = read_texts(config)
     models = (DividedModel if is_launched() else OneModel)(config, device)
-    tokenizer, model, engine = prepare(config, texts, output, progress, models)
-    trainer = make_trainer(config, model, engine, tokenizer, texts, output, progress)
-    _train(trainer, tokenizer, output)
+    with _alone_in(output):
+        tokenizer, model, engine = prepare(config, texts, output, progress, models)
+        trainer = make_trainer(config, model, engine, tokenizer, texts, output, progress)
+        _train(trainer, tokenizer, output)
     return trainer.fraction >= 1
 
 
@@ -109,6 +111,14 @@ def _find_progress(output: Path, resume: bool) -> Progress | None:
     if resume and path is None:
         msg.warn(f"{output} holds no state yet: starting from the beginning")
     return None if path is None else read_progress(path)
+
+
+def _alone_in(output: Path) -> AbstractContextManager[None]:
+    """Refuse a second run in the same directory: each would replace the other's files."""
+    if rank() != 0:
+        return nullcontext()
+    output.mkdir(parents=True, exist_ok=True)
+    return writing_alone(output, wait=0)
 
 
 def _train(trainer: LMTrainer, tokenizer: BloomTokenizerFast, output: Path) -> None:
@@ -125,9 +135,11 @@ def _train(trainer: LMTrainer, tokenizer: BloomTokenizerFast, output: Path) -> N
 
 
 def _save_checkpoint(trainer: LMTrainer, tokenizer: BloomTokenizerFast, path: Path) -> None:
-    trainer.engine.save_checkpoint(path, dtype=trainer.config.save_dtype)
-    if trainer.engine.is_first:
-        tokenizer.save_pretrained(path)
+    # Weights and tokenizer together: between them, a checkpoint would not load.
+    with replacing_folder(path) if trainer.engine.is_first else nullcontext(path) as place:
+        trainer.engine.save_checkpoint(place, dtype=trainer.config.save_dtype)
+        if trainer.engine.is_first:
+            tokenizer.save_pretrained(place)
 
 
 @contextmanager

@@ -5,13 +5,15 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from spacy import util
 from spacy.cli._util import Opt, import_code, parse_config_overrides, setup_gpu, show_validation_error
 from spacy.cli.train import train_cli as spacy_train_cli
+from spacy.language import Language
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train as train_nlp
 from thinc.api import fix_random_seed
@@ -25,13 +27,16 @@ from .train.shared_updates import sharing_updates
 from .train.whole_saves import saving_whole
 
 TIMEOUT_OPTION = Opt(TIMEOUT, "--timeout", help="Under torchrun: seconds to wait for a rank that does not answer. An evaluation must not take longer")  # fmt: skip
+# `spacy.cli` has the function under the same name.
+spacy_train = import_module("spacy.cli.train")
 SILENT = {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False}
 
 
 def train_pipeline_cli(*, timeout: float, **options: Any) -> None:
     """
     Train or update a spaCy pipeline, with all options of `spacy train`. In one
-    process, it is that command.
+    process, it is that command, but for model-best and model-last: they are
+    whole at any time, also if it is killed while it saves.
 
     Under torchrun, the ranks share out the training.accumulate_gradient parts
     of each batch and add up their gradients: the result is that of one rank
@@ -40,17 +45,30 @@ def train_pipeline_cli(*, timeout: float, **options: Any) -> None:
     """
     if options["verbose"]:
         _log_as_spacy_does()
-    if not is_launched():
-        spacy_train_cli(**options)
-        return
-    with on_ranks(timeout):
+    with on_ranks(timeout) if is_launched() else nullcontext():
         if options["verbose"]:
             util.logger.setLevel(logging.DEBUG)
         overrides = parse_config_overrides(options["ctx"].args)
         import_code(options["code_path"])
-        train_on_ranks(
-            options["config_path"], options["output_path"], use_gpu=options["use_gpu"], overrides=overrides
-        )
+        train = train_on_ranks if is_launched() else train_alone
+        train(options["config_path"], options["output_path"], use_gpu=options["use_gpu"], overrides=overrides)
+
+
+def train_alone(
+    config_path: Path, output_path: Path | None, *, use_gpu: int, overrides: Mapping[str, Any]
+) -> None:
+    """spaCy's `train`, with model-best and model-last that are whole whenever it is ended. Arguments as there."""
+
+    def train(nlp: Language, *args: Any, **options: Any) -> Any:
+        with saving_whole(nlp):
+            return train_nlp(nlp, *args, **options)
+
+    spacys: Any = spacy_train
+    spacys.train_nlp = train
+    try:
+        spacy_train.train(config_path, output_path, use_gpu=use_gpu, overrides=dict(overrides))
+    finally:
+        spacys.train_nlp = train_nlp
 
 
 def _log_as_spacy_does() -> None:

@@ -31,6 +31,7 @@ from .answering.settings import QuestionAnswererSettings
 from .base.component import component
 from .base.head_pipe import HeadPipe
 from .base.spans import edge_tokens
+from .saving import component_folder
 
 DEFAULT_CONFIG = Config().from_str("""
 [bloom_question_answerer]
@@ -241,7 +242,8 @@ class BloomQuestionAnswerer(HeadPipe):
             "model": lambda p: self._shim.to_disk(p),
             "head": lambda p: self.model.get_ref("head").to_disk(p),
         }
-        util.to_disk(path, serialize, exclude)
+        with component_folder(path, exclude) as place:
+            util.to_disk(place, serialize, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BloomQuestionAnswerer":
         """Map the model's weights into memory; no network is asked, and every name and shape is checked.

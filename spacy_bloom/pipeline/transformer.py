@@ -26,6 +26,7 @@ from .base.saved_settings import keeping_settings
 from .base.streaming import pipe_batches
 from .listening.readers import Readers
 from .listening.shared_gradient import SharedGradient
+from .saving import component_folder
 
 DEFAULT_CONFIG = """
 [bloom_transformer]
@@ -243,7 +244,8 @@ class BloomTransformer(Transformer):
             "vocab": lambda p: self.vocab.to_disk(p),
             "model": lambda p: bloom_shim(self.model).to_disk(p),
         }
-        util.to_disk(path, serialize, exclude)
+        with component_folder(path, exclude) as place:
+            util.to_disk(place, serialize, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BloomTransformer":
         """Map the model's weights into memory; no network is asked, and every name and shape is checked.

@@ -1,6 +1,5 @@
 """Saved pipelines that are whole at any time, whenever the process is ended."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.training import loop
 
-from ...files import partial_path
+from ...files import remove_folder, replacing_folder
 
 
 @contextmanager
@@ -30,11 +29,11 @@ def saving_whole(nlp: Language) -> Iterator[None]:
 
     def copy(source: str | Path, target: str | Path) -> None:
         with replacing_folder(Path(target)) as partial:
-            shutil.copytree(source, partial)
+            shutil.copytree(source, partial, dirs_exist_ok=True)
 
     def remove(path: str | Path) -> None:
         if not saves:  # of an earlier run; later, a best model stays until the better one is whole
-            shutil.rmtree(path)
+            remove_folder(Path(path))
 
     spacys: Any = loop
     spacys.shutil = SimpleNamespace(copytree=copy, rmtree=remove)
@@ -44,30 +43,3 @@ def saving_whole(nlp: Language) -> Iterator[None]:
     finally:
         spacys.shutil = shutil
         del nlp.to_disk
-
-
-@contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """A folder that takes its name when it is complete. Between two renames, an old one has the name with ".old"; if
-    the process is ended there, the next one gives it its name back.
-
-    path (Path): The folder, which may exist.
-    YIELDS (Path): To be made and filled.
-    """
-    partial, old = partial_path(path), path.with_name(f".{path.name}.old")
-    _tidy(path, partial, old)
-    try:
-        yield partial
-        if path.exists():
-            os.replace(path, old)
-        os.replace(partial, path)
-    finally:
-        _tidy(path, partial, old)
-
-
-def _tidy(path: Path, partial: Path, old: Path) -> None:
-    """Remove what is not whole, and what has been replaced."""
-    if old.exists() and not path.exists():
-        os.replace(old, path)
-    for rest in (partial, old):
-        shutil.rmtree(rest, ignore_errors=True)

@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from ...errors import NotTrainedError
 from ...thinc_layers.output_layer import has_output, keeping_output
+from ..saving import component_folder
 from .saved_settings import keeping_settings
 from .streaming import pipe_batches
 
@@ -130,7 +131,8 @@ class HeadPipe(TrainablePipe):
         exclude (Iterable[str]): Of "cfg", "vocab", "model".
         """
         self._load_checkpoint()
-        super().to_disk(path, exclude=exclude)
+        with component_folder(path, exclude) as place:
+            super().to_disk(place, exclude=exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
         """RETURNS (Self): The component, with what `to_bytes` has written."""

@@ -16,6 +16,7 @@ from ...generation.causal_lm import BloomForCausalLM
 from ...thinc_layers.language_model import LanguageModelShim, language_model_on
 from ...thinc_layers.weights.shim import BloomShim
 from ...tokenizer import BloomTokenizerFast
+from ..saving import component_folder
 from .renaming import rename_upstream
 from .streaming import pipe_batches
 
@@ -156,7 +157,8 @@ class LanguageModelPipe(Pipe):
         path (str | Path): Directory.
         exclude (Iterable[str]): May contain "model".
         """
-        util.to_disk(path, {name: shim.to_disk for name, shim in self._own_shims.items()}, exclude)
+        with component_folder(path, exclude) as place:
+            util.to_disk(place, {name: shim.to_disk for name, shim in self._own_shims.items()}, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
         """Map the model's weights into memory, without network access.

@@ -5,7 +5,7 @@ import pytest
 import spacy
 from spacy.training import loop
 
-from spacy_bloom.cli.train.whole_saves import replacing_folder, saving_whole
+from spacy_bloom.cli.train.whole_saves import saving_whole
 
 
 class Killed(BaseException):
@@ -20,33 +20,6 @@ class DyingTokenizer:
 def write(path, text):
     path.mkdir()
     (path / "file").write_text(text)
-
-
-def test_a_folder_is_replaced_when_it_is_complete(tmp_path):
-    write(tmp_path / "model", "old")
-    with replacing_folder(tmp_path / "model") as partial:
-        write(partial, "new")
-        assert (tmp_path / "model" / "file").read_text() == "old"
-    assert (tmp_path / "model" / "file").read_text() == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_an_error_leaves_the_old_folder(tmp_path):
-    write(tmp_path / "model", "old")
-    with pytest.raises(OSError), replacing_folder(tmp_path / "model") as partial:
-        write(partial, "new")
-        raise OSError("disk full")
-    assert (tmp_path / "model" / "file").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_after_a_kill_between_renames_the_old_folder_gets_its_name_back(tmp_path):
-    write(tmp_path / ".model.old", "old")
-    write(tmp_path / ".model.partial", "half")
-    with pytest.raises(OSError), replacing_folder(tmp_path / "model"):
-        raise OSError("disk full")
-    assert (tmp_path / "model" / "file").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_spacys_saves_are_whole_and_given_back(tmp_path):
