@@ -97,7 +97,7 @@ class BloomTextGenerator(LanguageModelPipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """YIELDS (Doc): The Docs in order. One that fails reaches the error handler alone."""
         for batch in minibatch(stream, batch_size):
-            # Docs without a usable prompt are left out here: a batch that fails later is generated again, Doc by Doc.
+            # Docs without a usable prompt are left out here: a batch that fails later is generated again, in halves.
             asked = list(self._ask(batch))
             predict = partial(self._respond, [requests for _, requests in asked])
             yield from annotate(self, [doc for doc, _ in asked], predict)

@@ -64,7 +64,7 @@ def answers_questions(nlp: Language) -> bool:
 
 
 def find_all(name: str, nlp: Language, asked: Sequence[Asked]) -> list[dict[str, Any] | Exception]:
-    """Process texts together. If that fails, each alone: only those that fail by themselves are lost.
+    """Process texts together. If that fails, by halves: only those that fail by themselves are lost.
 
     name (str): Name of the part.
     nlp (Language): Its pipeline.
@@ -76,7 +76,8 @@ def find_all(name: str, nlp: Language, asked: Sequence[Asked]) -> list[dict[str,
         if len(asked) == 1:
             logger.error("%s failed on a text of %d characters", name, len(asked[0]), exc_info=error)
             return [error]
-        return [found for one in asked for found in find_all(name, nlp, [one])]
+    half = len(asked) // 2
+    return [*find_all(name, nlp, asked[:half]), *find_all(name, nlp, asked[half:])]
 
 
 def _find(name: str, nlp: Language, asked: Sequence[Asked]) -> list[dict[str, Any] | Exception]:

@@ -15,8 +15,9 @@ logger = logging.getLogger(__name__)
 
 
 def pipe_batches(pipe: TrainablePipe, stream: Iterable[Doc], batch_size: int) -> Iterator[Doc]:
-    """Predict and annotate batch by batch. A batch that fails is taken Doc by Doc, so that only the Docs
-    that fail by themselves reach the component's error handler, and the rest goes on.
+    """Predict and annotate batch by batch. A batch that fails is halved and tried again, and its halves likewise, so
+    that only the Docs that fail by themselves reach the component's error handler, and the rest goes on: be it that
+    a Doc is bad, or that memory does not suffice for so many.
 
     YIELDS (Doc): The Docs in order, without those that failed.
     """
@@ -34,32 +35,23 @@ def annotate(pipe: TrainablePipe, docs: list[Doc], predict: Callable[[], Any]) -
     read = [_transformer_output(doc) for doc in docs]
     try:
         pipe.set_annotations(docs, predict())
+        return docs
     except RankError:
         raise  # nothing can be predicted any more
-    except Exception as error:
+    except Exception as raised:
+        if len(docs) <= 1:
+            pipe.get_error_handler()(pipe.name, pipe, docs, raised)
+            return []
+        logger.info("%s: a batch of %d Docs failed and is halved (%r)", pipe.name, len(docs), raised)
         for doc, output in zip(docs, read, strict=True):
             if output is not None:
                 doc._.trf_data = output  # the attempt that failed may have been its last reader
-        return list(_one_by_one(pipe, docs, error))
-    return docs
+    # Past the handler, where the error and the tensors in its frames are let go of: memory may be what was missing.
+    half = (len(docs) + 1) // 2
+    return [
+        doc for part in (docs[:half], docs[half:]) for doc in annotate(pipe, part, partial(pipe.predict, part))
+    ]
 
 
 def _transformer_output(doc: Doc) -> Any:
     return doc._.trf_data if Doc.has_extension("trf_data") else None
-
-
-def _one_by_one(pipe: TrainablePipe, docs: list[Doc], error: Exception) -> Iterator[Doc]:
-    handle = pipe.get_error_handler()
-    if len(docs) == 1:
-        handle(pipe.name, pipe, docs, error)
-        return
-    logger.info("%s: a batch of %d Docs failed and is taken Doc by Doc (%r)", pipe.name, len(docs), error)
-    for doc in docs:
-        try:
-            pipe.set_annotations([doc], pipe.predict([doc]))
-        except RankError:
-            raise
-        except Exception as doc_error:
-            handle(pipe.name, pipe, [doc], doc_error)
-        else:
-            yield doc
