@@ -171,7 +171,7 @@ def _flush(path: Path) -> None:
 
 
 def _flush_names(folder: Path) -> None:
-    """Bring renames in a folder to the disk, where directories can be opened (not on Windows); of a file, its content."""
+    """Bring renames in a folder to the disk, or a file's content, where both can be opened to read (not on Windows)."""
     if os.name == "posix":
         directory = os.open(folder, os.O_RDONLY)
         try:
@@ -244,7 +244,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for file in (*partial.rglob("*"), partial):
                 if file.is_file() or file.is_dir():
                     _flush_names(file)
-            if path.is_dir():  # which has the name of the partial one soon, and is not to be filled by another process
+            if (
+                path.is_dir()
+            ):  # which has the name of the partial one soon, and is not to be filled by another process
                 locks.enter_context(writing_alone(path))
             _put_in_place(partial, path, old)
             _flush_names(path.parent)

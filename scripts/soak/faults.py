@@ -3,9 +3,6 @@
 After each, what is on the disk must be the old or the new, whole.
 """
 
-import contextlib
-import os
-import random
 import shutil
 import tempfile
 import time
@@ -15,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import spacy
 import torch
@@ -34,12 +30,19 @@ from spacy_bloom.errors import BloomError
 from spacy_bloom.pipeline.saving import save_pipeline
 
 from . import _tiny
-from ._killing import Hangs, moments, run_forked, wait_for
+from ._killing import moments, run_forked
 from .figures import Budget, Figure
 
 ROOT = Path(__file__).parents[2]
 OLD, NEW, REFUSED = "old", "new", "refused"
+OTHERS = "old and new components"  # what spaCy's nlp.to_disk leaves
+PARTS = ("bloom_transformer", "bloom_token_classifier", "bloom_text_classifier")
 Tree = dict[str, bytes]
+
+
+def below(whole: Tree, name: str) -> Tree:
+    """RETURNS (dict[str, bytes]): The files in a folder of a folder."""
+    return {path: content for path, content in whole.items() if path.startswith(f"{name}/")}
 
 
 def soak(budget: Budget) -> Iterator[Figure]:
@@ -64,7 +67,9 @@ def tree(path: Path) -> Tree:
     """RETURNS (dict[str, bytes]): All files below a folder; those on their way to a name are none."""
     files = (file for file in path.rglob("*") if file.is_file())
     names = ((file, file.relative_to(path)) for file in files)
-    return {str(name): file.read_bytes() for file, name in names if not any(p.startswith(".") for p in name.parts)}
+    return {
+        str(name): file.read_bytes() for file, name in names if not any(p.startswith(".") for p in name.parts)
+    }
 
 
 @dataclass
@@ -74,12 +79,14 @@ class Replaced:
     path (Path): The folder.
     write (Callable): Writes the new.
     load (Callable): Reads what is there; raises an error if it is not whole.
+    in_place (bool): Whether only the folders in it are promised to be the old or the new, each by itself.
     old, new (Tree): What the folder holds before and after.
     """
 
     path: Path
     write: Callable[[], object]
     load: Callable[[Path], object]
+    in_place: bool = False
     old: Tree = field(default_factory=dict)
     new: Tree = field(default_factory=dict)
 
@@ -110,6 +117,10 @@ class Replaced:
         found = tree(self.path) if self.path.exists() else {}
         if found in (self.old, self.new):
             return OLD if found == self.old else NEW
+        if self.in_place:
+            whole = {name: (below(self.old, name), below(self.new, name)) for name in PARTS}
+            broken = [name for name in PARTS if below(found, name) not in whole[name]]
+            return f"neither: {', '.join(broken)}" if broken else OTHERS
         try:
             self.load(self.path)
         except Exception as error:
@@ -134,8 +145,8 @@ def kill_replacing(
             continue  # it was done sooner
         figure.tried += 1
         state = job.state() if code == -9 else f"exit code {code}"
-        states[state if state in (OLD, NEW, REFUSED) else "mixed"] += 1
-        if state not in (OLD, NEW) and not (refusals and state == REFUSED):
+        states[state if state in (OLD, NEW, REFUSED, OTHERS) else "mixed"] += 1
+        if state not in (OLD, NEW, OTHERS) and not (refusals and state == REFUSED):
             figure.found.append(f"{kind}, {moment}: {state}")
         elif figure.tried % 10 == 0:  # what was left does not disturb the next
             again = run_forked(job.write, root=place)
@@ -152,10 +163,13 @@ def two_pipelines(place: Path) -> tuple[Language, Language]:
     return one, other
 
 
-def saved_pipeline(save: Callable[[Language, Path], object], place: Path) -> tuple[Replaced, Path]:
+def saved_pipeline(
+    save: Callable[[Language, Path], object], place: Path, *, in_place: bool = False
+) -> tuple[Replaced, Path]:
     one, other = two_pipelines(place)
     one.to_disk(place / "before")
-    return Replaced(place / "pipeline", lambda: save(other, place / "pipeline"), spacy.load), place / "before"
+    path = place / "pipeline"
+    return Replaced(path, lambda: save(other, path), spacy.load, in_place), place / "before"
 
 
 def load_checkpoint(path: Path) -> None:
@@ -254,7 +268,10 @@ def differing_runs(one: Path, other: Path) -> Iterator[str]:
     states = [load_file(path / "state" / "state.safetensors") for path in (one, other)]
     if states[0].keys() != states[1].keys() or any(not states[0][k].equal(states[1][k]) for k in states[0]):
         yield "the state differs"
-    steps = [[row.split(",")[0] for row in (p / "history.jsonl").read_text("utf8").splitlines()] for p in (one, other)]
+    steps = [
+        [row.split(",")[0] for row in (p / "history.jsonl").read_text("utf8").splitlines()]
+        for p in (one, other)
+    ]
     if steps[0] != steps[1]:
         yield f"evaluations differ: {steps}"
 
@@ -350,7 +367,7 @@ def kill_apply(kind: str, budget: Budget, place: Path) -> Figure:
 
 KINDS: dict[str, Callable[[str, Budget, Path], Figure]] = {
     "kill -9 in nlp.to_disk": lambda k, b, p: kill_replacing(
-        k, b, partial(saved_pipeline, lambda nlp, path: nlp.to_disk(path)), p, refusals=True
+        k, b, partial(saved_pipeline, lambda nlp, path: nlp.to_disk(path), in_place=True), p, refusals=False
     ),
     "kill -9 in save_pipeline": lambda k, b, p: kill_replacing(
         k, b, partial(saved_pipeline, save_pipeline), p, refusals=False

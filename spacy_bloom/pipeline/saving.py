@@ -11,8 +11,8 @@ from ..files import replacing_folder
 
 
 def save_pipeline(nlp: Language, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
-    """As `nlp.to_disk`, which writes into a folder file by file: ended in the middle, that leaves parts of two pipelines,
-    which may even load. This writes beside it, and the folder holds the old pipeline or the new one at any time.
+    """As `nlp.to_disk`, which writes into a folder file by file: ended in the middle, that leaves parts of two
+    pipelines, which may even load. This writes beside it: the folder holds the old or the new one at any time.
 
     nlp (Language): The pipeline.
     path (str | Path): Its folder. All that was there before is replaced.

@@ -2,14 +2,16 @@ import inspect
 import logging
 
 import pytest
+import spacy
 from spacy import util
 from spacy.cli._util import app
 from spacy.cli.train import train_cli as spacy_train_cli
+from spacy.training import loop
 from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli import train_pipeline
-from spacy_bloom.cli.train_pipeline import train_on_ranks
+from spacy_bloom.cli.train_pipeline import train_alone, train_on_ranks
 from spacy_bloom.errors import InputError
 
 
@@ -24,7 +26,11 @@ def test_it_has_all_of_spacys_options():
 
 def test_one_process_runs_spacys_command(monkeypatch, tmp_path):
     got = {}
-    monkeypatch.setattr(train_pipeline, "spacy_train_cli", lambda **options: got.update(options))
+
+    def train(config_path, output_path, **options):
+        got.update(options, config_path=config_path, output_path=output_path)
+
+    monkeypatch.setattr(train_pipeline.spacy_train, "train", train)
     (tmp_path / "config.cfg").write_text("[training]")
     command = [
         "bloom",
@@ -38,11 +44,35 @@ def test_one_process_runs_spacys_command(monkeypatch, tmp_path):
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     assert got["config_path"] == tmp_path / "config.cfg" and got["output_path"] == tmp_path
-    assert got["ctx"].args == ["--training.max_steps", "3"] and got["use_gpu"] == -1
+    assert got["overrides"] == {"training.max_steps": 3} and got["use_gpu"] == -1
+
+
+def test_one_process_saves_whole(monkeypatch, tmp_path):
+    """Killed while it saves, spaCy's own command leaves half a pipeline in model-last, and no model-best."""
+    nlp, seen = spacy.blank("xx"), []
+
+    def train(nlp, output_path):
+        for _ in range(2):  # as spaCy's loop saves
+            nlp.to_disk(output_path / "model-last")
+            if (output_path / "model-best").exists():
+                loop.shutil.rmtree(output_path / "model-best")
+                seen.append((output_path / "model-best" / "meta.json").exists())
+            loop.shutil.copytree(output_path / "model-last", output_path / "model-best")
+
+    monkeypatch.setattr(train_pipeline, "train_nlp", train)
+    monkeypatch.setattr(
+        train_pipeline.spacy_train,
+        "train",
+        lambda config, output, **options: train_pipeline.spacy_train.train_nlp(nlp, output),
+    )
+    train_alone(tmp_path / "config.cfg", tmp_path, use_gpu=-1, overrides={})
+    assert seen == [True] and train_pipeline.spacy_train.train_nlp is train
+    assert {path.name for path in tmp_path.iterdir()} == {"model-best", "model-last"}
+    spacy.load(tmp_path / "model-best")
 
 
 def test_verbose_is_for_our_modules_too(monkeypatch, tmp_path):
-    monkeypatch.setattr(train_pipeline, "spacy_train_cli", lambda **options: None)
+    monkeypatch.setattr(train_pipeline.spacy_train, "train", lambda *args, **options: None)
     (tmp_path / "config.cfg").write_text("[training]")
     ours = logging.getLogger("spacy_bloom")
     monkeypatch.setattr(ours, "handlers", [])

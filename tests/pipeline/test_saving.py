@@ -17,6 +17,7 @@ from thinc.api import Adam
 
 from spacy_bloom import BloomConfig, BloomModel
 from spacy_bloom.errors import CheckpointError
+from spacy_bloom.pipeline.saving import component_folder, save_pipeline
 from spacy_bloom.thinc_layers.weights import saved_model
 
 COMPONENTS = ("tagger", "ner", "bloom_token_classifier")
@@ -217,3 +218,67 @@ def test_as_a_package(saved, trained, predictions, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str([t.tag_ for t in trained("Ana lives in Lima")])
+
+
+class FullDisk:
+    """A tokenizer that cannot be written any more."""
+
+    def to_disk(self, path, **options):
+        raise OSError(28, "No space left on device")
+
+
+def files_of(path):
+    return {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_a_pipeline_is_replaced_when_it_is_complete(tmp_path):
+    nlp = spacy.blank("xx")
+    save_pipeline(nlp, tmp_path / "made" / "nlp")
+    (tmp_path / "made" / "nlp" / "of_a_component_that_is_gone").mkdir()
+    before = files_of(tmp_path)
+    nlp.meta["name"] = "new"
+    tokenizer, nlp.tokenizer = nlp.tokenizer, FullDisk()
+    with pytest.raises(OSError, match="No space"):
+        save_pipeline(nlp, tmp_path / "made" / "nlp")
+    assert files_of(tmp_path) == before
+    nlp.tokenizer = tokenizer
+    save_pipeline(nlp, tmp_path / "made" / "nlp", exclude=["vocab"])
+    assert spacy.load(tmp_path / "made" / "nlp").meta["name"] == "new"
+    assert {path.name for path in (tmp_path / "made" / "nlp").iterdir()} == {
+        "config.cfg",
+        "meta.json",
+        "tokenizer",
+    }
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["nlp"]
+
+
+def test_the_folder_of_a_component_is_whole(tmp_path):
+    """Its labels and its weights are files of their own, which would not fit each other."""
+    for name in ("cfg", "model"):
+        (tmp_path / "pipe").mkdir(exist_ok=True)
+        (tmp_path / "pipe" / name).write_text("old")
+    with pytest.raises(OSError), component_folder(tmp_path / "pipe", ["vocab"]) as place:
+        (place / "cfg").write_text("new")
+        raise OSError(28, "No space left on device")
+    assert set(files_of(tmp_path / "pipe").values()) == {b"old"}
+    with component_folder(tmp_path / "pipe", ["vocab", "model"]) as place:
+        (place / "cfg").write_text("new")
+    assert [(tmp_path / "pipe" / name).read_text() for name in ("cfg", "model")] == ["new", "old"]
+
+
+def test_a_classifier_is_saved_whole(tmp_path, add_transformer, make_examples, monkeypatch):
+    nlp = spacy.blank("xx")
+    add_transformer(nlp)
+    pipe = nlp.add_pipe("bloom_token_classifier")
+    nlp.initialize(lambda: make_examples(nlp))
+    pipe.to_disk(tmp_path / "pipe", exclude=["vocab"])
+    before = files_of(tmp_path)
+    pipe.cfg["target"] = "tag"
+
+    def fail(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("thinc.model.Model.to_bytes", fail)
+    with pytest.raises(OSError):
+        pipe.to_disk(tmp_path / "pipe", exclude=["vocab"])
+    assert files_of(tmp_path) == before

@@ -49,7 +49,9 @@ def annotate(pipe: TrainablePipe, docs: list[Doc], predict: Callable[[], Any]) -
     # Past the handler, where the error and the tensors in its frames are let go of: memory may be what was missing.
     half = (len(docs) + 1) // 2
     return [
-        doc for part in (docs[:half], docs[half:]) for doc in annotate(pipe, part, partial(pipe.predict, part))
+        doc
+        for part in (docs[:half], docs[half:])
+        for doc in annotate(pipe, part, partial(pipe.predict, part))
     ]
 
 
