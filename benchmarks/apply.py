@@ -1,8 +1,8 @@
-"""What it costs to take a corpus through a pipeline in shards, and whether every Doc is there once when workers and the
-run itself are killed.
+"""What does it cost to apply a pipeline to a corpus in shards, and is every Doc written exactly once if workers and the
+run itself are killed?
 
-    python benchmarks/apply.py FOLDER                       # throughput: one process plain, in shards, several, Ray
-    python benchmarks/apply.py FOLDER --docs 1000000 --kills 20   # killed at random moments, and gone on with
+    python benchmarks/apply.py FOLDER                       # throughput: one process, in shards, several processes, Ray
+    python benchmarks/apply.py FOLDER --docs 1000000 --kills 20   # killed at random and resumed
 
 FOLDER holds .txt files, whose lines are taken in turn, again and again, each with a number behind it. The pipeline is
 a rule for entities: what is measured is the machinery around it.
@@ -33,7 +33,7 @@ FILES = 4
 
 
 def write_corpus(source: Path, target: Path, n_docs: int, words: int) -> None:
-    """Write texts that end in a number to a few files, in turns of a shard."""
+    """Write texts that end in a number to several files, one shard after the other."""
     read = (line for path in sorted(source.glob("*.txt")) for line in path.open(encoding="utf8"))
     # Some scripts have no spaces between words.
     lines = itertools.cycle([" ".join(line.split()[:words])[: 8 * words] for line in read if line.strip()])
@@ -45,7 +45,7 @@ def write_corpus(source: Path, target: Path, n_docs: int, words: int) -> None:
 
 
 def make_pipeline(path: Path) -> Path:
-    """RETURNS (Path): A pipeline of spaCy's tokenizer and a rule."""
+    """RETURNS (Path): A pipeline with spaCy's tokenizer and a rule."""
     nlp = spacy.blank("xx")
     nlp.add_pipe("entity_ruler").add_patterns([{"label": "X", "pattern": [{"IS_UPPER": True}]}])
     nlp.to_disk(path)
@@ -53,13 +53,13 @@ def make_pipeline(path: Path) -> Path:
 
 
 def read_numbers(output: Path) -> Iterator[list[int]]:
-    """YIELDS (list[int]): The numbers of each file of the output."""
+    """YIELDS (list[int]): The numbers in each output file."""
     for path in sorted(output.rglob("*.spacy")):
         yield [int(doc[-1].text) for doc in DocBin().from_disk(path).get_docs(Vocab())]
 
 
 def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
-    """The same work with nothing around it: one process, a file for each shard."""
+    """The same work without any machinery, in one process with one file per shard."""
     nlp = spacy.load(pipeline)
     output.mkdir()
     for path in sorted(corpus.glob("*.jsonl")):
@@ -76,7 +76,7 @@ def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
 
 
 def time_ways(pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size: int, turns: int) -> None:
-    """Print Docs per second of each way, medians of turns."""
+    """Print the Docs per second of each way, as medians of the rounds."""
     ways: dict[str, Callable[[Path], object]] = {
         "plain loop": lambda out: plain(pipeline, corpus, out, shard_size),
         "apply, this process": lambda out: apply_pipeline(pipeline, corpus, out, shard_size=shard_size),
@@ -104,7 +104,7 @@ def time_ways(pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size:
 def kill_at_random(
     pipeline: Path, corpus: Path, output: Path, n_docs: int, shard_size: int, kills: int
 ) -> None:
-    """Run the command on Ray; kill a worker or the run itself, in turns, at random moments; go on until all is done."""
+    """Run the command on Ray. Kill a worker or the run in turn, at random moments, and continue until all is done."""
     command = [
         sys.executable,
         "-m",
@@ -131,7 +131,7 @@ def kill_at_random(
         starts += 1
         n_before = len(list(output.rglob("*.spacy")))
         while process.poll() is None and sum(killed.values()) < kills:
-            # Not before there is something to lose: starting takes longer than a shard.
+            # Only once there is something to lose, because starting takes longer than a shard.
             if len(list(output.rglob("*.spacy"))) == n_before:
                 time.sleep(0.2)
                 continue
@@ -183,7 +183,9 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=6, help="most words of each text, of 8 characters")
     parser.add_argument("--shard-size", type=int, default=5000)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--kills", type=int, default=0, help="kill so often, instead of measuring times")
+    parser.add_argument(
+        "--kills", type=int, default=0, help="number of kills; if set, times are not measured"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)

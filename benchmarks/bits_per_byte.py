@@ -1,14 +1,14 @@
-"""How well do checkpoints predict held-back lines of each language, beside models without weights? In bits per byte.
+"""How well do checkpoints predict held-back lines, compared with models without weights? In bits per byte, by language.
 
     python benchmarks/bits_per_byte.py TEXTS --checkpoints tiny-bloom OTHER --json bits.json
 
-TEXTS is a folder of LANG.txt files with a sentence or paragraph on each line. Every 50th line is held back, as
-`train-lm` does it; the others are what the models without weights know:
+TEXTS is a folder of LANG.txt files with one sentence or paragraph per line. Every 50th line is held back, as in
+`train-lm`. The models without weights use the remaining lines:
 
-- "5-gram, own" and "5-gram, all": a byte is predicted from the four before it, by counts in the language's file or in
-  all files, with Witten-Bell's interpolation (Witten and Bell 1991): what a context has not shown is left to the
-  context that is one byte shorter.
-- "xz": how much longer `xz -9` makes the language's file when the held-back lines follow it.
+- "5-gram, own" and "5-gram, all" predict a byte from the four before it, by counts in the language's file or in all
+  files, with Witten-Bell interpolation (Witten and Bell 1991): the probability of unseen bytes is that of the context
+  that is one byte shorter.
+- "xz" is the number of bytes that `xz -9` adds to the language's file if the held-back lines are appended.
 """
 
 import argparse
@@ -53,14 +53,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("texts", type=Path, help="folder of LANG.txt files")
+    parser.add_argument("texts", type=Path, help="folder with LANG.txt files")
     parser.add_argument(
         "--checkpoints", nargs="+", default=["tiny-bloom"], help="names or directories (default: tiny-bloom)"
     )
     parser.add_argument(
-        "--max-lines", type=int, default=200, help="most held-back lines of a language (default 200)"
+        "--max-lines",
+        type=int,
+        default=200,
+        help="maximum number of held-back lines per language (default: 200)",
     )
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     return parser.parse_args()
 
 
@@ -71,7 +74,7 @@ def checkpoint_bits(
     data: DataConfig,
     quantization: str | None = None,
 ) -> Bits:
-    """RETURNS (Bits): Minus log2 of each line's probability, given a line's end before it."""
+    """RETURNS (Bits): The negative log2 probability of each line, given a preceding newline."""
     model = BloomForCausalLM.from_pretrained(name, dtype="float32", quantization=quantization)
     tokenizer = BloomTokenizerFast.from_pretrained(name)
     bits = {}
@@ -86,16 +89,16 @@ def checkpoint_bits(
 class NGrams:
     """Counts of the 1- to ORDER-grams of bytes.
 
-    text (bytes): Lines with their ends.
+    text (bytes): The lines, including newlines.
     """
 
     def __init__(self, text: bytes) -> None:
         self.grams = [numpy.unique(keys, return_counts=True) for keys in _keys(text)]
-        # Of every context: how often it was seen, and how many different bytes followed it.
+        # For each context, how often it occurs and how many different bytes follow it.
         self.contexts = [_sums(keys >> numpy.uint64(8), counts) for keys, counts in self.grams]
 
     def bits(self, lines: list[str]) -> float:
-        """RETURNS (float): Minus log2 of the probability of the lines' bytes, given a line's end before each."""
+        """RETURNS (float): The negative log2 probability of the lines, given a newline before each."""
         total = 0.0
         for line in lines:
             text = b"\n" + line.encode("utf8")
@@ -103,14 +106,14 @@ class NGrams:
         return total
 
     def _probabilities(self, text: bytes) -> numpy.ndarray:
-        """RETURNS (ndarray): Of each byte after those before it. Shape (bytes,)."""
+        """RETURNS (ndarray): The probability of each byte given the preceding ones. Shape (bytes,)."""
         probability = numpy.full(len(text), 1 / 256)
         for length, keys in enumerate(_keys(text)):
             (grams, counts), (contexts, seen, kinds) = self.grams[length], self.contexts[length]
             count = _look_up(grams, counts, keys)
             before = keys >> numpy.uint64(8)
             known, new = _look_up(contexts, seen, before), _look_up(contexts, kinds, before)
-            # A context that was never seen says nothing: 0 of 0, and all is left to the shorter one.
+            # An unseen context has counts of 0, so that only the shorter one matters.
             shorter = probability[length:]
             weight = numpy.where(known > 0, known + new, 1)
             probability[length:] = numpy.where(known > 0, (count + new * shorter) / weight, shorter)
@@ -132,13 +135,13 @@ def _keys(text: bytes) -> Iterable[numpy.ndarray]:
 def _sums(
     contexts: numpy.ndarray, counts: numpy.ndarray
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]:
-    """RETURNS (tuple): The different contexts of sorted n-grams, the sums of their counts, and their numbers."""
+    """RETURNS (tuple): The distinct contexts of sorted n-grams, their total counts, and their number of n-grams."""
     unique, first, kinds = numpy.unique(contexts, return_index=True, return_counts=True)
     return unique, numpy.add.reduceat(counts, first), kinds
 
 
 def _look_up(known: numpy.ndarray, values: numpy.ndarray, keys: numpy.ndarray) -> numpy.ndarray:
-    """RETURNS (ndarray): The value of each key; 0 for an unknown one."""
+    """RETURNS (ndarray): The value of each key, or 0 for unknown keys."""
     places = numpy.searchsorted(known, keys).clip(max=len(known) - 1)
     return numpy.where(known[places] == keys, values[places], 0)
 
@@ -153,7 +156,7 @@ def _joined(lines: Iterable[str]) -> bytes:
 
 
 def per_byte(bits: Bits, sizes: dict[str, int]) -> dict[str, float]:
-    """RETURNS (dict[str, float]): By language, for all lines together, and the mean of the languages."""
+    """RETURNS (dict[str, float]): The values by language, for all lines, and averaged over the languages."""
     rates = {name: bits[name] / sizes[name] for name in bits}
     return {
         **rates,

@@ -1,4 +1,4 @@
-"""Trains several pipelines on the same data for the same epochs, and compares their scores by language."""
+"""Train several pipelines on the same data for the same number of epochs and compare their scores by language."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ LORA = {
         "targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"],
     }
 }
-# Of tiny-bloom's six layers: causal ones tell left from right, and without training it predicts masked pieces best so.
+# Of tiny-bloom's six layers. The causal ones tell left from right. Without training, four predict masked pieces best.
 BIDIRECTIONAL = {f"{MODEL}.attention": "bidirectional", f"{MODEL}.bidirectional_layers": 4}
 
 
@@ -33,7 +33,7 @@ class System:
     """A way to train BLOOM.
 
     checkpoint (str): "pretrained", "random" or "adapted".
-    settings (Mapping[str, Any]): What is set in its config.
+    settings (Mapping[str, Any]): Settings of its config.
     """
 
     checkpoint: str
@@ -66,14 +66,14 @@ head.
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: BLOOM, trained in several ways, and a pipeline of spaCy's own.
+    """A comparison of BLOOM, trained in several ways, with one of spaCy's own pipelines.
 
-    task (str): What `bloom evaluate` calls it.
+    task (str): The name of the task in `bloom evaluate`.
     config (Path): BLOOM's config.
-    baseline (str): Name of spaCy's own pipeline in the table.
+    baseline (str): The name of spaCy's pipeline in the table.
     baseline_config (Path): Its config.
-    scores (tuple[str, ...]): What is shown, of the scores by language.
-    options (Mapping[str, Any]): What is set in both configs.
+    scores (tuple[str, ...]): The scores to show by language.
+    options (Mapping[str, Any]): Settings of both configs.
     """
 
     task: str
@@ -85,7 +85,7 @@ class Comparison:
 
 
 def compare(comparison: Comparison, description: str | None) -> None:
-    """Read the command line, train what is not trained yet, evaluate, and print the tables."""
+    """Parse the command line, train missing pipelines, evaluate all of them and print the tables."""
     args = parse_arguments(comparison, description)
     args.work.mkdir(parents=True, exist_ok=True)
     for system in args.systems:
@@ -112,7 +112,7 @@ def parse_arguments(comparison: Comparison, description: str | None) -> argparse
     parser.add_argument(
         "--checkpoint", default="tiny-bloom", help="the pre-trained model (default: tiny-bloom)"
     )
-    parser.add_argument("--adapted", help="the same model after its adaptation to attention to both sides")
+    parser.add_argument("--adapted", help="the same model, adapted to attention to both sides")
     parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default: 3)")
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="train on every Nth Doc (default: 1, all)"
@@ -126,7 +126,7 @@ def parse_arguments(comparison: Comparison, description: str | None) -> argparse
         help=f"which to train: {', '.join(SYSTEMS)}, {comparison.baseline} (default: tiny-bloom random "
         f"{comparison.baseline})",
     )
-    parser.add_argument("--json", type=Path, help="write the scores to this file")
+    parser.add_argument("--json", type=Path, help="file to write the scores to")
     args = parser.parse_args()
     chosen = [SYSTEMS[name].checkpoint for name in args.systems if name in SYSTEMS]
     if args.adapted is None and "adapted" in chosen:
@@ -141,7 +141,7 @@ def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None
         "paths.train": training_docs(args),
         "paths.dev": args.corpus / "dev.spacy",
         "training.max_epochs": args.epochs,
-        # What is compared is the state after the last epoch: one evaluation, on a few Docs, which spaCy begins with
+        # The state after the last epoch is compared, so spaCy only evaluates once, at the start, on a few Docs.
         "training.eval_frequency": 10**9,
         "corpora.dev.limit": 10,
     }
@@ -154,7 +154,7 @@ def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None
 
 
 def training_docs(args: argparse.Namespace) -> Path:
-    """RETURNS (Path): The corpus's training Docs, or as many of them as the command line says, written if need be."""
+    """RETURNS (Path): The training Docs, or the part set on the command line, which is written if necessary."""
     whole = args.corpus / "train.spacy"
     if args.every == 1:
         return whole
@@ -165,7 +165,7 @@ def training_docs(args: argparse.Namespace) -> Path:
 
 
 def checkpoint(kind: str, args: argparse.Namespace) -> str | Path:
-    """RETURNS (str | Path): What the command line says, or a checkpoint with random weights, made if need be."""
+    """RETURNS (str | Path): The checkpoint of the command line, or one with random weights, created if necessary."""
     if kind == "random":
         return random_twin(args.checkpoint, args.work)
     return args.adapted if kind == "adapted" else args.checkpoint
@@ -182,12 +182,12 @@ def random_twin(checkpoint: str, work: Path) -> Path:
 
 
 def evaluate(comparison: Comparison, pipeline: Path, args: argparse.Namespace) -> dict:
-    """RETURNS (dict): Scores by language, and under "micro" and "macro" those of all Docs and their average."""
+    """RETURNS (dict): The scores by language, of all Docs ("micro") and averaged over the languages ("macro")."""
     output = pipeline.parent / "scores.json"
     if not output.is_file():
         command = [sys.executable, "-m", "spacy", "bloom", "evaluate", pipeline, args.corpus]
         options = ["--task", comparison.task, "--json", output]
-        # Syntax is compared on the treebank's words.
+        # Syntax is compared on the words of the treebank.
         tokens = ["--gold-tokens"] if comparison.task == "syntax" else []
         subprocess.run([*command, *options, *tokens], check=True)
     scores = json.loads(output.read_text(encoding="utf8"))["scores"][comparison.task]

@@ -1,10 +1,10 @@
-"""What a piece costs over the length of a text and over the number of texts, as a picture: ours, Hugging Face's model,
-and CTranslate2 if it is installed.
+"""Plot the cost of a piece over the length of a text and over the number of texts, for our model, Hugging Face's and
+CTranslate2's, if it is installed.
 
     python benchmarks/cost_over_length.py docs/cost_over_length.svg
 
-Above: time to read a prompt, for each of its pieces. Below: new pieces per second of prompts that run together. Needs
-matplotlib.
+The upper plot shows the time to read a prompt, per piece. The lower plot shows the number of new pieces per second for
+a batch of prompts. Requires matplotlib.
 """
 
 import sys
@@ -25,11 +25,11 @@ BATCHES = (1, 2, 4, 8, 16, 32)
 PROMPT = 64
 COLOURS = {"ours": "#0072b2", "Hugging Face": "#d55e00", "CTranslate2": "#009e73"}
 DASHES = {"float32": "-", "float16": ":", "int8": "--"}
-Lines = dict[str, list[float]]  # by system, one number for each length or batch
+Lines = dict[str, list[float]]  # one number per length or batch size, by system
 
 
 def measure(workers: list[Worker], options: Namespace) -> tuple[Lines, Lines]:
-    """RETURNS (tuple[Lines, Lines]): Milliseconds of each piece by length, and new pieces per second by batch."""
+    """RETURNS (tuple[Lines, Lines]): Milliseconds per piece by length, and new pieces per second by batch size."""
     reading: Lines = {worker.system: [] for worker in workers}
     writing: Lines = {worker.system: [] for worker in workers}
     for length in LENGTHS:
@@ -53,7 +53,7 @@ def measure(workers: list[Worker], options: Namespace) -> tuple[Lines, Lines]:
 
 
 def draw(reading: Lines, writing: Lines, title: str, output: Path) -> None:
-    """Write the picture; equal numbers give equal bytes."""
+    """Save the plot. The same numbers result in the same file."""
     matplotlib.rcParams.update({"svg.hashsalt": "", "svg.fonttype": "none", "font.size": 9})
     figure, axes = pyplot.subplots(2, 1, figsize=(6.4, 7.6), layout="constrained")
     for axis, lines, places in ((axes[0], reading, LENGTHS), (axes[1], writing, BATCHES)):
@@ -71,14 +71,14 @@ def draw(reading: Lines, writing: Lines, title: str, output: Path) -> None:
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("output", type=Path, help="file for the picture (.svg)")
+    parser.add_argument("output", type=Path, help="file for the plot (.svg)")
     parser.add_argument("--hidden-size", type=int, default=512, help="geometry")
     parser.add_argument("--n-layer", type=int, default=8, help="geometry")
     parser.add_argument("--vocab-size", type=int, default=8000, help="geometry: rows of the embedding")
-    parser.add_argument("--new", type=int, default=16, help="new pieces of each prompt")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
+    parser.add_argument("--new", type=int, default=16, help="new pieces per prompt")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system")
     return parser.parse_args()
 
 

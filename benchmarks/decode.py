@@ -1,6 +1,6 @@
-"""Greedy generation at the size of bloom-560m: ours in float32, float16 and int8, Hugging Face's model, CTranslate2.
+"""Greedy generation at the size of bloom-560m: ours in float32, float16 and int8, Hugging Face's, and CTranslate2's.
 
-CTranslate2 takes part if it is installed (`pip install ctranslate2`).
+CTranslate2 is included if it is installed (`pip install ctranslate2`).
 """
 
 import sys
@@ -13,7 +13,7 @@ from decoders import CT2, OURS, THEIRS, VOCABULARY, Worker, available_systems, w
 from measuring import MEGA, median, new_parser, report
 from save_load import GEOMETRIES
 
-# (system, of what, batch, at least so many times its speed)
+# (system, compared with, batch size, minimum speedup)
 GOALS = [
     ("ours int8", "CTranslate2 int8", 1, 1.4),
     ("ours int8", "CTranslate2 int8", 8, 1.7),
@@ -30,8 +30,8 @@ def prompts(batch: int, length: int) -> list[list[int]]:
 
 
 def measure(workers: list[Worker], options: Namespace) -> dict[tuple[str, int], dict[str, list[float]]]:
-    """All systems in turns. RETURNS (dict): By system and batch, new pieces per second after the first, and seconds to
-    the first.
+    """Measure all systems in turn. RETURNS (dict): New pieces per second after the first one, and seconds until the
+    first one, by system and batch size.
     """
     found: dict[tuple[str, int], dict[str, list[float]]] = {}
     for number in range(options.rounds + 1):
@@ -41,7 +41,7 @@ def measure(workers: list[Worker], options: Namespace) -> dict[tuple[str, int], 
                 first, _ = worker.generate(ids, 1, cpu_time=options.cpu_time)
                 whole, _ = worker.generate(ids, 1 + options.new, cpu_time=options.cpu_time)
                 if number == 0:
-                    continue  # the first turn warms up
+                    continue  # the first round is a warm-up
                 entry = found.setdefault((worker.system, batch), {"speed": [], "first": []})
                 entry["speed"].append(batch * options.new / (whole - first))
                 entry["first"].append(first)
@@ -50,20 +50,31 @@ def measure(workers: list[Worker], options: Namespace) -> dict[tuple[str, int], 
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, 1b7, or small")
-    parser.add_argument("--systems", nargs="+", choices=[*OURS, THEIRS, *CT2], help="(None: all installed)")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="prompts at once")
-    parser.add_argument("--prompt", type=int, default=64, help="pieces of each prompt")
+    parser.add_argument(
+        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+    )
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        choices=[*OURS, THEIRS, *CT2],
+        help="systems (default: all that are installed)",
+    )
+    parser.add_argument(
+        "--batches", type=int, nargs="+", default=[1, 2, 4, 8], help="batch sizes, in prompts"
+    )
+    parser.add_argument("--prompt", type=int, default=64, help="pieces per prompt")
     parser.add_argument("--new", type=int, default=24, help="pieces after the first")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
-    parser.add_argument("--cpu-time", action="store_true", help="seconds on the core; with --threads 1")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="measure CPU time instead; requires --threads 1"
+    )
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if our float32 and Hugging Face's model do not write the same pieces, else 0."""
+    """RETURNS (int): 1 if our float32 model and Hugging Face's generate different pieces, else 0."""
     options = options_from_command_line()
     systems = options.systems or available_systems()
     with TemporaryDirectory(dir=options.work) as directory:
@@ -86,7 +97,7 @@ def report_all(
     written: dict[str, list[list[int]]],
     options: Namespace,
 ) -> None:
-    """Print the table, which goals are reached, and how many pieces are those of Hugging Face's model."""
+    """Print the table, the goals reached, and how many pieces are the same as with Hugging Face's model."""
     rows = []
     for system, peak in peaks.items():
         speeds = {f"batch {n}": median(found[system, n]["speed"]) for n in options.batches}

@@ -1,6 +1,6 @@
 """Systems that continue prompts greedily, each in a process that keeps its model: ours, Hugging Face's, CTranslate2's.
 
-CTranslate2 is not a requirement of this package: `pip install ctranslate2`. Without it, its systems are left out.
+CTranslate2 is optional (`pip install ctranslate2`). Its systems are left out if it is not installed.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from texts import new_tokenizer, pseudo_lines
 
 from spacy_bloom import BloomForCausalLM
 
-VOCABULARY = 2000  # pieces that prompts are drawn from; the embedding has the geometry's rows
+VOCABULARY = 2000  # pieces that prompts are drawn from; the embedding has as many rows as the geometry
 OURS = ("ours float32", "ours float16", "ours int8")
 THEIRS = "Hugging Face"
 CT2 = ("CTranslate2 float32", "CTranslate2 int8")
@@ -32,13 +32,13 @@ FOLDERS = {
 
 
 def available_systems() -> list[str]:
-    """RETURNS (list[str]): All whose library is installed."""
+    """RETURNS (list[str]): The systems whose libraries are installed."""
     has_ct2 = importlib.util.find_spec("ctranslate2") is not None
     return [*OURS, THEIRS, *(CT2 if has_ct2 else ())]
 
 
 def write_checkpoints(directory: Path, geometry: Geometry, systems: Sequence[str]) -> None:
-    """Write the same random weights in the form that each system reads."""
+    """Write the same random weights in the format of each system."""
     needed = {FOLDERS[system] for system in systems}
     exact = directory / "float32"
     write_checkpoint(exact, geometry, new_tokenizer(pseudo_lines(2000), VOCABULARY))
@@ -55,18 +55,18 @@ def _convert_for_ctranslate2(checkpoint: Path, output: Path) -> None:
 
     class Converter(TransformersConverter):
         def load_model(self, model_class: Any, name: str, *, dtype: Any = None, **options: Any) -> Any:
-            # It passes the argument's newer name, which transformers before 4.56 do not know.
+            # It uses the new name of the argument, which transformers only knows from 4.56 on.
             return model_class.from_pretrained(name, torch_dtype=torch.float32, **options)
 
     Converter(str(checkpoint)).convert(str(output))
 
 
 class Worker:
-    """A system in a process of its own. The others sleep while it works.
+    """A system in its own process. The others wait while it works.
 
     system (str): Its name.
-    directory (Path): What `write_checkpoints` has written.
-    threads (int): Of its library.
+    directory (Path): The output of `write_checkpoints`.
+    threads (int): The number of threads of its library.
     """
 
     def __init__(self, system: str, directory: Path, threads: int) -> None:
@@ -78,13 +78,13 @@ class Worker:
     def generate(
         self, ids: list[list[int]], new: int, *, cpu_time: bool = False
     ) -> tuple[float, list[list[int]]]:
-        """cpu_time (bool): Count the process's time on its core instead, where others use the machine; of one thread.
-        RETURNS (tuple[float, list[list[int]]]): Seconds, and the ids that follow each prompt.
+        """cpu_time (bool): Measure the CPU time of one thread instead, in case the machine runs other processes.
+        RETURNS (tuple[float, list[list[int]]]): The seconds, and the generated ids for each prompt.
         """
         return self._pool.submit(_generate, ids, new, cpu_time).result()
 
     def memory(self) -> int:
-        """RETURNS (int): The most memory that the process had, in bytes."""
+        """RETURNS (int): The peak memory of the process, in bytes."""
         return self._pool.submit(memory, "VmHWM").result()
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ def _load(system: str, path: str, threads: int) -> None:
         model = transformers.BloomForCausalLM.from_pretrained(path, torch_dtype=torch.float32).eval()
         _continue = _with_generate(model)
     else:
-        quantization = "float16" if system == "ours float16" else None  # integers are in the files
+        quantization = "float16" if system == "ours float16" else None  # the files contain integers
         _continue = _with_generate(BloomForCausalLM.from_pretrained(path, quantization=quantization))
 
 

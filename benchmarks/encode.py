@@ -1,4 +1,4 @@
-"""Speed and memory of nlp.pipe with a transformer alone: ours in float32 and int8, and spacy-transformers on the same
+"""Speed and memory of nlp.pipe with only a transformer: ours in float32 and int8, and spacy-transformers with the same
 checkpoint.
 """
 
@@ -40,14 +40,14 @@ SHARE, INT8_SPEED, INT8_WORDS = 0.88, 1.6, 4.0  # goals
 def measure(
     system: str, checkpoint: str, texts: list[str], options: Namespace, n_sample: int
 ) -> dict[str, Any]:
-    """One turn of one system, to be run in a process of its own.
+    """Measure one round of one system. Has to run in its own process.
 
-    n_sample (int): How many Docs' vectors to return as well.
+    n_sample (int): The number of Docs whose vectors are returned.
     RETURNS (dict[str, Any]): Seconds, bytes of memory before and at the peak, and the vectors.
     """
     torch.set_num_threads(options.threads)
     nlp = transformer_pipeline(system, checkpoint)
-    nlp(texts[0])  # weights are mapped, and count as memory when they are first read
+    nlp(texts[0])  # weights are mapped, and only use memory once they are read
     loaded = memory()
     for _ in nlp.pipe(texts[:WARM_UP], batch_size=options.batch_size):
         pass
@@ -64,7 +64,7 @@ def measure(
 
 
 def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
-    """Write the checkpoint. RETURNS (tuple[list[str], int]): Texts, and their pieces in all."""
+    """Write the checkpoint. RETURNS (tuple[list[str], int]): The texts and their total number of pieces."""
     n_lines = max(20_000, options.docs * 10)
     lines = text_lines(options.text, n_lines) if options.text else pseudo_lines(n_lines)
     tokenizer = new_tokenizer(lines, options.vocab_size)
@@ -73,33 +73,33 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
 
 
 def geometry_of(options: Namespace) -> Geometry:
-    """RETURNS (Geometry): Of the checkpoint."""
+    """RETURNS (Geometry): The geometry of the checkpoint."""
     return Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("--docs", type=int, default=600, help="Docs per turn")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each system")
+    parser.add_argument("--docs", type=int, default=600, help="Docs per round")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds per system")
     parser.add_argument(
         "--batch-size",
         type=int,
         default=128,
-        help="of nlp.pipe, in Docs; 128 is what spacy init config sets for a transformer",
+        help="batch size of nlp.pipe, in Docs; 128 is the value spacy init config sets for a transformer",
     )
     add_text_options(parser, hidden_size=512, n_layer=8, n_head=8)
     parser.add_argument(
-        "--text", type=Path, help="directory of .txt files to draw lines from (None: made-up words)"
+        "--text", type=Path, help="directory with .txt files to draw lines from (default: made-up words)"
     )
     parser.add_argument(
-        "--strided", action="store_true", help="also spacy-transformers with its default spans"
+        "--strided", action="store_true", help="include spacy-transformers with its default spans"
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if the systems do not agree on the vectors, else 0."""
+    """RETURNS (int): 1 if the vectors of the systems differ, else 0."""
     options = options_from_command_line()
     systems = [OURS, INT8, THEIRS] + [STRIDED] * options.strided
     turns: dict[str, list[dict[str, Any]]] = {system: [] for system in systems}
@@ -138,7 +138,7 @@ def main() -> int:
 
 
 def row_of(system: str, turns: list[dict[str, Any]], n_words: int, n_pieces: int) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): A system's line in the table."""
+    """RETURNS (dict[str, Any]): The system's row of the table."""
     seconds = median([turn["seconds"] for turn in turns])
     loaded, peak = (median([turn[key] for turn in turns]) / MEGA for key in ("loaded", "peak"))
     return {

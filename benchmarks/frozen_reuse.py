@@ -1,10 +1,10 @@
-"""How much faster is an epoch after the first when a transformer that does not learn computes each training text
-once? Both ways train the same head on the same batches of the same corpus, each in a fresh process.
+"""How much faster are later epochs if a frozen transformer only computes each training text once? The same head is
+trained on the same batches with and without reuse, each time in a new process.
 
     python benchmarks/frozen_reuse.py CORPUS
 
-CORPUS is a folder of entities written by `bloom convert-data`. Exit code 1: losses or the head's weights differ, or
-epochs after the first are less than 5 times as fast.
+CORPUS is a folder of entities written by `bloom convert-data`. The exit code is 1 if losses or the
+weights of the head differ, or if later epochs are less than 5 times as fast.
 """
 
 import sys
@@ -31,7 +31,7 @@ RANDOM = Geometry(hidden_size=512, n_layer=8, n_head=8, vocab_size=16384)
 
 
 def run(system: str, checkpoint: str, options: Namespace) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Seconds and losses of each epoch, memory beyond imports, the head's weights."""
+    """RETURNS (dict[str, Any]): Seconds and losses of each epoch, memory without imports, weights of the head."""
     torch.set_num_threads(options.threads)
     fix_random_seed(0)
     nlp = spacy.blank("xx")
@@ -59,18 +59,20 @@ def run(system: str, checkpoint: str, options: Namespace) -> dict[str, Any]:
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("corpus", type=Path, help="folder with train.spacy")
-    parser.add_argument("--checkpoint", help="instead of random weights of hidden 512 x 8 layers")
-    parser.add_argument("--docs", type=int, default=1000, help="Docs, from all over the corpus")
+    parser.add_argument(
+        "--checkpoint", help="checkpoint (default: random weights, hidden size 512 and 8 layers)"
+    )
+    parser.add_argument("--docs", type=int, default=1000, help="number of Docs, spread over the corpus")
     parser.add_argument("--epochs", type=int, default=4, help="epochs")
     parser.add_argument("--batch-size", type=int, default=32, help="Docs per batch")
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if results differ or a bound is not kept, else 0."""
+    """RETURNS (int): 1 if results differ or a bound is exceeded, else 0."""
     options = options_from_command_line()
     with TemporaryDirectory(dir=options.work) as directory:
         checkpoint = options.checkpoint

@@ -1,4 +1,4 @@
-"""Generation from many Docs: all in one stream against one by one. The texts must be the same."""
+"""Text generation for many Docs, all in one stream and one by one. The texts have to be the same."""
 
 import sys
 import time
@@ -30,7 +30,7 @@ PROMPT = "Summarize the text in one sentence, in the language of the text.\nText
 
 
 def generator_pipeline(checkpoint: str, options: Namespace) -> Language:
-    """RETURNS (Language): A tokenizer and a generator."""
+    """RETURNS (Language): A pipeline with a tokenizer and a generator."""
     nlp = spacy.blank("xx")
     config = {
         "model": {"name": checkpoint},
@@ -44,7 +44,7 @@ def generator_pipeline(checkpoint: str, options: Namespace) -> Language:
 
 
 def measure(way: str, checkpoint: str, texts: list[str], options: Namespace) -> dict[str, Any]:
-    """One turn of one way, to be run in a process of its own.
+    """Measure one round. Has to run in its own process.
 
     RETURNS (dict[str, Any]): Seconds, bytes of memory before and at the peak, and the texts.
     """
@@ -61,7 +61,7 @@ def measure(way: str, checkpoint: str, texts: list[str], options: Namespace) -> 
 
 
 def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
-    """Write the checkpoint. RETURNS (tuple[list[str], int]): Texts, and their pieces in all."""
+    """Write the checkpoint. RETURNS (tuple[list[str], int]): The texts and their total number of pieces."""
     lines = pseudo_lines(max(20_000, options.docs * 10))
     tokenizer = new_tokenizer(lines, options.vocab_size)
     geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, len(tokenizer))
@@ -70,15 +70,17 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], int]:
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("--docs", type=int, default=500, help="Docs per turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each way")
-    parser.add_argument("--new", type=int, default=30, help="pieces generated for each Doc, at most")
-    parser.add_argument("--sample", action="store_true", help="draw pieces; otherwise the best are taken")
-    parser.add_argument("--batch-size", type=int, default=500, help="of nlp.pipe, in Docs")
+    parser.add_argument("--docs", type=int, default=500, help="Docs per round")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds")
+    parser.add_argument("--new", type=int, default=30, help="maximum number of pieces to generate per Doc")
     parser.add_argument(
-        "--max-batch-items", type=int, help="the component's budget, in pieces (None: by memory)"
+        "--sample", action="store_true", help="sample pieces instead of choosing the best ones"
+    )
+    parser.add_argument("--batch-size", type=int, default=500, help="batch size of nlp.pipe, in Docs")
+    parser.add_argument(
+        "--max-batch-items", type=int, help="budget of the component, in pieces (default: by memory)"
     )
     add_text_options(parser, hidden_size=256, n_layer=4, n_head=4)
     return parser.parse_args()
@@ -113,7 +115,7 @@ def main() -> int:
 
 
 def row_of(way: str, turns: list[dict[str, Any]], options: Namespace) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): A way's line in the table."""
+    """RETURNS (dict[str, Any]): The row of the table."""
     seconds = median([turn["seconds"] for turn in turns])
     loaded, peak = (median([turn[key] for turn in turns]) / MEGA for key in ("loaded", "peak"))
     return {

@@ -1,7 +1,7 @@
-"""Encoding, decoding and a training step on one GPU, beside Hugging Face's model, and against what the card can do.
+"""Encoding, decoding and a training step on one GPU, compared with Hugging Face's model and the peak rates of the GPU.
 
-The card's peaks are measured too: a large product in the same dtype, and a copy. In under six minutes with bloom-560m's
-geometry; `--device cpu --geometry small` tries the script out.
+The peak rates are measured by a large product in the same dtype and a copy. Takes less than six minutes with
+bloom-560m's geometry. Use `--device cpu --geometry small` to try out the script.
 """
 
 import math
@@ -25,7 +25,7 @@ TOLERANCE = 0.05  # of the largest hidden state, in half precision
 
 
 def seconds(function: Callable[[], Any], device: torch.device, repeats: int) -> float:
-    """RETURNS (float): Median time of a call, after one to warm up; the device is waited for."""
+    """RETURNS (float): The median time of a call, after a warm-up and with synchronisation of the device."""
     found = []
     for _ in range(repeats + 1):
         _wait(device)
@@ -53,7 +53,7 @@ def peaks(device: torch.device, dtype: torch.dtype) -> tuple[float, float]:
 
 
 def models(geometry: Geometry, head: str, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Both systems' models with the same random weights."""
+    """RETURNS (dict[str, Any]): The models of both systems, with the same random weights."""
     torch.manual_seed(0)
     fields = dict(asdict(geometry), num_labels=N_LABELS)
     with torch.device(device):
@@ -65,7 +65,7 @@ def models(geometry: Geometry, head: str, device: torch.device, dtype: torch.dty
 
 
 def operations(geometry: Geometry, pieces: int) -> float:
-    """RETURNS (float): Multiplications and additions of the blocks' products in a forward pass, without attention."""
+    """RETURNS (float): Multiplications and additions in the blocks' products in a forward pass, without attention."""
     return 24.0 * geometry.hidden_size**2 * geometry.n_layer * pieces
 
 
@@ -73,7 +73,7 @@ def operations(geometry: Geometry, pieces: int) -> float:
 def encode(
     options: Namespace, geometry: Geometry, device: torch.device, dtype: torch.dtype
 ) -> dict[str, Any]:
-    """Texts of log-normal length: ours packed, theirs padded. RETURNS (dict): Seconds by system, and what they did."""
+    """Encode texts of log-normal length, ours packed, theirs padded. RETURNS (dict): Seconds by system, work done."""
     generator = torch.Generator().manual_seed(0)
     lengths = torch.empty(options.texts).log_normal_(math.log(100), 0.7, generator=generator)
     sizes = sorted(lengths.clamp(4, 512).long().tolist())
@@ -116,7 +116,7 @@ def decode(
 def train(
     options: Namespace, geometry: Geometry, device: torch.device, dtype: torch.dtype
 ) -> dict[str, float]:
-    """RETURNS (dict[str, float]): Seconds of a step with float32 weights under autocast, by system."""
+    """RETURNS (dict[str, float]): Seconds per step with float32 weights under autocast, by system."""
     both = models(geometry, "BloomForTokenClassification", device, torch.float32)
     ids = torch.randint(geometry.vocab_size, (options.rows, 127), generator=torch.Generator().manual_seed(0))
     ids = ids.to(device)
@@ -137,21 +137,23 @@ def train(
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, cpu")
     parser.add_argument("--dtype", choices=["bfloat16", "float16"], default="bfloat16")
-    parser.add_argument("--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, 1b7, or small")
-    parser.add_argument("--texts", type=int, default=256, help="to encode at once")
-    parser.add_argument("--rows", type=int, default=32, help="of the training batch, 127 pieces each")
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32], help="prompts at once")
+    parser.add_argument(
+        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+    )
+    parser.add_argument("--texts", type=int, default=256, help="texts to encode at once")
+    parser.add_argument("--rows", type=int, default=32, help="rows per training batch, 127 pieces each")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32], help="batch sizes, in prompts")
     parser.add_argument("--new", type=int, default=64, help="pieces after the first")
-    parser.add_argument("--repeats", type=int, default=5, help="calls that are timed")
+    parser.add_argument("--repeats", type=int, default=5, help="number of timed calls")
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if hidden states differ by more than half precision explains, else 0."""
+    """RETURNS (int): 1 if hidden states differ by more than can be explained by half precision, else 0."""
     options = options_from_command_line()
     device, dtype = torch.device(options.device), getattr(torch, options.dtype)
     geometry = GEOMETRIES[options.geometry]
@@ -162,7 +164,7 @@ def main() -> int:
     done = operations(geometry, encoded["pieces"])
     speeds = {system: encoded["pieces"] / s for system, s in encoded["seconds"].items()}
     rows.append(_row("encode, pieces/s", speeds, done / encoded["seconds"][OURS] / flops))
-    # Of a step: all matrices are read once, the embedding as the head.
+    # In each step, all matrices are read once, including the embedding as the head.
     read = geometry.n_bytes / 4 * dtype.itemsize
     for batch in options.batches:
         speeds = decode(options, geometry, device, dtype, batch)

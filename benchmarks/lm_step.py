@@ -1,4 +1,4 @@
-"""Memory and time of one step of language-model training, forward and backward: ours, and Hugging Face's."""
+"""Memory and time of one training step of a language model, forward and backward, with our model and Hugging Face's."""
 
 import sys
 import time
@@ -34,7 +34,7 @@ TOLERANCE = 1e-4  # of the largest number of a gradient
 
 
 def run_step(system: str, model: torch.nn.Module, ids: torch.Tensor) -> float:
-    """One step as each system makes it in training. RETURNS (float): Mean loss of the next pieces."""
+    """Run a step as each system does in training. RETURNS (float): The average loss of the next pieces."""
     if system == OURS:
         labels = torch.cat((ids[:, 1:], torch.full_like(ids[:, :1], -100)), dim=1)
         return add_gradients(model, ids.flatten(), labels.flatten(), [ids.shape[1]] * len(ids))
@@ -44,10 +44,10 @@ def run_step(system: str, model: torch.nn.Module, ids: torch.Tensor) -> float:
 
 
 def step(system: str, checkpoint: str, gradients: str | None, options: Namespace) -> dict[str, Any]:
-    """One step of one system, in a process of its own.
+    """Measure one step of one system. Has to run in its own process.
 
     gradients (str | None): File to write the gradients to.
-    RETURNS (dict[str, Any]): Seconds, bytes beyond the imports at the peak, and the loss.
+    RETURNS (dict[str, Any]): Seconds, peak memory without imports in bytes, and the loss.
     """
     torch.set_num_threads(options.threads)
     imported = memory()
@@ -67,7 +67,7 @@ def step(system: str, checkpoint: str, gradients: str | None, options: Namespace
     }
     if gradients is not None:
         found = {name: p.grad for name, p in model.named_parameters()}
-        # The keys' bias moves all scores of a query alike: its gradient is 0, all else is rounding.
+        # The bias of the keys changes all scores of a query by the same amount. Its gradient is 0, apart from rounding.
         save_file(
             {name: g for name, g in found.items() if not name.endswith("query_key_value.bias")}, gradients
         )
@@ -75,7 +75,7 @@ def step(system: str, checkpoint: str, gradients: str | None, options: Namespace
 
 
 def largest_gap(one: str, other: str) -> float:
-    """RETURNS (float): Largest difference of two files of gradients, relative to the largest number of each."""
+    """RETURNS (float): The largest difference between two files of gradients, relative to the largest value of each."""
     with safe_open(one, framework="pt") as ours, safe_open(other, framework="pt") as theirs:
         if set(ours.keys()) != set(theirs.keys()):
             return float("inf")
@@ -87,20 +87,22 @@ def largest_gap(one: str, other: str) -> float:
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument(
-        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+        "--geometry", choices=GEOMETRIES, default="560m", help="geometry of bloom-560m or bloom-1b7, or small"
     )
     parser.add_argument("--rows", type=int, default=4, help="sequences")
-    parser.add_argument("--length", type=int, default=256, help="pieces of each")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
-    parser.add_argument("--checkpointing", action="store_true", help="with gradient checkpointing, both")
+    parser.add_argument("--length", type=int, default=256, help="pieces per sequence")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system")
+    parser.add_argument(
+        "--checkpointing", action="store_true", help="use gradient checkpointing in both systems"
+    )
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if losses or gradients differ or our peak is above its bound, else 0."""
+    """RETURNS (int): 1 if losses or gradients differ or our peak exceeds its bound, else 0."""
     options = options_from_command_line()
     turns: dict[str, list[dict[str, Any]]] = {OURS: [], THEIRS: []}
     with TemporaryDirectory(dir=options.work) as directory:

@@ -1,4 +1,4 @@
-"""What the benchmarks share: checkpoints of random weights, pipelines, fresh processes, memory, tables."""
+"""Shared code of the benchmarks: checkpoints with random weights, pipelines, new processes, memory and tables."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ from spacy.language import Language
 
 from spacy_bloom import BloomConfig, BloomModel, BloomTokenizerFast
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # nothing measured here may wait for a network
+os.environ["HF_HUB_OFFLINE"] = "1"  # no measurement should wait for the network
 
 OURS, THEIRS, STRIDED = "spacy_bloom", "spacy-transformers", "spacy-transformers, strided"
 INT8 = "spacy_bloom, int8"
@@ -29,7 +29,7 @@ MEGA = 1e6
 
 @dataclass(frozen=True)
 class Geometry:
-    """The fields of BloomConfig that decide what a model costs."""
+    """The fields of BloomConfig that determine the cost of a model."""
 
     hidden_size: int
     n_layer: int
@@ -38,7 +38,7 @@ class Geometry:
 
     @property
     def n_bytes(self) -> int:
-        """RETURNS (int): Size of the weights in float32."""
+        """RETURNS (int): The size of the weights in float32."""
         return 4 * sum(math.prod(shape) for shape in _shapes(self).values())
 
 
@@ -49,9 +49,9 @@ def _shapes(geometry: Geometry) -> dict[str, tuple[int, ...]]:
 
 
 def write_checkpoint(path: Path, geometry: Geometry, tokenizer: BloomTokenizerFast, *, seed: int = 0) -> None:
-    """Write random float32 weights in the Hugging Face layout, one shard per block, so that memory stays small.
+    """Write random float32 weights in the Hugging Face layout, with one shard per block to limit memory.
 
-    Vectors and biases are random too, so that a mistake in any of them shows in the output.
+    Vectors and biases are random as well, so that any mistake in them changes the output.
     """
     tokenizer.save_pretrained(path)
     config = BloomConfig(**asdict(geometry), pad_token_id=3, extra={"architectures": ["BloomModel"]})
@@ -76,14 +76,14 @@ def write_checkpoint(path: Path, geometry: Geometry, tokenizer: BloomTokenizerFa
 
 
 def transformer_pipeline(system: str, checkpoint: str) -> Language:
-    """RETURNS (Language): A tokenizer and a transformer, its weights in memory (or mapped)."""
+    """RETURNS (Language): A pipeline with a tokenizer and a transformer, with its weights in memory or mapped."""
     nlp = spacy.blank("xx")
     if system in (OURS, INT8):
         model = {"@architectures": "spacy-bloom.TransformerModel.v2", "name": checkpoint}
         model["quantization"] = "int8" if system == INT8 else None
         nlp.add_pipe("bloom_transformer", config={"model": model})
     else:
-        # Whole Docs by default: with strided spans a piece does not see what is before its span.
+        # Whole Docs by default, because in strided spans, a piece cannot see what precedes its span.
         whole = {"@span_getters": "spacy-transformers.doc_spans.v1"}
         model = {"name": checkpoint, **({} if system == STRIDED else {"get_spans": whole})}
         nlp.add_pipe("transformer", config={"model": model}).model.initialize()
@@ -91,9 +91,9 @@ def transformer_pipeline(system: str, checkpoint: str) -> Language:
 
 
 def seconds_of_products(geometry: Geometry, rows: int, repeats: int = 5) -> float:
-    """RETURNS (float): What the plain products of all blocks take, for each piece: no way to encode is faster.
+    """RETURNS (float): The seconds per piece for the products of all blocks alone, a lower bound for encoding.
 
-    rows (int): Pieces that are multiplied at once.
+    rows (int): The number of pieces that are multiplied at once.
     """
     size = geometry.hidden_size
     total = 0.0
@@ -110,28 +110,28 @@ def seconds_of_products(geometry: Geometry, rows: int, repeats: int = 5) -> floa
 
 
 def piece_vectors(nlp: Language, texts: Sequence[str]) -> list[np.ndarray]:
-    """RETURNS (list[ndarray]): What the transformer leaves on each Doc, without padding. Shape (pieces, hidden)."""
+    """RETURNS (list[ndarray]): The output of the transformer for each Doc, without padding. Shape (pieces, hidden)."""
     data = [doc._.trf_data for doc in nlp.pipe(texts)]
     return [d.model_output["last_hidden_state"][0][d.wordpieces.attention_mask[0] > 0] for d in data]
 
 
 def largest_difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-    """RETURNS (float): Of any two numbers; infinite where the pieces are not the same."""
+    """RETURNS (float): The largest difference, or infinity if the pieces are not the same."""
     if [x.shape for x in ours] != [x.shape for x in theirs]:
         return math.inf
     return max(float(np.abs(x - y).max()) for x, y in zip(ours, theirs, strict=True))
 
 
 def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
-    """RETURNS (Any): What the function returns in a new interpreter, which shares no memory with this one."""
+    """RETURNS (Any): The result of the function in a new interpreter, which shares no memory with this one."""
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args).result()
 
 
 def memory(field: str = "VmRSS") -> int:
-    """RETURNS (int): Memory of this process in bytes: VmRSS is what it has, VmHWM the most that it had.
+    """RETURNS (int): The memory of this process in bytes, either current (VmRSS) or peak (VmHWM).
 
-    getrusage is not used: its peak is inherited from the process that started this one.
+    getrusage would include the peak of the process that started this one.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(field + ":"):
@@ -140,7 +140,7 @@ def memory(field: str = "VmRSS") -> int:
 
 
 def reset_peak() -> None:
-    """Let VmHWM start again from what the process has now."""
+    """Reset VmHWM to the current memory of the process."""
     Path("/proc/self/clear_refs").write_text("5")
 
 
@@ -150,12 +150,12 @@ def median(values: Sequence[float]) -> float:
 
 
 def new_parser(description: str | None) -> argparse.ArgumentParser:
-    """RETURNS (ArgumentParser): With the options that all benchmarks have."""
+    """RETURNS (ArgumentParser): A parser with the options of all benchmarks."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="threads of torch")
-    parser.add_argument("--work", type=Path, help="where temporary files go (None: the system's place)")
+    parser.add_argument("--work", type=Path, help="folder for temporary files (default: that of the system)")
     parser.add_argument("--json", type=Path, help="file to write the results to")
     return parser
 
@@ -163,8 +163,8 @@ def new_parser(description: str | None) -> argparse.ArgumentParser:
 def report(title: str, rows: Sequence[dict[str, Any]], notes: dict[str, Any], file: Path | None) -> None:
     """Print a table and notes, and write both as JSON.
 
-    rows (Sequence[dict[str, Any]]): All with the same keys, which become the columns.
-    notes (dict[str, Any]): Results that belong to no row.
+    rows (Sequence[dict[str, Any]]): The rows. All have the same keys, which are the column headers.
+    notes (dict[str, Any]): Results that do not belong to a row.
     """
     table = [list(rows[0])] + [[_cell(value) for value in row.values()] for row in rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

@@ -1,4 +1,4 @@
-"""Memory while a caller streams Docs through a transformer and a token classifier and keeps every one of them."""
+"""Memory while Docs are streamed through a transformer and a token classifier and all of them are kept."""
 
 import sys
 import time
@@ -36,7 +36,7 @@ FLAT = 0.05
 
 
 def pipeline(listener: str, checkpoint: str) -> Language:
-    """RETURNS (Language): A tokenizer, and unless for Docs alone a transformer and a classifier of two examples."""
+    """RETURNS (Language): A tokenizer and, unless only Docs are needed, a transformer and a classifier."""
     nlp = spacy.blank("xx")
     if listener == DOCS:
         return nlp
@@ -53,10 +53,10 @@ def pipeline(listener: str, checkpoint: str) -> Language:
 def stream(
     listener: str, checkpoint: str, tokenizer_path: str, n_docs: int, options: Namespace
 ) -> dict[str, Any]:
-    """Stream and keep Docs, in a process of its own.
+    """Stream and keep Docs. Has to run in its own process.
 
-    RETURNS (dict[str, Any]): Bytes of memory at the start and after every `--every` Docs; seconds; what is left
-        on the Docs.
+    RETURNS (dict[str, Any]): The memory in bytes at the start and after every `--every` Docs, the seconds, and what
+        is left on the Docs.
     """
     torch.set_num_threads(options.threads)
     nlp = pipeline(listener, checkpoint)
@@ -77,17 +77,22 @@ def stream(
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument("--docs", type=int, default=20_000, help="Docs to stream and keep")
     parser.add_argument(
-        "--stock-docs", type=int, default=2000, help="Docs for the contrast with the stock listener"
+        "--stock-docs",
+        type=int,
+        default=2000,
+        help="Docs for the comparison with spacy-transformers' listener",
     )
-    parser.add_argument("--early", type=int, default=2000, help="Docs after which growth counts")
+    parser.add_argument("--early", type=int, default=2000, help="Docs after which growth is measured")
     parser.add_argument("--every", type=int, default=1000, help="Docs between samples")
-    parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
+    parser.add_argument("--batch-size", type=int, default=128, help="batch size of nlp.pipe, in Docs")
     parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
-    parser.add_argument("--checkpoint", help="name or directory (None: random weights of a tiny geometry)")
+    parser.add_argument(
+        "--checkpoint", help="name or directory (default: random weights with a tiny geometry)"
+    )
     options = parser.parse_args()
     if any(n % options.every for n in (options.docs, options.stock_docs, options.early)):
         parser.error("--docs, --stock-docs and --early must be multiples of --every")

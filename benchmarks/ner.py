@@ -1,10 +1,10 @@
-"""Does pre-training pay? Entity F by language of pipelines trained on the same data for the same epochs:
-tiny-bloom, the same architecture with random weights, and spaCy's own CNN, each with its own batching and learning
-rate.
+"""Does pre-training help? F-score of entities by language for pipelines trained on the same data for the same number
+of epochs: tiny-bloom, the same architecture with random weights, and spaCy's own CNN, each with its own batch size and
+learning rate.
 
     python benchmarks/ner.py CORPUS WORK --json ner.json
 
-CORPUS is a folder of entities written by `bloom convert-data`.
+CORPUS is a folder with entities written by `bloom convert-data`.
 """
 
 from comparing import ROOT, Comparison, compare

@@ -1,14 +1,14 @@
-"""Answers by data set: how right are those of a trained bloom_question_answerer, beside a baseline that understands
-nothing?
+"""How accurate are the answers of a trained bloom_question_answerer on each data set, compared with a baseline
+without a model?
 
     python benchmarks/qa.py CORPUS WORK --epochs 10 --json qa.json
 
-CORPUS is a folder of questions written by `bloom convert-data`. WORK keeps the trained pipeline (in WORK/pipeline)
-and the table; a pipeline that is there already is not trained again. Settings of the config can be changed as in
-`spacy train`, for instance --components.bloom_question_answerer.model.attention bidirectional.
+CORPUS is a folder with questions written by `bloom convert-data`. The trained pipeline (in WORK/pipeline)
+and the table are saved in WORK. An existing pipeline is not trained again. Settings of the config can be changed as in
+`spacy train`, e.g. --components.bloom_question_answerer.model.attention bidirectional.
 
-The baseline answers with the k tokens that stand nearest to the question's rarest words, are rare themselves, and are
-none of those words; k and what "near" means are chosen for each data set on its dev split.
+The baseline answers with the k rare tokens closest to the question's rarest words, excluding those words. k and the
+maximum distance are chosen for each data set on its dev split.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from spacy_bloom.pipeline.answering.answers import get_answers
 
 ROOT = Path(__file__).parent.parent
 CONFIG = ROOT / "configs" / "question_answering.cfg"
-SIZES = (1, 2, 3, 4, 6, 8, 12)  # tokens of the baseline's answers
+SIZES = (1, 2, 3, 4, 6, 8, 12)  # length of the baseline's answers, in tokens
 RADII = (2.0, 5.0, 15.0)  # tokens
 
 Asked = tuple[Doc, list[str], list[str]]  # context, words of the question, right answers
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def parse_arguments() -> tuple[argparse.Namespace, dict[str, Any]]:
-    """RETURNS (tuple[argparse.Namespace, dict[str, Any]]): Arguments, and changed settings of the config."""
+    """RETURNS (tuple[argparse.Namespace, dict[str, Any]]): The arguments, and the changed settings of the config."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -68,11 +68,11 @@ def parse_arguments() -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("work", type=Path, help="folder for the trained pipeline and the table")
     parser.add_argument("--checkpoint", default="tiny-bloom", help="the model to train (default: tiny-bloom)")
     parser.add_argument("--epochs", type=int, default=10, help="passes over the data (default: 10)")
-    parser.add_argument("--max-steps", type=int, help="end earlier, for a trial of the script")
+    parser.add_argument("--max-steps", type=int, help="stop early, to try out the script")
     parser.add_argument(
-        "--gpu", type=int, default=-1, metavar="ID", help="GPU to train on (default -1: none)"
+        "--gpu", type=int, default=-1, metavar="ID", help="GPU to train on (default: -1, none)"
     )
-    parser.add_argument("--json", type=Path, help="write the scores to this file")
+    parser.add_argument("--json", type=Path, help="file to write the scores to")
     args, rest = parser.parse_known_args()
     return args, parse_config_overrides(rest, env_var=None)
 
@@ -92,9 +92,9 @@ def train(args: argparse.Namespace, changes: Mapping[str, Any]) -> None:
 
 
 class Baseline:
-    """Answers with what stands near to the question's words.
+    """Answers with tokens close to the words of the question.
 
-    corpus (Path): Words are rare or not by the contexts of its train.spacy; dev.NAME.spacy chooses the sizes.
+    corpus (Path): The contexts of its train.spacy determine how rare words are. The sizes are chosen on dev.NAME.spacy.
     """
 
     def __init__(self, corpus: Path) -> None:
@@ -105,7 +105,7 @@ class Baseline:
         self.frequency = Counter(word for doc in contexts for word in {token.lower_ for token in doc})
 
     def evaluate(self, name: str, docs: Sequence[Doc]) -> dict[str, float | None]:
-        """RETURNS (dict[str, float | None]): Scores on the Docs, with the sizes that are best on the dev split."""
+        """RETURNS (dict[str, float | None]): The scores on the Docs, with the best sizes on the dev split."""
         dev = self.prepare(read_docs(self.nlp, self.corpus / f"dev.{name}.spacy"))
 
         def on_dev(sizes: tuple[int, float]) -> float:
@@ -115,7 +115,7 @@ class Baseline:
         return self.scores(self.prepare(docs), *max(product(SIZES, RADII), key=on_dev))
 
     def prepare(self, docs: Sequence[Doc]) -> list[Asked]:
-        """RETURNS (list[Asked]): The questions of all Docs, cut into words."""
+        """RETURNS (list[Asked]): The questions of all Docs, split into words."""
         return [
             (doc, [token.lower_ for token in self.nlp.make_doc(question)], [span.text for span in gold])
             for doc in docs
@@ -123,11 +123,11 @@ class Baseline:
         ]
 
     def scores(self, asked: Sequence[Asked], size: int, radius: float) -> dict[str, float | None]:
-        """RETURNS (dict[str, float | None]): Scores with answers of a size and a radius of nearness, in tokens."""
+        """RETURNS (dict[str, float | None]): The scores for a length of answers and a maximum distance, in tokens."""
         return mean_scores((self.answer(doc, words, size, radius), gold) for doc, words, gold in asked)
 
     def answer(self, doc: Doc, words: Sequence[str], size: int, radius: float) -> str:
-        """RETURNS (str): The best tokens: near to the question's words, rare, and none of them."""
+        """RETURNS (str): The best tokens: rare, close to the words of the question, but not among them."""
         rarity = numpy.array([self.rarity(token) for token in doc])  # (tokens,)
         in_question = numpy.isin([token.lower_ for token in doc], words)
         reach = int(4 * radius)
@@ -139,14 +139,14 @@ class Baseline:
         return doc[start : start + size].text
 
     def rarity(self, token: spacy.tokens.Token) -> float:
-        """RETURNS (float): Inverse document frequency; 0 for what is no word."""
+        """RETURNS (float): The inverse document frequency, or 0 for tokens that are not words."""
         if token.is_punct or token.is_space:
             return 0.0
         return log((1 + self.n_contexts) / (1 + self.frequency[token.lower_]))
 
 
 def table(results: dict[str, dict]) -> str:
-    """RETURNS (str): A row for each data set, and the means of all data sets. In percent."""
+    """RETURNS (str): One row for each data set and one for their averages, in per cent."""
     columns = [(system, metric) for system in ("ours", "baseline") for metric in METRICS]
     rows = [["data set", "questions", *(f"{system} {metric}" for system, metric in columns)]]
     for name, result in results.items():

@@ -1,8 +1,8 @@
-"""What do weights of 8 and 16 bits cost a language model, in what it predicts, writes, scores and chooses?
+"""How do weights of 8 and 16 bits affect what a language model predicts, generates, scores and chooses?
 
     python benchmarks/quantization_loss.py TEXTS --checkpoint tiny-bloom
 
-TEXTS is a folder of LANG.txt files with a sentence or paragraph on each line; every 50th line is read.
+TEXTS is a folder of LANG.txt files with one sentence or paragraph per line; every 50th line is read.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from spacy_bloom.pretraining.data import DataConfig, TextFile, read_text_file
 
 METHODS = (None, "float16", "int8")
 LABELS = ("sports", "politics", "science", "travel", "health", "entertainment", "geography")
-START = 0.4  # of a line: what the model continues
+START = 0.4  # the start of a line, which the model continues
 
 
 def pipeline(component: str, args: argparse.Namespace, method: str | None, **config: Any) -> Language:
-    """RETURNS (Language): A tokenizer and a component that generates or scores."""
+    """RETURNS (Language): A pipeline with a tokenizer and a component that generates or scores."""
     nlp = spacy.blank("xx")
     model = {
         "@architectures": "spacy-bloom.LanguageModel.v2",
@@ -36,7 +36,7 @@ def pipeline(component: str, args: argparse.Namespace, method: str | None, **con
 
 
 def written(args: argparse.Namespace, method: str | None, texts: list[str]) -> list[str]:
-    """RETURNS (list[str]): How the model goes on after the start of each text."""
+    """RETURNS (list[str]): The continuation of the start of each text."""
     starts = [text[: int(len(text) * START)] for text in texts]
     config = {"prompt": "{{ doc.text }}", "max_new_tokens": args.new}
     nlp = pipeline("bloom_text_generator", args, method, **config)
@@ -44,14 +44,14 @@ def written(args: argparse.Namespace, method: str | None, texts: list[str]) -> l
 
 
 def surprisals(args: argparse.Namespace, method: str | None, texts: list[str]) -> numpy.ndarray:
-    """RETURNS (ndarray): Bits of each token but the first. Shape (tokens,)."""
+    """RETURNS (ndarray): The surprisal of each token except the first, in bits. Shape (tokens,)."""
     docs = pipeline("bloom_surprisal", args, method).pipe(texts)
     bits = numpy.array([token._.surprisal for doc in docs for token in doc], dtype=float)
     return bits[~numpy.isnan(bits)]
 
 
 def choices(args: argparse.Namespace, method: str | None, texts: list[str]) -> list[str]:
-    """RETURNS (list[str]): The likeliest label of each text."""
+    """RETURNS (list[str]): The most likely label of each text."""
     nlp = pipeline("bloom_zero_shot", args, method, labels=list(LABELS))
     return [max(doc.cats, key=doc.cats.get) for doc in nlp.pipe(texts)]
 
@@ -59,7 +59,7 @@ def choices(args: argparse.Namespace, method: str | None, texts: list[str]) -> l
 def measure(
     args: argparse.Namespace, method: str | None, files: list[TextFile], data: DataConfig
 ) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): All that one way of holding the weights gives."""
+    """RETURNS (dict[str, Any]): The results for one kind of weights."""
     sizes = {file.name: len(_joined(file.held_back)) - len(file.held_back) for file in files}
     texts = [line for file in files for line in file.held_back[: args.texts_of_a_language]]
     return {
@@ -71,7 +71,7 @@ def measure(
 
 
 def row_of(method: str | None, found: dict[str, Any], exact: dict[str, Any]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): A line of the table: what differs from float32."""
+    """RETURNS (dict[str, Any]): A row of the table, with the differences from float32."""
     n = len(exact["written"])
     same = sum(a == b for a, b in zip(found["written"], exact["written"], strict=True))
     agree = sum(a == b for a, b in zip(found["choices"], exact["choices"], strict=True))
@@ -93,14 +93,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("texts", type=Path, help="folder of LANG.txt files")
+    parser.add_argument("texts", type=Path, help="folder with LANG.txt files")
     parser.add_argument("--checkpoint", default="tiny-bloom", help="name or directory (default: tiny-bloom)")
-    parser.add_argument("--max-lines", type=int, default=40, help="lines of a language for bits (default 40)")
     parser.add_argument(
-        "--texts-of-a-language", type=int, default=4, help="lines to continue and score (default 4)"
+        "--max-lines", type=int, default=40, help="lines per language to measure bits on (default: 40)"
     )
-    parser.add_argument("--new", type=int, default=20, help="pieces to write after each (default 20)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument(
+        "--texts-of-a-language",
+        type=int,
+        default=4,
+        help="lines per language to continue and score (default: 4)",
+    )
+    parser.add_argument("--new", type=int, default=20, help="pieces to generate for each (default: 20)")
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     args = parser.parse_args()
     data = DataConfig(max_length=256, batch_pieces=3072, max_eval_lines=args.max_lines)
     files = [read_text_file(path, path.stem, data) for path in sorted(args.texts.glob("*.txt"))]

@@ -1,4 +1,4 @@
-"""Time and memory of nlp.to_disk and spacy.load with a large transformer: ours, and spacy-transformers'."""
+"""Time and memory of nlp.to_disk and spacy.load with a large transformer, ours and spacy-transformers'."""
 
 import os
 import sys
@@ -43,27 +43,27 @@ TIME = 0.1  # of spacy-transformers' time
 
 
 def import_everything(system: str) -> int:
-    """Import what the system needs, so that only its own work is measured.
+    """Import everything the system needs, so that only its own work is measured.
 
-    RETURNS (int): Bytes of memory that the process has now.
+    RETURNS (int): The current memory of the process, in bytes.
     """
     spacy.blank("xx").add_pipe(FACTORIES[system])
     if system == THEIRS:
         _ = (
             transformers.BloomModel,
             transformers.BloomTokenizerFast,
-        )  # lazy modules, loaded when they are named
+        )  # lazy modules, which are loaded on first access
     return memory()
 
 
 def save(system: str, checkpoint: str, path: str, options: Namespace) -> dict[str, Any]:
-    """Save a pipeline whose weights are in memory, in a process of its own."""
+    """Save a pipeline whose weights are in memory. Has to run in its own process."""
     torch.set_num_threads(options.threads)
     imported = import_everything(system)
     nlp = transformer_pipeline(system, checkpoint)
     vectors = piece_vectors(nlp, [TEXT])
     for parameter in weights_of(system, nlp).parameters():
-        # As after training: memory of the process's own, not a map of the checkpoint's file.
+        # Memory of the process, as after training, not a map of the checkpoint.
         parameter.data = parameter.data.clone()
     reset_peak()
     start = time.perf_counter()
@@ -73,13 +73,13 @@ def save(system: str, checkpoint: str, path: str, options: Namespace) -> dict[st
 
 
 def weights_of(system: str, nlp: spacy.Language) -> torch.nn.Module:
-    """RETURNS (Module): The torch model of a pipeline."""
+    """RETURNS (Module): The PyTorch model of a pipeline."""
     model = nlp.get_pipe(FACTORIES[system]).model
     return model.shims[0].module if system == OURS else model.transformer
 
 
 def load(system: str, path: str, options: Namespace) -> dict[str, Any]:
-    """Load a pipeline and run one Doc, in a process of its own."""
+    """Load a pipeline and process one Doc. Has to run in its own process."""
     torch.set_num_threads(options.threads)
     imported = import_everything(system)
     reset_peak()
@@ -98,18 +98,18 @@ def load(system: str, path: str, options: Namespace) -> dict[str, Any]:
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument(
-        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+        "--geometry", choices=GEOMETRIES, default="560m", help="geometry of bloom-560m or bloom-1b7, or small"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
-    parser.add_argument("--ours-only", action="store_true", help="leave spacy-transformers out")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system")
+    parser.add_argument("--ours-only", action="store_true", help="leave out spacy-transformers")
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if a bound is broken, else 0."""
+    """RETURNS (int): 1 if a bound is exceeded, else 0."""
     options = options_from_command_line()
     geometry = GEOMETRIES[options.geometry]
     systems = [OURS] if options.ours_only else [OURS, THEIRS]
@@ -123,7 +123,7 @@ def main() -> int:
         for _ in range(options.rounds):
             for system in systems:
                 path = str(Path(directory) / system)
-                os.sync()  # writing that is left over from one turn would slow the next
+                os.sync()  # pending writes of one round would slow down the next one
                 turns["save", system].append(in_fresh_process(save, system, checkpoint, path, options))
                 os.sync()
                 turns["load", system].append(in_fresh_process(load, system, path, options))
@@ -150,7 +150,7 @@ def main() -> int:
 
 
 def rows_of(turns: dict[tuple[str, str], list[dict[str, Any]]], n_bytes: int) -> list[dict[str, Any]]:
-    """RETURNS (list[dict[str, Any]]): The table; peaks are what the process has beyond its imports."""
+    """RETURNS (list[dict[str, Any]]): The rows of the table. Peaks do not include the imports."""
     rows = []
     for (action, system), results in turns.items():
         for suffix in ("", " with a Doc") if action == "load" else ("",):
@@ -168,7 +168,7 @@ def rows_of(turns: dict[tuple[str, str], list[dict[str, Any]]], n_bytes: int) ->
 
 
 def time_ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """RETURNS (dict[str, float]): Our time by theirs, by action."""
+    """RETURNS (dict[str, float]): The ratio of our time to theirs, by action."""
     seconds = {(row["action"], row["system"]): row["seconds"] for row in rows}
     actions = dict.fromkeys(action for action, _ in seconds)
     return {action: seconds[action, OURS] / seconds[action, THEIRS] for action in actions}

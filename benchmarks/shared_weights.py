@@ -1,4 +1,4 @@
-"""Memory of a pipeline that generates and scores with the transformer's checkpoint, against the transformer alone."""
+"""Memory of a pipeline that generates and scores with the transformer's checkpoint, compared with the transformer."""
 
 import sys
 from argparse import Namespace
@@ -29,7 +29,7 @@ ALONE, ALL = "transformer", "transformer, generator, zero-shot, surprisal"
 
 
 def make_pipeline(system: str, checkpoint: str) -> Language:
-    """RETURNS (Language): The transformer, and with ALL three components that name the same checkpoint."""
+    """RETURNS (Language): A pipeline with the transformer and, with ALL, three components on the same checkpoint."""
     nlp = spacy.blank("xx")
     model = {"name": checkpoint}
     nlp.add_pipe("bloom_transformer", config={"model": model})
@@ -42,25 +42,25 @@ def make_pipeline(system: str, checkpoint: str) -> Language:
 
 
 def save(system: str, checkpoint: str, path: str) -> None:
-    """Write a pipeline; each component writes its own files."""
+    """Save a pipeline. Each component writes its own files."""
     make_pipeline(system, checkpoint).to_disk(path)
 
 
 def run(
     system: str, checkpoint: str, saved: str | None, texts: list[str], options: Namespace
 ) -> dict[str, Any]:
-    """One pipeline over the texts, in a process of its own.
+    """Run one pipeline on the texts. Has to run in its own process.
 
-    saved (str | None): Load the pipeline from here instead of making it.
-    RETURNS (dict[str, Any]): Bytes beyond the imports, at the end and at the peak.
+    saved (str | None): Where to load the pipeline from, or None to create it.
+    RETURNS (dict[str, Any]): Memory without imports in bytes, at the end and at the peak.
     """
     torch.set_num_threads(options.threads)
-    make_pipeline(ALL, checkpoint)  # imports everything and loads no weights
+    make_pipeline(ALL, checkpoint)  # imports everything, but loads no weights
     imported = memory()
     reset_peak()
     nlp = make_pipeline(system, checkpoint) if saved is None else spacy.load(saved)
-    # Weights are mapped, and a text reads few rows of the embedding: all are read here, so that the transformer
-    # alone does not look smaller than it is.
+    # Weights are mapped, and texts only use a few rows of the embedding. All weights are read here, so that the
+    # transformer does not appear smaller than it is.
     for parameter in bloom_shim(nlp.get_pipe("bloom_transformer").model).module.parameters():
         parameter.sum()
     for _ in nlp.pipe(texts):
@@ -69,17 +69,17 @@ def run(
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
     parser.add_argument(
-        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+        "--geometry", choices=GEOMETRIES, default="560m", help="geometry of bloom-560m or bloom-1b7, or small"
     )
     parser.add_argument("--docs", type=int, default=64, help="Docs of about a dozen words")
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if all components take more than the bound, else 0."""
+    """RETURNS (int): 1 if the memory of all components exceeds the bound, else 0."""
     options = options_from_command_line()
     geometry: Geometry = GEOMETRIES[options.geometry]
     rows = []

@@ -1,4 +1,4 @@
-"""Speed of the surprisal of every token: the component through nlp.pipe, and Hugging Face's full logits."""
+"""Speed of computing the surprisal of tokens, with the component in nlp.pipe, and with Hugging Face's full logits."""
 
 import math
 import sys
@@ -32,13 +32,13 @@ ONE_BY_ONE, PADDED = "transformers, Doc by Doc", "transformers, padded batches"
 BY_PREFIX = "transformers, prefix by prefix"
 SYSTEMS = (OURS, ONE_BY_ONE, PADDED, BY_PREFIX)
 WARM_UP = 16  # Docs
-BOUND = 5.0  # times as fast as prefix by prefix
+BOUND = 5.0  # speedup over prefix by prefix
 
 
 def hugging_face(model: Any, tokenizer: BloomTokenizerFast, texts: list[str], batch_size: int) -> list[float]:
-    """The plain way: logits of all pieces of a batch, in the order of the texts, padded on the right.
+    """Compute the logits of all pieces of a batch, in the order of the texts and padded on the right.
 
-    RETURNS (list[float]): Bits of each text's pieces, summed.
+    RETURNS (list[float]): The total bits of each text's pieces.
     """
     totals = []
     for start in range(0, len(texts), batch_size):
@@ -54,7 +54,7 @@ def hugging_face(model: Any, tokenizer: BloomTokenizerFast, texts: list[str], ba
 
 
 def by_prefix(model: Any, tokenizer: BloomTokenizerFast, texts: list[str]) -> list[float]:
-    """One forward pass for each piece. RETURNS (list[float]): Bits of each text's pieces, summed."""
+    """Run one forward pass per piece. RETURNS (list[float]): The total bits of each text's pieces."""
     totals = []
     for text in texts:
         ids, total = [2, *tokenizer(text)["input_ids"]], 0.0
@@ -67,9 +67,9 @@ def by_prefix(model: Any, tokenizer: BloomTokenizerFast, texts: list[str]) -> li
 
 
 def measure(system: str, checkpoint: str, texts: list[str], options: Namespace) -> dict[str, Any]:
-    """One turn of one system, to be run in a process of its own.
+    """Measure one round of one system. Has to run in its own process.
 
-    RETURNS (dict[str, Any]): Seconds, bytes of memory before and at the peak, and the bits of each text.
+    RETURNS (dict[str, Any]): Seconds, memory in bytes before and at the peak, and the bits of each text.
     """
     torch.set_num_threads(options.threads)
     if system == OURS:
@@ -103,24 +103,24 @@ def measure(system: str, checkpoint: str, texts: list[str], options: Namespace) 
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("--docs", type=int, default=300, help="Docs per turn")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
-    parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
-    parser.add_argument("--padded", type=int, default=16, help="rows of Hugging Face's padded batches")
-    parser.add_argument("--prefix-docs", type=int, default=10, help="Docs of a turn prefix by prefix")
+    parser.add_argument("--docs", type=int, default=300, help="Docs per round")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system")
+    parser.add_argument("--batch-size", type=int, default=128, help="batch size of nlp.pipe, in Docs")
+    parser.add_argument("--padded", type=int, default=16, help="rows in Hugging Face's padded batches")
+    parser.add_argument("--prefix-docs", type=int, default=10, help="Docs per round for prefix by prefix")
     add_text_options(parser, hidden_size=512, n_layer=8, n_head=8)
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if the systems do not agree, or ours is below its bound; else 0."""
+    """RETURNS (int): 1 if the results differ or ours is slower than its bound, else 0."""
     options = options_from_command_line()
     turns: dict[str, list[dict[str, Any]]] = {system: [] for system in SYSTEMS}
     with TemporaryDirectory(dir=options.work) as directory:
         lines = pseudo_lines(max(20_000, options.docs * 10))
-        # Made-up words have no more pieces; the rows beyond them cost as much.
+        # Made-up words do not use more pieces. The remaining rows of the embedding cost the same.
         tokenizer = new_tokenizer(lines, min(options.vocab_size, 8000))
         geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, options.vocab_size)
         write_checkpoint(Path(directory), geometry, tokenizer)
@@ -157,7 +157,7 @@ def main() -> int:
 
 
 def row_of(system: str, turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): A system's line in the table."""
+    """RETURNS (dict[str, Any]): The system's row of the table."""
     loaded, peak = (median([turn[key] for turn in turns]) / MEGA for key in ("loaded", "peak"))
     return {
         "system": system,

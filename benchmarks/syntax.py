@@ -1,10 +1,10 @@
-"""Does pre-training pay? Accuracy of parts of speech, UAS and LAS by language of pipelines trained on the same
-treebanks for the same epochs: tiny-bloom, the same architecture with random weights, and spaCy's own CNN with
-`morphologizer` and `parser`, each with its own batching and learning rate. Words and sentences are the treebanks'.
+"""Does pre-training help? Accuracy of parts of speech, UAS and LAS by language for pipelines trained on the same
+treebanks for the same number of epochs: tiny-bloom, the same architecture with random weights, and spaCy's own CNN with
+`morphologizer` and `parser`, each with its own batch size and learning rate. Words and sentences are gold.
 
     python benchmarks/syntax.py CORPUS WORK --json syntax.json
 
-CORPUS is a folder of treebanks written by `bloom convert-data --no-morph`.
+CORPUS is a folder with treebanks written by `bloom convert-data --no-morph`.
 """
 
 from comparing import ROOT, Comparison, compare

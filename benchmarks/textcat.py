@@ -1,10 +1,10 @@
-"""Does pre-training pay? Accuracy and macro F by language of text classifiers trained on the same data for the same
-epochs: tiny-bloom, the same architecture with random weights, and spaCy's own ensemble of a bag of words and a CNN,
-each with its own batching and learning rate.
+"""Does pre-training help? Accuracy and macro F-score by language for text classifiers trained on the same data for the
+same number of epochs: tiny-bloom, the same architecture with random weights, and spaCy's own ensemble of a bag of words
+and a CNN, each with its own batch size and learning rate.
 
     python benchmarks/textcat.py CORPUS WORK --json textcat.json
 
-CORPUS is a folder of categories written by `bloom convert-data`.
+CORPUS is a folder with categories written by `bloom convert-data`.
 """
 
 from comparing import ROOT, Comparison, compare

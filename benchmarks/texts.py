@@ -1,4 +1,4 @@
-"""Texts for the benchmarks: made-up words, or lines of files, in lengths as they come in practice."""
+"""Texts for the benchmarks: made-up words or lines of files, with realistic lengths."""
 
 import math
 from argparse import ArgumentParser, Namespace
@@ -17,12 +17,12 @@ LINE_WORDS = 12
 
 
 def new_tokenizer(lines: Sequence[str], vocab_size: int) -> BloomTokenizerFast:
-    """RETURNS (BloomTokenizerFast): Trained on the lines; it has fewer pieces if they have no more pairs."""
+    """RETURNS (BloomTokenizerFast): A tokenizer trained on the lines. Has fewer pieces if they have too few pairs."""
     return BloomTokenizerFast(train_tokenizer([lines], TokenizerConfig(vocab_size), seed=0))
 
 
 def pseudo_lines(n_lines: int, *, seed: int = 0) -> list[str]:
-    """RETURNS (list[str]): Lines of words made of syllables, with the frequencies of a language (Zipf's law)."""
+    """RETURNS (list[str]): Lines of words made of syllables, with the word frequencies of a language (Zipf's law)."""
     rng = np.random.default_rng(seed)
     syllables = [c + v for c in CONSONANTS for v in VOWELS]
     words = ["".join(rng.choice(syllables, size=n)) for n in rng.integers(1, 5, size=WORD_TYPES)]
@@ -32,7 +32,7 @@ def pseudo_lines(n_lines: int, *, seed: int = 0) -> list[str]:
 
 
 def text_lines(directory: Path, n_lines: int, *, seed: int = 0) -> list[str]:
-    """RETURNS (list[str]): Lines drawn from the .txt files of a directory, the same number from each file."""
+    """RETURNS (list[str]): Lines sampled from the .txt files of a directory, the same number from each file."""
     rng = np.random.default_rng(seed)
     lines: list[str] = []
     files = sorted(directory.glob("*.txt"))
@@ -54,12 +54,12 @@ def documents(
     longest: int,
     seed: int = 0,
 ) -> Iterator[str]:
-    """Texts whose lengths in pieces are log-normal, made by joining lines and cutting the end off.
+    """Join and cut lines to texts whose lengths in pieces are log-normal.
 
-    median (int): Median length in pieces.
-    sigma (float): Standard deviation of the lengths' logarithms: with 0.7 two thirds of the texts are between half
-        the median and twice as long, with 1.0 between a third and three times.
-    longest (int): Lengths are cut to 4 to this many pieces.
+    median (int): The median length in pieces.
+    sigma (float): The standard deviation of the log length. With 0.7, two thirds of the texts have between half and
+        twice the median length, with 1.0 between a third and three times.
+    longest (int): The maximum length. The minimum is 4 pieces.
     YIELDS (str): The texts.
     """
     rng = np.random.default_rng(seed)
@@ -77,20 +77,20 @@ def documents(
 def add_text_options(
     parser: ArgumentParser, *, hidden_size: int, n_layer: int, n_head: int, vocab_size: int = 8000
 ) -> None:
-    """Add what `make_texts` and a checkpoint's geometry are told, with these defaults."""
+    """Add the options for `make_texts` and the geometry of a checkpoint, with these defaults."""
     parser.add_argument("--median", type=int, default=40, help="median length of a Doc, in pieces")
-    parser.add_argument("--sigma", type=float, default=0.7, help="spread of the lengths' logarithms")
-    parser.add_argument("--longest", type=int, default=300, help="greatest length of a Doc, in pieces")
+    parser.add_argument("--sigma", type=float, default=0.7, help="standard deviation of the log length")
+    parser.add_argument("--longest", type=int, default=300, help="maximum length of a Doc, in pieces")
     parser.add_argument("--hidden-size", type=int, default=hidden_size, help="geometry")
     parser.add_argument("--n-layer", type=int, default=n_layer, help="geometry")
     parser.add_argument("--n-head", type=int, default=n_head, help="geometry")
-    parser.add_argument("--vocab-size", type=int, default=vocab_size, help="geometry: rows of the embedding")
+    parser.add_argument("--vocab-size", type=int, default=vocab_size, help="geometry: rows in the embedding")
 
 
 def make_texts(
     lines: Sequence[str], tokenizer: BloomTokenizerFast, options: Namespace
 ) -> tuple[list[str], int]:
-    """RETURNS (tuple[list[str], int]): Texts of the lengths that the options ask for, and their pieces in all."""
+    """RETURNS (tuple[list[str], int]): Texts with the lengths set by the options, and their total number of pieces."""
     lengths = {name: getattr(options, name) for name in ("median", "sigma", "longest")}
     texts = list(documents(lines, tokenizer, options.docs, **lengths))
     return texts, sum(len(e.ids) for e in tokenizer.encode_batch(texts))

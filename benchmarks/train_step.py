@@ -1,4 +1,4 @@
-"""Time and memory of a training step with token labels: `nlp.update` with our transformer, and Hugging Face's model."""
+"""Time and memory of a training step with token labels, with ours in `nlp.update` and Hugging Face's model."""
 
 import sys
 import time
@@ -38,22 +38,22 @@ RATE = 1e-5
 
 
 class Stepper:
-    """A system in a process of its own that keeps its model and its optimizer's state."""
+    """A system in its own process, which keeps its model and the state of its optimizer."""
 
     def __init__(self, system: str, checkpoint: str, texts: list[str], options: Namespace) -> None:
         self._pool = ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn"))
         self._pool.submit(_load, system, checkpoint, texts, options.threads).result()
 
     def step(self) -> float:
-        """RETURNS (float): Seconds of one step."""
+        """RETURNS (float): The seconds of one step."""
         return self._pool.submit(_timed).result()
 
     def peak(self) -> int:
-        """RETURNS (int): The most memory beyond the imports, in bytes."""
+        """RETURNS (int): The peak memory without imports, in bytes."""
         return self._pool.submit(_peak).result()
 
     def close(self) -> None:
-        """End the process, and give its memory back."""
+        """End the process and free its memory."""
         self._pool.shutdown()
 
 
@@ -84,7 +84,7 @@ def _peak() -> int:
 def _ours(checkpoint: str, texts: list[str], settings: dict[str, Any]) -> Callable[[], None]:
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-bloom.TransformerModel.v2", "name": checkpoint, **settings}
-    # As Hugging Face's, whose rows are padded together: one batch.
+    # One batch, as in Hugging Face's model, which pads all rows together.
     nlp.add_pipe("bloom_transformer", config={"model": model, "max_batch_items": 10**6})
     nlp.add_pipe("bloom_token_classifier", config={"target": "tag"})
     examples = []
@@ -114,7 +114,7 @@ def _theirs(checkpoint: str, texts: list[str], settings: dict[str, Any]) -> Call
 
 
 def largest_gap(directory: Path, geometry: Geometry) -> float:
-    """RETURNS (float): Largest difference of loss or gradients of one step, relative to the largest number of each."""
+    """RETURNS (float): The largest difference in loss or gradients of a step, relative to the largest value of each."""
     config = transformers.BloomConfig(**asdict(geometry), num_labels=N_LABELS)
     torch.manual_seed(0)
     theirs = transformers.BloomForTokenClassification(config)
@@ -130,7 +130,7 @@ def largest_gap(directory: Path, geometry: Geometry) -> float:
     gaps = [abs(losses[0] - losses[1]) / losses[0]]
     found = dict(ours.named_parameters())
     for name, parameter in theirs.named_parameters():
-        # The keys' bias moves all scores of a query alike: its gradient is 0, all else is rounding.
+        # The bias of the keys changes all scores of a query by the same amount. Its gradient is 0, apart from rounding.
         if not name.endswith("query_key_value.bias"):
             exact = parameter.grad
             gaps.append(((found[name].grad - exact).abs().max() / exact.abs().max()).item())
@@ -138,19 +138,23 @@ def largest_gap(directory: Path, geometry: Geometry) -> float:
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, 1b7, or small")
-    parser.add_argument("--rows", type=int, default=8, help="texts of a batch")
-    parser.add_argument("--length", type=int, default=127, help="pieces of each")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system, after one to warm up")
+    parser.add_argument(
+        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+    )
+    parser.add_argument("--rows", type=int, default=8, help="texts per batch")
+    parser.add_argument("--length", type=int, default=127, help="pieces per text")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system, after a warm-up")
     parser.add_argument("--systems", nargs="+", choices=[*SETTINGS, THEIRS], default=[SPARSE, THEIRS])
-    parser.add_argument("--together", action="store_true", help="keep all systems in memory, for turns")
+    parser.add_argument(
+        "--together", action="store_true", help="keep all systems in memory and let them take turns"
+    )
     return parser.parse_args()
 
 
 def measure(options: Namespace, checkpoint: str, texts: list[str]) -> dict[str, tuple[list[float], int]]:
-    """RETURNS (dict[str, tuple[list[float], int]]): Seconds of each round and bytes at the peak, by system."""
+    """RETURNS (dict[str, tuple[list[float], int]]): Seconds of each round and peak memory in bytes, by system."""
     found: dict[str, tuple[list[float], int]] = {}
     groups = [options.systems] if options.together else [[system] for system in options.systems]
     for group in groups:

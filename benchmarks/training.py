@@ -1,4 +1,4 @@
-"""Training a pipeline with spaCy's command."""
+"""Train a pipeline with spaCy's command."""
 
 import json
 import resource
@@ -15,18 +15,18 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.util import load_config
 
-RECORD = "training.json"  # beside model-last
+RECORD = "training.json"  # next to model-last
 
 
 def train_once(config: Path, output: Path, options: Mapping[str, Any], *more: str) -> None:
-    """Run `spacy train`, unless it has come to its end before. It writes model-last at every evaluation: what a
-    training that was cut off has left is not taken for its result.
+    """Run `spacy train`, unless the training has finished before. model-last is written at every evaluation, so an
+    interrupted training is not mistaken for a finished one.
 
     config (Path): The training config.
-    output (Path): Where the pipelines will be.
-    options (Mapping[str, Any]): Settings of the config to change.
-    more (str): Further arguments.
-    RAISES (SystemExit): What is there was trained with other settings.
+    output (Path): The folder for the pipelines.
+    options (Mapping[str, Any]): The settings of the config to change.
+    more (str): Additional arguments.
+    RAISES (SystemExit): The existing pipeline was trained with other settings.
     """
     changes = [f"--{name}={_written(value)}" for name, value in options.items()]
     if output.is_dir():
@@ -63,14 +63,14 @@ def _check_settings(output: Path, changes: list[str]) -> None:
 
 
 def cpu_minutes(output: Path) -> float:
-    """RETURNS (float): Minutes of one core that `train_once` has taken for what is there: other processes hardly
-    change it, as they do the time on a clock. Not a number for pipelines that come from elsewhere.
+    """RETURNS (float): The CPU time of `train_once` in minutes, which hardly depends on other processes, unlike elapsed
+    time. NaN for pipelines from other sources.
     """
     return _record(output).get("cpu_minutes", float("nan"))
 
 
 def _record(output: Path) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): What `train_once` has written; empty for pipelines that come from elsewhere."""
+    """RETURNS (dict[str, Any]): The record written by `train_once`. Empty for pipelines from other sources."""
     path = output / RECORD
     return json.loads(path.read_text(encoding="utf8")) if path.is_file() else {}
 
@@ -85,18 +85,18 @@ def _written(value: Any) -> str:
 
 
 def read_docs(nlp: Language, path: Path) -> list[Doc]:
-    """RETURNS (list[Doc]): All Docs of a .spacy file."""
+    """RETURNS (list[Doc]): All Docs in a .spacy file."""
     return list(DocBin(store_user_data=True).from_disk(path).get_docs(nlp.vocab))
 
 
 def thin_out(corpus: Path, every: int, output: Path) -> None:
-    """Write every so manieth Doc of a .spacy file, from the first one on, to another."""
+    """Write every nth Doc of a .spacy file to another file, starting with the first one."""
     DocBin(store_user_data=True, docs=read_docs(spacy.blank("xx"), corpus)[::every]).to_disk(output)
 
 
-@cache  # systems that are compared have corpus and config in common
+@cache  # shared by all systems in a comparison
 def steps(config: Path, corpus: Path, epochs: int) -> int:
-    """RETURNS (int): Batches of the config's size in all epochs, and a few more: the epochs shall end first."""
+    """RETURNS (int): The number of batches in all epochs and a few more, so that training ends with the last epoch."""
     words_per_batch = load_config(config)["training"]["batcher"]["size"]
     docs = read_docs(spacy.blank("xx"), corpus)
     return round(1.05 * epochs * sum(len(doc) for doc in docs) / words_per_batch)

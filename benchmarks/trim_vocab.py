@@ -1,4 +1,4 @@
-"""What trimming the vocabulary to the languages of a corpus saves, and whether outputs stay the same."""
+"""How much does trimming the vocabulary to the languages of a corpus save, and do outputs stay the same?"""
 
 import sys
 import time
@@ -29,19 +29,22 @@ from spacy_bloom.pretraining.data import read_lines
 from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
 from spacy_bloom.published import N_PIECES
 
-FEWER = 0.4  # parameters, of all
+FEWER = 0.4  # share of the parameters
 TOLERANCE = 1e-5  # of the largest logit
 CHECKED_LINES = 20
 
 
 def train(files: Sequence[Path], n_pieces: int) -> BloomTokenizerFast:
-    """RETURNS (BloomTokenizerFast): Trained on the files, so that it has pieces of all of their languages."""
+    """RETURNS (BloomTokenizerFast): A tokenizer trained on the files, with pieces for all of their languages."""
     config = TokenizerConfig(n_pieces, min_frequency=1)
     return BloomTokenizerFast(train_tokenizer([read_lines(file) for file in files], config, seed=0))
 
 
 def trim(source: str, output: str, lines: Sequence[str], options: Namespace) -> dict[str, Any]:
-    """Trim in a process of its own. RETURNS (dict[str, Any]): Seconds, bytes beyond the imports, the proof."""
+    """Trim the vocabulary. Has to run in its own process.
+
+    RETURNS (dict[str, Any]): Seconds, memory without imports in bytes, and the proof.
+    """
     torch.set_num_threads(options.threads)
     imported = memory()
     reset_peak()
@@ -59,11 +62,11 @@ def trim(source: str, output: str, lines: Sequence[str], options: Namespace) -> 
 def lm_logits(
     checkpoint: str, lines: Sequence[str], pieces: Sequence[str]
 ) -> tuple[list[list[str]], list[np.ndarray]]:
-    """What a checkpoint makes of some lines, by itself.
+    """Compute the logits of some lines.
 
-    pieces (Sequence[str]): Whose logits to return.
-    RETURNS (tuple[list[list[str]], list[ndarray]]): The pieces of each line, and the logits after each of them.
-        Each of shape (pieces, len(pieces)).
+    pieces (Sequence[str]): The pieces whose logits are returned.
+    RETURNS (tuple[list[list[str]], list[ndarray]]): The pieces of each line, and the logits after each of them, of
+        shape (pieces, len(pieces)).
     """
     tokenizer, model = (cls.from_pretrained(checkpoint) for cls in (BloomTokenizerFast, BloomForCausalLM))
     columns = tokenizer.convert_tokens_to_ids(pieces)
@@ -76,23 +79,21 @@ def lm_logits(
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
+    parser.add_argument("--text", type=Path, help="folder with LANGUAGE.txt files to train the tokenizer on")
     parser.add_argument(
-        "--text", type=Path, help="folder of texts, LANGUAGE.txt, which the tokenizer is trained on"
+        "--languages", nargs="+", default=["en", "hi"], help="languages, i.e. names of files in the folder"
     )
+    parser.add_argument("--pieces", type=int, default=N_PIECES, help="pieces of the tokenizer")
     parser.add_argument(
-        "--languages", nargs="+", default=["en", "hi"], help="of the corpus: names of files there"
-    )
-    parser.add_argument("--pieces", type=int, default=N_PIECES, help="of the tokenizer")
-    parser.add_argument(
-        "--geometry", choices=GEOMETRIES, default="560m", help="of bloom-560m, bloom-1b7, or small"
+        "--geometry", choices=GEOMETRIES, default="560m", help="geometry of bloom-560m or bloom-1b7, or small"
     )
     return parser.parse_args()
 
 
 def main() -> int:
-    """RETURNS (int): 1 if too few parameters go, or pieces or logits change, else 0."""
+    """RETURNS (int): 1 if too few parameters are removed or if pieces or logits change, else 0."""
     options = options_from_command_line()
     files = sorted(options.text.glob("*.txt")) if options.text is not None else []
     corpus = [file for file in files if file.stem in options.languages]

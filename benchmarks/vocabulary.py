@@ -1,10 +1,10 @@
-"""How many pieces do texts of each language take, with vocabularies of several sizes and shares of the languages?
+"""How many pieces do texts in each language take, with different vocabulary sizes and shares of the languages?
 
     python benchmarks/vocabulary.py TEXTS --sizes 8192 12288 16384 --alphas 0.3 0.5 --json vocabulary.json
 
-TEXTS is a folder of LANG.txt files with a sentence or paragraph on each line. Every 50th line is held back, as
-`train-lm` does it, and measured: characters per piece, since a script costs one to three bytes for each character, and
-the share of characters that no piece holds whole (their bytes are pieces of their own, or parts of them).
+TEXTS is a folder of LANG.txt files with one sentence or paragraph per line. Every 50th line is held back, as in
+`train-lm`, and measured: characters per piece, because a character takes one to three bytes depending on the script,
+and the share of characters that are split into several pieces.
 """
 
 import argparse
@@ -42,26 +42,32 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("texts", type=Path, help="folder of LANG.txt files")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[8192, 12288, 16384], help="pieces")
+    parser.add_argument("texts", type=Path, help="folder with LANG.txt files")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[8192, 12288, 16384], help="vocabulary sizes")
     parser.add_argument(
-        "--alphas", type=float, nargs="+", default=[0.3, 0.5, 0.7], help="share of a file: bytes ** alpha"
+        "--alphas",
+        type=float,
+        nargs="+",
+        default=[0.3, 0.5, 0.7],
+        help="alphas; the share of a file is bytes ** alpha",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the sampling of lines (default 0)")
-    parser.add_argument("--worst", type=int, default=4, help="languages shown at each end (default 4)")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--seed", type=int, default=0, help="seed for sampling lines (default: 0)")
+    parser.add_argument(
+        "--worst", type=int, default=4, help="number of best and worst languages to show (default: 4)"
+    )
+    parser.add_argument("--json", type=Path, help="file to write the results to")
     return parser.parse_args()
 
 
 def measure(file: TextFile, tokenizer: BloomTokenizerFast) -> dict[str, float]:
-    """RETURNS (dict[str, float]): Of the lines that are held back: characters and bytes per piece, and the share of
-    characters that are cut.
+    """RETURNS (dict[str, float]): Characters and bytes per piece, and the share of characters that are split, in the
+    held-back lines.
     """
     lines = file.held_back
     encodings = tokenizer.encode_plain(lines)
     pieces = sum(len(encoding.ids) for encoding in encodings)
     characters = sum(map(len, lines))
-    # A character that is cut is in the offsets of two pieces or more.
+    # A split character is in the offsets of two or more pieces.
     counts = [
         numpy.bincount([i for start, end in encoding.offsets for i in range(start, end)], minlength=1)
         for encoding in encodings

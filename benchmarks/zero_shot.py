@@ -1,4 +1,4 @@
-"""Labels by their likelihood: nlp.pipe with the zero-shot component, against one forward pass per label and Doc."""
+"""Labels by their likelihood, with the zero-shot component in nlp.pipe and with one forward pass per label and Doc."""
 
 import sys
 import time
@@ -18,15 +18,15 @@ from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 
 OURS, PLAIN, THEIRS = "nlp.pipe", "spacy_bloom, pass by pass", "Hugging Face, pass by pass"
 PROMPT = "{{ doc.text }}\nTopic:"
-BOUND = 5.0  # times as fast as our own forward passes
+BOUND = 5.0  # speedup over our own forward passes
 TOLERANCE = 1e-4
 WARM_UP = 1  # Docs
 
-Scores = list[list[float]]  # of each Doc, of each label
+Scores = list[list[float]]  # per Doc, per label
 
 
 def pipeline(checkpoint: str, labels: list[str], options: Namespace) -> Callable[[Sequence[str]], Scores]:
-    """RETURNS (Callable): Scores texts with the component."""
+    """RETURNS (Callable): A function that scores texts with the component."""
     nlp = spacy.blank("xx")
     config = {
         "model": {"name": checkpoint},
@@ -44,7 +44,7 @@ def pipeline(checkpoint: str, labels: list[str], options: Namespace) -> Callable
 
 
 def pass_by_pass(model_class: Any, checkpoint: str, labels: list[str]) -> Callable[[Sequence[str]], Scores]:
-    """RETURNS (Callable): Scores texts with one forward pass over prompt and label, for each label."""
+    """RETURNS (Callable): A function that scores texts with one forward pass per prompt and label."""
     model = model_class.from_pretrained(checkpoint).eval()
     tokenizer = BloomTokenizerFast.from_pretrained(checkpoint)
     answers = [tokenizer(" " + label)["input_ids"] for label in labels]
@@ -66,7 +66,7 @@ def pass_by_pass(model_class: Any, checkpoint: str, labels: list[str]) -> Callab
 def measure(
     system: str, checkpoint: str, texts: list[str], labels: list[str], options: Namespace
 ) -> dict[str, Any]:
-    """One turn of one system, to be run in a process of its own.
+    """Measure one round of one system. Has to run in its own process.
 
     RETURNS (dict[str, Any]): Seconds, and the scores.
     """
@@ -82,7 +82,7 @@ def measure(
 
 
 def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], list[str], int]:
-    """Write the checkpoint. RETURNS (tuple[list[str], list[str], int]): Texts, labels, and the texts' pieces."""
+    """Write the checkpoint. RETURNS (tuple[list[str], list[str], int]): The texts, labels, and number of pieces."""
     lines = pseudo_lines(20_000)
     tokenizer = new_tokenizer(lines, options.vocab_size)
     geometry = Geometry(options.hidden_size, options.n_layer, options.n_head, len(tokenizer))
@@ -96,14 +96,14 @@ def make_inputs(directory: Path, options: Namespace) -> tuple[list[str], list[st
 
 
 def options_from_command_line() -> Namespace:
-    """RETURNS (Namespace): What to measure."""
+    """RETURNS (Namespace): The options of the command line."""
     parser = new_parser(__doc__)
-    parser.add_argument("--docs", type=int, default=24, help="Docs per turn")
-    parser.add_argument("--labels", type=int, default=20, help="labels")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each system")
-    parser.add_argument("--batch-size", type=int, default=128, help="of nlp.pipe, in Docs")
+    parser.add_argument("--docs", type=int, default=24, help="Docs per round")
+    parser.add_argument("--labels", type=int, default=20, help="number of labels")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per system")
+    parser.add_argument("--batch-size", type=int, default=128, help="batch size of nlp.pipe, in Docs")
     parser.add_argument(
-        "--max-batch-items", type=int, help="the component's budget, in pieces (None: by memory)"
+        "--max-batch-items", type=int, help="budget of the component, in pieces (default: by memory)"
     )
     parser.add_argument("--median", type=int, default=100, help="median length of a Doc, in pieces")
     parser.add_argument("--sigma", type=float, default=0.3, help="spread of the lengths' logarithms")
@@ -115,7 +115,7 @@ def options_from_command_line() -> Namespace:
 
 
 def main() -> int:
-    """RETURNS (int): 1 if the systems do not agree on the scores, or the bound is missed, else 0."""
+    """RETURNS (int): 1 if the scores of the systems differ or the bound is missed, else 0."""
     options = options_from_command_line()
     turns: dict[str, list[dict[str, Any]]] = {OURS: [], PLAIN: [], THEIRS: []}
     with TemporaryDirectory(dir=options.work) as directory:
@@ -150,7 +150,7 @@ def main() -> int:
 
 
 def largest_gap(one: dict[str, Any], other: dict[str, Any]) -> float:
-    """RETURNS (float): The largest difference of any score of two turns."""
+    """RETURNS (float): The largest difference between the scores of two rounds."""
     pairs = zip(one["scores"], other["scores"], strict=True)
     return max(abs(a - b) for rows in pairs for a, b in zip(*rows, strict=True))
 

@@ -1,5 +1,5 @@
-"""Run spaCy's commands with BLOOM's products in bfloat16, which trains faster on CPUs that have instructions for it
-(`lscpu` lists avx512_bf16 or amx_bf16). Weights, gradients and optimizers stay float32.
+"""Run spaCy's commands with matrix products in bfloat16. This makes training faster on CPUs with instructions for
+bfloat16 (`lscpu` lists avx512_bf16 or amx_bf16). Weights, gradients and optimizer states stay in float32.
 
     python scripts/bfloat16.py train CONFIG --output OUTPUT
     python scripts/bfloat16.py bloom train-lm CONFIG OUTPUT
@@ -9,6 +9,6 @@ import torch
 from spacy.cli._util import setup_cli
 
 if __name__ == "__main__":
-    # Nothing is cached: weights change from step to step.
+    # No cache, because the weights change with each step.
     with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
         setup_cli()

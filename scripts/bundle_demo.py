@@ -1,4 +1,4 @@
-"""Put a trained pipeline into the package, without the vocabulary of its training data.
+"""Add a trained pipeline to the package, without the vocabulary of its training data.
 
 python scripts/bundle_demo.py training/model-last xx_bloom_tiny_demo
 """
@@ -19,13 +19,13 @@ DESCRIPTIONS = {
 
 
 def bundle(source: Path, name: str, assets: Path = BUNDLED) -> None:
-    """Write the pipeline in `source` to the package, in place of the one that has this name there."""
+    """Save the pipeline in `source` to the package. An existing pipeline of that name is replaced."""
     nlp = spacy.load(source)
     nlp.meta["name"] = name.removeprefix(f"{nlp.lang}_")
     nlp.meta["description"] = DESCRIPTIONS[name]
     nlp.meta["license"] = "CC BY-SA 4.0"
     nlp.meta["sources"] = [{"name": "see HOW_MADE.md of tiny-bloom", "license": "CC BY-SA 4.0"}]
-    # Paths of the machine that it was trained on mean nothing elsewhere.
+    # Paths on the machine it was trained on mean nothing elsewhere.
     nlp.config["paths"] = {**nlp.config["paths"], "train": None, "dev": None, "checkpoint": "tiny-bloom"}
     shutil.rmtree(assets / name, ignore_errors=True)
     nlp.to_disk(assets / name, exclude=["vocab"])
@@ -35,7 +35,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, help="trained pipeline")
-    parser.add_argument("name", choices=BUNDLED_PIPELINES, help="what it is called in the package")
+    parser.add_argument("source", type=Path, help="the trained pipeline")
+    parser.add_argument("name", choices=BUNDLED_PIPELINES, help="its name in the package")
     arguments = parser.parse_args()
     bundle(arguments.source, arguments.name)

@@ -1,9 +1,9 @@
-"""Round the matrices of a bundled checkpoint or pipeline, so that the wheel, which is compressed, stays small.
+"""Round the matrices of a bundled checkpoint or pipeline, so that they compress better and the wheel stays small.
 
     python scripts/compact.py spacy_bloom/assets/xx_bloom_tiny_demo --levels 127
 
-Each row gets a step that is a power of two, of which its largest number is at most LEVELS: 127 are as fine as int8.
-Files keep their formats, dtypes and sizes; what repeats in them compresses.
+The values of a row are rounded to multiples of a power of two, with at most LEVELS of them up to the largest value. 127
+levels have the resolution of int8. Formats, dtypes and sizes of the files stay the same.
 """
 
 import argparse
@@ -18,7 +18,7 @@ HEADS = ("model", "head")  # thinc's files
 
 
 def round_rows(matrix: numpy.ndarray, levels: int) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): A matrix whose rows are multiples of a power of two; other arrays as they are."""
+    """RETURNS (numpy.ndarray): A matrix with rounded rows. Other arrays are returned unchanged."""
     if matrix.ndim < 2 or matrix.dtype.kind != "f" or not matrix.size:
         return matrix
     values = matrix.astype("float64")
@@ -30,11 +30,11 @@ def round_rows(matrix: numpy.ndarray, levels: int) -> numpy.ndarray:
 
 
 def compact(folder: Path, levels: int) -> list[Path]:
-    """Round what a folder holds, in place.
+    """Round all matrices in a folder, in place.
 
     folder (Path): A checkpoint, or a pipeline with checkpoints and heads.
-    levels (int): Steps between 0 and the largest number of a row.
-    RETURNS (list[Path]): The files that were written.
+    levels (int): The number of steps between 0 and the largest value of a row.
+    RETURNS (list[Path]): The files that were changed.
     """
     written = []
     for path in sorted(folder.rglob(CHECKPOINT)):
@@ -56,9 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="checkpoint or pipeline; its files are overwritten")
+    parser.add_argument("folder", type=Path, help="a checkpoint or pipeline; its files are overwritten")
     parser.add_argument(
-        "--levels", type=int, default=127, help="steps up to a row's largest number (default 127)"
+        "--levels", type=int, default=127, help="steps up to the largest value of a row (default: 127)"
     )
     arguments = parser.parse_args()
     for path in compact(arguments.folder, arguments.levels):

@@ -1,4 +1,4 @@
-"""What the site needs beyond the pages of docs: commands by their own help, links to files of the repository."""
+"""Hooks for mkdocs: they add the help of the commands and links to files of the repository."""
 
 import re
 from collections.abc import Iterator
@@ -9,23 +9,23 @@ import typer
 REPOSITORY = "https://github.com/spacy-bloom/spacy-bloom/blob/main/"
 OUTSIDE = re.compile(r"\]\(\.\./([^)\s]+)\)")
 COMMANDS = "<!-- commands -->"
-# A docstring's lines of the form "name (type): what it is", which would run together.
+# Lines of a docstring of the form "name (type): description", which would otherwise run together.
 FIELD = re.compile(
     r"^(?P<name>[\w*, ]+|RETURNS|RAISES|YIELDS|SOURCE) ?(?P<type>\([^:]*\))?: ", flags=re.MULTILINE
 )
 
 
 def on_page_markdown(markdown: str, page: Any = None, **_: Any) -> str:
-    """Called by mkdocs for each page. RETURNS (str): The page with the repository's links and the commands' help."""
+    """Called by mkdocs for each page. RETURNS (str): The page with links to the repository and help of the commands."""
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, "\n".join(describe_commands()))
-    if page is not None and "/" in page.file.src_uri:  # one folder down, `../` is still in docs
+    if page is not None and "/" in page.file.src_uri:  # from a subfolder, `../` is still in docs
         return markdown
     return OUTSIDE.sub(rf"]({REPOSITORY}\1)", markdown)
 
 
 def describe_commands() -> Iterator[str]:
-    """YIELDS (str): Lines about each command: what it says of itself, its arguments and options."""
+    """YIELDS (str): Lines that describe each command, its arguments and its options."""
     from spacy_bloom.cli import bloom_cli
 
     group = typer.main.get_command(bloom_cli)
@@ -33,7 +33,7 @@ def describe_commands() -> Iterator[str]:
         yield f"## {name}\n"
         yield _prose(command.help)
         yield f"\n```\npython -m spacy bloom {name}{_usage(command.params)}\n```\n"
-        yield "| argument or option | what it is |\n|---|---|"
+        yield "| argument or option | description |\n|---|---|"
         for parameter in command.params:
             if parameter.name != "help":
                 yield f"| {_names(parameter)} | {_cell(parameter)} |"

@@ -1,9 +1,9 @@
-"""Write the texts of a `.spacy` file to plain text, one Doc per line and one file per language, to train a language
-model on them.
+"""Export the texts of a `.spacy` file as plain text to train a language model on, with one line per Doc and one file
+per language.
 
     python scripts/export_text.py corpus/train.spacy text --known FOLDER
 
-Texts that stand in the files of a folder, whatever their white space, are left out.
+Texts that are also found in the files of FOLDER are left out, regardless of whitespace.
 """
 
 import argparse
@@ -16,19 +16,21 @@ from spacy.tokens import DocBin
 
 
 def squeezed(text: str) -> str:
-    """RETURNS (str): The text without white space."""
+    """RETURNS (str): The text without whitespace."""
     return "".join(text.split())
 
 
 def known_lines(folder: Path) -> set[str]:
-    """RETURNS (set[str]): The lines of a folder's .txt files, without white space."""
+    """RETURNS (set[str]): The lines of all .txt files in a folder, without whitespace."""
     return {squeezed(line) for path in folder.glob("*.txt") for line in path.open(encoding="utf8")}
 
 
 def lines_by_language(corpus: Path, known: Iterable[str]) -> dict[str, list[str]]:
-    """corpus (Path): A .spacy file whose Docs have their language in `user_data["lang"]`.
-    known (Iterable[str]): Texts to leave out, without white space.
-    RETURNS (dict[str, list[str]]): Each text once.
+    """Sort the texts of a corpus by language.
+
+    corpus (Path): A .spacy file whose Docs have their language in `user_data["lang"]`.
+    known (Iterable[str]): Texts to leave out, without whitespace.
+    RETURNS (dict[str, list[str]]): The texts of each language, without duplicates.
     """
     seen = set(known)
     lines = defaultdict(list)
@@ -46,7 +48,9 @@ def main() -> None:
     )
     parser.add_argument("corpus", type=Path, help="a .spacy file")
     parser.add_argument("target", type=Path, help="folder for the .txt files")
-    parser.add_argument("--known", type=Path, metavar="FOLDER", help="leave out the lines of its .txt files")
+    parser.add_argument(
+        "--known", type=Path, metavar="FOLDER", help="leave out texts that are lines of its .txt files"
+    )
     arguments = parser.parse_args()
     known = known_lines(arguments.known) if arguments.known else ()
     arguments.target.mkdir(parents=True, exist_ok=True)

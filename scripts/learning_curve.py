@@ -1,7 +1,7 @@
-"""Draw the learning curve of language models that `train-lm` has trained: bits per byte of the held-back lines over the
-pieces learned from, of all languages together and of each.
+"""Draw the learning curve of language models that were trained with `train-lm`: bits per byte of the held-back lines
+over the number of pieces, for each language and for all of them.
 
-Runs that began with the weights of the one before are drawn one after the other.
+Runs that continue from each other are drawn one after the other.
 
     python scripts/learning_curve.py FIRST/history.jsonl SECOND/history.jsonl --output docs/learning_curve.svg
 """
@@ -13,16 +13,16 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("agg")  # no screen
-matplotlib.rcParams["svg.hashsalt"] = "learning curve"  # the same curve is the same file
+matplotlib.use("agg")  # works without a display
+matplotlib.rcParams["svg.hashsalt"] = "learning curve"  # makes the file reproducible
 from matplotlib import pyplot  # noqa: E402
 
 Row = dict
 
 
 def read_history(path: Path) -> list[Row]:
-    """RETURNS (list[Row]): the evaluations of a run.
-    RAISES (ValueError): when the file is not a history with at least one evaluation.
+    """RETURNS (list[Row]): The evaluations of a run.
+    RAISES (ValueError): The file isn't a history with at least one evaluation.
     """
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
@@ -31,13 +31,13 @@ def read_history(path: Path) -> list[Row]:
         complete = False
     if not complete:
         raise ValueError(
-            f"{path}: expected lines of JSON with n_pieces, bpb and bpb_by_file, as train-lm writes them."
+            f"{path}: expected lines of JSON with n_pieces, bpb and bpb_by_file, as written by train-lm."
         )
     return rows
 
 
 def pieces_of(runs: Sequence[Sequence[Row]]) -> list[list[float]]:
-    """RETURNS (list[list[float]]): million pieces at each evaluation; a run's are counted on from the one before."""
+    """RETURNS (list[list[float]]): Millions of pieces at each evaluation, including those of earlier runs."""
     start, found = 0, []
     for run in runs:
         found.append([(start + row["n_pieces"]) / 1e6 for row in run])
@@ -48,9 +48,9 @@ def pieces_of(runs: Sequence[Sequence[Row]]) -> list[list[float]]:
 def draw(runs: Sequence[Sequence[Row]], names: Sequence[str], output: Path) -> None:
     """Draw runs one after the other.
 
-    runs (Sequence[Sequence[Row]]): the evaluations of each.
-    names (Sequence[str]): what the legend calls each.
-    output (Path): an image, of the kind that its suffix says.
+    runs (Sequence[Sequence[Row]]): The evaluations of each run.
+    names (Sequence[str]): The name of each run in the legend.
+    output (Path): The path of the image. Its suffix determines the format.
     """
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
     for run, name, pieces in zip(runs, names, pieces_of(runs), strict=True):
@@ -86,8 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("histories", type=Path, nargs="+", help="history.jsonl of each run, in their order")
-    parser.add_argument("--names", nargs="+", help="what to call the runs (default: their folders)")
+    parser.add_argument("histories", type=Path, nargs="+", help="history.jsonl of each run, in order")
+    parser.add_argument("--names", nargs="+", help="names of the runs (default: their folders)")
     parser.add_argument(
         "--output",
         type=Path,

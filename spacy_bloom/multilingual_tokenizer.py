@@ -1,7 +1,8 @@
-"""A spaCy tokenizer for text in mixed languages: words where words are spaced, characters where they are not.
+"""A spaCy tokenizer for text in mixed languages. Scripts with spaces between words are split into words, other scripts
+into characters.
 
-spaCy's own rules cut a text at white space first. Here a space is first put around every character that must be a
-token of its own; spaCy's rules then see ordinary spaced text, and the added spaces are taken out of the Doc again.
+spaCy's rules split a text on whitespace first. This tokenizer adds a space around every character that has to be a
+token, applies spaCy's rules to the result and removes the added spaces from the Doc.
 """
 
 import re
@@ -16,7 +17,7 @@ from spacy.util import compile_infix_regex, compile_prefix_regex, compile_suffix
 Ranges = Iterable[tuple[int, int]]
 
 # fmt: off
-# Scripts that put no space between words. Hangul does, and is left to spaCy's rules.
+# Scripts without spaces between words. Hangul has them and is left to spaCy's rules.
 # SOURCE: Unicode 15, Blocks.txt.
 UNSPACED_SCRIPTS = (
     (0x0E00, 0x0E3E), (0x0E40, 0x0E7F),  # Thai, without the baht sign
@@ -43,21 +44,20 @@ PUNCTUATION = (
     (0xFFE0, 0xFFEE),
 )
 
-# SOURCE: Unicode 15, emoji-data.txt, the blocks that hold little else.
+# SOURCE: Unicode 15, emoji-data.txt, blocks that consist mostly of emoji.
 EMOJI = (
     (0x231A, 0x231B), (0x23E9, 0x23FA), (0x2600, 0x27BF), (0x2B05, 0x2B07), (0x2B1B, 0x2B1C),
     (0x2B50, 0x2B55), (0x1F000, 0x1F1E5), (0x1F200, 0x1FAFF),
 )
 # fmt: on
 
-# What continues a character though it is no combining mark: joiners, Thai and Lao AM, half-width voicing, emoji
-# tags.
+# Not combining marks, but part of the preceding character: joiners, Thai and Lao AM, half-width voicing marks, emoji tags.
 # SOURCE: Unicode Standard Annex 29, Extend and SpacingMark.
 CONTINUING = ((0x200C, 0x200D), (0x0E33, 0x0E33), (0x0EB3, 0x0EB3), (0xFF9E, 0xFF9F), (0xE0020, 0xE007F))
-# They put the next consonant below the last one: Myanmar, Khmer, Tai Tham, Balinese, Javanese.
+# Put the next consonant below the last one: Myanmar, Khmer, Tai Tham, Balinese, Javanese.
 STACKERS = "\u1039\u17d2\u1a60\u1b44\ua9c0"
 
-# French, Catalan, Italian and Occitan elisions; spaCy's xx rules have the English 's only.
+# French, Catalan, Italian and Occitan elisions. spaCy's rules for "xx" only cover the English 's.
 ELISIONS = r"(?i:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu|dell|nell|all|dall|sull)['’](?=[^\W\d_])"
 
 
@@ -67,10 +67,10 @@ def code_points(ranges: Ranges) -> Iterator[int]:
 
 
 def character_class(points: Iterable[int]) -> str:
-    """The inside of a regular expression's character class, as few ranges as possible.
+    """Write code points as the contents of a character class in a regular expression, with as few ranges as possible.
 
-    points (Iterable[int]): code points, in any order.
-    RETURNS (str): escaped ranges, without the brackets.
+    points (Iterable[int]): The code points, in any order.
+    RETURNS (str): The escaped ranges, without brackets.
     """
     ranges: list[list[int]] = []
     for point in sorted(points):
@@ -82,7 +82,7 @@ def character_class(points: Iterable[int]) -> str:
 
 
 def _extending_points() -> set:
-    # Marks beyond these two ranges are not assigned; walking all of Unicode would cost ten times as long.
+    # No marks are assigned outside of these two ranges. Going through all of Unicode would take ten times as long.
     candidates = code_points(((0x0300, 0x1FFFF), (0xE0100, 0xE01EF)))
     marks = {point for point in candidates if unicodedata.category(chr(point)).startswith("M")}
     return marks.union(code_points(CONTINUING))
@@ -90,7 +90,7 @@ def _extending_points() -> set:
 
 def _alone_points(extending: set) -> set:
     points = set(code_points(UNSPACED_SCRIPTS + PUNCTUATION)) - extending
-    return {point for point in points if unicodedata.category(chr(point)) != "Nd"}  # numbers stay whole
+    return {point for point in points if unicodedata.category(chr(point)) != "Nd"}  # numbers are not split
 
 
 _EXTENDING = _extending_points()
@@ -100,7 +100,7 @@ _EMOJI = character_class(code_points(EMOJI))
 _FLAG_HALF = "\U0001f1e6-\U0001f1ff"
 _SKIN_TONES = "\U0001f3fb-\U0001f3ff"
 
-# One character as a reader sees it: never cut before a mark, inside a stack of consonants or an emoji sequence.
+# A character as readers see it. It's never split before a mark, in a stack of consonants or in an emoji sequence.
 CHARACTER = (
     rf"(?:[{_ALONE}][{_EXTEND}]*(?:(?<=[{STACKERS}])[{_ALONE}][{_EXTEND}]*)*"
     rf"|[{_EMOJI}][{_EXTEND}{_SKIN_TONES}]*(?:(?<=\u200d)[{_EMOJI}][{_EXTEND}{_SKIN_TONES}]*)*"
@@ -109,15 +109,15 @@ CHARACTER = (
 )
 _STARTS = f"{_ALONE}{_EMOJI}{_FLAG_HALF}"
 _HAS_CHARACTER = re.compile(f"[{_STARTS}\u20e3]")
-# Where the text goes on, `more` matches; where it does not, the character is consumed all the same.
+# `more` matches if text follows. The character is consumed in either case.
 _CUT = re.compile(rf"(?:{CHARACTER}|[^\s{_STARTS}](?=[{_STARTS}]|[0-9#*]\ufe0f?\u20e3))(?P<more>(?=\S))?")
 
 
 def spaced(text: str) -> str:
-    """Put a space at every border of a character that is a token of its own, where there is no white space yet.
+    """Add a space on either side of each character that is a token, unless there is whitespace already.
 
-    text (str): any text.
-    RETURNS (str): the text with added spaces; each stands between two characters that are not white space.
+    text (str): The text.
+    RETURNS (str): The text with spaces added, always between two characters that aren't whitespace.
     """
     if text.isascii() or not _HAS_CHARACTER.search(text):
         return text
@@ -125,31 +125,31 @@ def spaced(text: str) -> str:
 
 
 def without_added_spaces(doc: Doc, text: str) -> Doc:
-    """Rebuild a Doc of `spaced(text)` as a Doc of `text`: the same tokens, only the original spaces.
+    """Remove the added spaces from a Doc. The tokens stay the same.
 
-    doc (Doc): tokens of `spaced(text)`.
-    text (str): the original text.
-    RETURNS (Doc): a Doc whose text is `text`.
+    doc (Doc): The Doc of `spaced(text)`.
+    text (str): The original text.
+    RETURNS (Doc): A Doc with the original text.
     """
     words, spaces, end = [token.text for token in doc], [], 0
     for word in words:
         end += len(word)
-        # spaCy never starts a token with a space that stands after a token, and no added space stands beside one.
+        # spaCy never starts a token with a space that follows a token, and no space is added next to a space.
         spaces.append(text.startswith(" ", end))
         end += spaces[-1]
     rebuilt = Doc(doc.vocab, words=words, spaces=spaces)
     norms = doc.to_array("NORM")
-    if (norms != rebuilt.to_array("NORM")).any():  # special cases can set it
+    if (norms != rebuilt.to_array("NORM")).any():  # can be set by special cases
         rebuilt.from_array(["NORM"], norms.reshape(-1, 1))
     return rebuilt
 
 
 class MultilingualTokenizer(Tokenizer):
-    """spaCy's tokenizer, for text in which some scripts put no spaces between words.
+    """spaCy's tokenizer, for text that includes scripts without spaces between words.
 
-    A character of such a script, punctuation of any script and an emoji sequence are tokens of their own; everything
-    between them is cut by the rules the tokenizer was made with. Settings, serialisation and special cases are those
-    of spaCy's `Tokenizer`. `doc.text == text` for every text.
+    Each character of such a script is a token, and so is each punctuation mark of any script and each emoji sequence.
+    Everything else is split by the rules the tokenizer was created with. Settings, serialization and special cases
+    work as in spaCy's `Tokenizer`, and tokenization is non-destructive: `doc.text == text`.
 
     EXAMPLE:
         >>> [token.text for token in tokenizer("iPhone手机15元")]
@@ -159,32 +159,33 @@ class MultilingualTokenizer(Tokenizer):
     def __call__(self, string: str) -> Doc:
         """Tokenize a text.
 
-        string (str): any text.
-        RETURNS (Doc): the tokens.
+        string (str): The text.
+        RETURNS (Doc): A Doc with the tokens.
         """
         padded = spaced(string)
         doc = super().__call__(padded)
         return doc if len(padded) == len(string) else without_added_spaces(doc, string)
 
     def explain(self, text: str) -> list[tuple[str, str]]:
-        """Say which rule made each token, as spaCy's `Tokenizer.explain` does.
+        """Show which rule produced each token, like spaCy's `Tokenizer.explain`.
 
-        text (str): any text.
-        RETURNS (list): tuples of the rule's name and the token.
+        text (str): The text.
+        RETURNS (list[tuple[str, str]]): The name of the rule and the text of each token.
         """
         return super().explain(spaced(text))
 
 
 def _whole_character_or(token_match: Callable | None) -> Callable:
-    """A `token_match` that keeps a `CHARACTER` whole (affix rules would cut emoji sequences), and what was kept before.
+    """Extend a language's `token_match`, so that it also matches a `CHARACTER`. Otherwise the rules for prefixes and
+    suffixes would split emoji sequences.
 
-    token_match (Callable | None): the language's own: the `match` of a compiled pattern.
-    RETURNS (Callable): the `match` of a compiled pattern, since spaCy serialises the pattern.
+    token_match (Callable | None): The language's `token_match`: the `match` method of a compiled pattern.
+    RETURNS (Callable): The `match` method of a compiled pattern, because spaCy serializes the pattern.
     """
     whole = rf"{CHARACTER}\Z"
     if token_match is None:
         return re.compile(whole).match
-    # Flags at the head of a pattern must become flags of its group once it no longer stands at the head.
+    # Inline flags are only allowed at the start of a pattern, so they're applied to its group instead.
     pattern = token_match.__self__.pattern  # type: ignore[attr-defined]
     own = re.sub(r"^\(\?([aiLmsux]+)\)(.*)", r"(?\1:\2)", pattern, flags=re.DOTALL)
     return re.compile(f"{whole}|(?:{own})").match
@@ -192,9 +193,10 @@ def _whole_character_or(token_match: Callable | None) -> Callable:
 
 @registry.tokenizers("spacy-bloom.MultilingualTokenizer.v1")
 def create_multilingual_tokenizer() -> Callable[[Language], MultilingualTokenizer]:
-    """Registered function: the rules are those of the pipeline's language, `xx` for most.
+    """Create the tokenizer of a pipeline, with the rules of the pipeline's language (usually "xx").
 
-    RETURNS (Callable[[Language], MultilingualTokenizer]): makes the tokenizer of a pipeline.
+    RETURNS (Callable[[Language], MultilingualTokenizer]): A function that takes the `nlp` object and creates the
+        tokenizer.
     """
 
     def make_tokenizer(nlp: Language) -> MultilingualTokenizer:

@@ -43,4 +43,4 @@ def test_what_is_no_history(tmp_path, monkeypatch, capsys, text):
     monkeypatch.setattr(sys, "argv", ["learning_curve.py", str(path), "--output", str(tmp_path / "x.svg")])
     with pytest.raises(SystemExit):
         script.main()
-    assert "as train-lm writes them" in capsys.readouterr().err and not (tmp_path / "x.svg").exists()
+    assert "as written by train-lm" in capsys.readouterr().err and not (tmp_path / "x.svg").exists()
