@@ -15,10 +15,12 @@ from wasabi import msg
 
 from ..errors import InputError
 from ..pipeline.base.calibration import calibration_error, fit_temperature, log_loss
-from ..pipeline.base.labelled_pipe import LabelledPipe
 from .evaluation.gold import GoldDoc, read_gold
 from .failures import check_folder
 from .inputs import load_pipeline
+
+# By name: importing the classes would import torch and transformers with each command.
+FACTORIES = ("bloom_token_classifier", "bloom_text_classifier")
 
 Collected = List[Tuple[Any, List[Example]]]
 
@@ -82,7 +84,9 @@ def calibrate(
     RETURNS (list[Calibration]): What was found for each component that the data have annotation for.
     RAISES (InputError): The pipeline has no such component, or the data nothing that it predicts.
     """
-    pipes = {name: pipe for name, pipe in nlp.pipeline if isinstance(pipe, LabelledPipe)}
+    pipes: Dict[str, Any] = {
+        name: pipe for name, pipe in nlp.pipeline if nlp.get_pipe_meta(name).factory in FACTORIES
+    }
     if not pipes:
         raise InputError(
             "Expected a pipeline with a bloom_token_classifier or bloom_text_classifier, got "
@@ -117,7 +121,7 @@ def calibrate(
 
 
 def _collect(
-    nlp: Language, pipes: Dict[str, LabelledPipe], gold: Sequence[GoldDoc], batch_size: Optional[int]
+    nlp: Language, pipes: Dict[str, Any], gold: Sequence[GoldDoc], batch_size: Optional[int]
 ) -> Dict[str, Collected]:
     """RETURNS (dict[str, list]): By component, predictions of batches and the Docs that they are of."""
     found: Dict[str, Collected] = {name: [] for name in pipes}
