@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it: no test asks the network
@@ -15,6 +13,10 @@ from tokenizers import Tokenizer
 
 from spacy_bloom import BloomConfig, BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_tokenizer
+
+from .warm_python import ColdPython, WarmPython
+
+PYTHON = WarmPython if hasattr(os, "fork") else ColdPython
 
 SENTENCES = [
     "The river was high in spring, and nobody crossed it before May.",
@@ -142,7 +144,35 @@ def checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize) -> str:
 
 
 @pytest.fixture(scope="session")
-def run_ranks():
+def make_python(tmp_path_factory):
+    """A function that makes a `WarmPython` of some modules, once for the same ones."""
+    made = {}
+
+    def make(*modules, hash_seed=None):
+        key = (*modules, hash_seed)
+        if key not in made:
+            made[key] = PYTHON(tmp_path_factory.mktemp("output"), modules, hash_seed=hash_seed)
+        return made[key]
+
+    yield make
+    for python in made.values():
+        python.close()
+
+
+@pytest.fixture(scope="session")
+def python_torch(make_python):
+    """Runs scripts in processes of their own, which have imported torch; see `WarmPython.run`."""
+    return make_python("torch")
+
+
+@pytest.fixture(scope="session")
+def python_spacy(make_python):
+    """Runs scripts in processes of their own, which have imported spaCy and all that is registered."""
+    return make_python("torch", "spacy", "spacy.cli", "spacy_bloom.cli", hash_seed=1)
+
+
+@pytest.fixture(scope="session")
+def run_ranks(python_spacy):
     """A function that runs a script, which may start ranks by `parallel/forking.py` and prints what they found as JSON.
     RETURNS (tuple): That, and its standard error.
     """
@@ -150,9 +180,7 @@ def run_ranks():
 
     def run(script, *args):
         paths = os.pathsep.join(map(str, (here.parent, here / "parallel")))
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-        command = [sys.executable, str(script), *map(str, args)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=240, env=env)
+        result = python_spacy.run(here / script, *args, env={**os.environ, "PYTHONPATH": paths})
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout), result.stderr
 

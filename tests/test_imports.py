@@ -1,8 +1,6 @@
 """The one direction of imports: which part of the package may know which, and which libraries."""
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -209,11 +207,10 @@ print(sorted(name for name in ("sympy", "huggingface_hub") if name in sys.module
 """
 
 
-def test_the_core_needs_no_framework(tmp_path, tiny_checkpoint):
+def test_the_core_needs_no_framework(tmp_path, tiny_checkpoint, python_torch):
     absent = {"spacy", "thinc", "transformers", "spacy_transformers", "srsly", "typer", "jax", "peft"}
     code = CORE_ALONE.format(absent=absent)
-    command = [sys.executable, "-c", code, str(tiny_checkpoint), str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = python_torch.run("-c", code, tiny_checkpoint, tmp_path)
     assert result.returncode == 0, result.stderr
     # Loading is quick: it imports neither a network client nor what torch needs to trace models.
     assert result.stdout.splitlines() == ["[]", "[]"]

@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,10 +33,9 @@ EXAMPLES = {
 
 @pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed: pip install spacy-bloom[jax].")
 @pytest.mark.parametrize("name", [name for name in EXAMPLES if name.startswith("jax-")])
-def test_jax_block_runs(name, tmp_path):
+def test_jax_block_runs(name, tmp_path, python_spacy):
     """In a process of its own: JAX's threads would stay in this one, which other tests fork."""
-    command = [sys.executable, "-c", EXAMPLES[name]]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    result = python_spacy.run("-c", EXAMPLES[name], cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip() or "print" not in EXAMPLES[name], "the block shows nothing"
 

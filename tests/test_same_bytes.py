@@ -1,8 +1,5 @@
 """Two trainings with the same seed write the same files, whatever the order in which Python's sets are gone through."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,13 +11,18 @@ TEXTS = ["Ana lives in Rio", "Omar saw Cairo", "Bo met Ana and Omar in Lima", "r
 NAMES = {"Ana": "PER", "Omar": "PER", "Bo": "PER", "Rio": "LOC", "Cairo": "LOC", "Lima": "LOC"}
 
 
-def trained(folder, turn, options, *command):
+@pytest.fixture(scope="session")
+def pythons(python_spacy, make_python):
+    """The process that runs scripts, and another one whose sets have another order."""
+    assert python_spacy.hash_seed == 1
+    return python_spacy, make_python(*python_spacy.modules, hash_seed=2)
+
+
+def trained(python, folder, options, *command):
     """Train into a folder of its own. RETURNS: the bytes of each file of model-last."""
-    output = folder / str(turn)
+    output = folder / str(python.hash_seed)
     changed = [f"--{name}={value}" for name, value in options.items()]
-    arguments = [sys.executable, "-m", "spacy", *map(str, command), str(output), *changed]
-    environment = {**os.environ, "PYTHONHASHSEED": str(turn), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=300)
+    done = python.run("-m", "spacy", *command, output, *changed)
     assert done.returncode == 0, done.stdout + done.stderr
     model = output / "model-last"
     return {path.relative_to(model): path.read_bytes() for path in sorted(model.rglob("*")) if path.is_file()}
@@ -66,7 +68,7 @@ MODEL = "components.transformer.model"
         ),
     ],
 )
-def test_pipelines(checkpoint, corpus, tmp_path, config, changes):
+def test_pipelines(checkpoint, corpus, tmp_path, pythons, config, changes):
     options = {
         "paths.train": corpus,
         "paths.dev": corpus,
@@ -79,12 +81,12 @@ def test_pipelines(checkpoint, corpus, tmp_path, config, changes):
         **changes,
     }
     config = ROOT / "configs" / f"{config}.cfg"
-    first, second = (trained(tmp_path, turn, options, "train", config, "--output") for turn in (1, 2))
+    first, second = (trained(python, tmp_path, options, "train", config, "--output") for python in pythons)
     assert first.keys() == second.keys() and len(first) > 8
     assert [str(path) for path in first if first[path] != second[path]] == []
 
 
-def test_language_models(tmp_path):
+def test_language_models(tmp_path, pythons):
     (tmp_path / "xx.txt").write_text(
         "".join(f"line {i} of text, and {i * i}\n" for i in range(300)), encoding="utf8"
     )
@@ -101,6 +103,6 @@ def test_language_models(tmp_path):
         "training.max_steps": 6,
     }
     config = ROOT / "configs" / "train_lm_tiny.cfg"
-    first, second = (trained(tmp_path, turn, options, "bloom", "train-lm", config) for turn in (1, 2))
+    first, second = (trained(python, tmp_path, options, "bloom", "train-lm", config) for python in pythons)
     assert Path("model.safetensors") in first and Path("tokenizer.json") in first
     assert first == second

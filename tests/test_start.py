@@ -1,8 +1,6 @@
 """What is not used is not imported: a cold start waits for it."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -43,11 +41,16 @@ WITHOUT_US = "import spacy, spacy.cli, spacy_transformers"
 TELL = "\nimport json, sys\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
 
 
-def modules_after(source):
-    command = [sys.executable, "-W", "ignore", "-c", source + TELL]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=240)
-    assert result.returncode == 0, result.stderr[-2000:]
-    return set(json.loads(result.stderr.splitlines()[-1]))
+@pytest.fixture(scope="session")
+def modules_after(python_torch):
+    """A function that runs code where torch has been imported. RETURNS (set): What is imported then."""
+
+    def run(source):
+        result = python_torch.run("-c", source + TELL)
+        assert result.returncode == 0, result.stderr[-2000:]
+        return set(json.loads(result.stderr.splitlines()[-1]))
+
+    return run
 
 
 @pytest.mark.parametrize(
@@ -58,11 +61,11 @@ def modules_after(source):
     ],
     ids=["import", "help"],
 )
-def test_a_start_imports_nothing_that_it_does_not_use(source, forbidden):
+def test_a_start_imports_nothing_that_it_does_not_use(source, forbidden, modules_after):
     assert modules_after(source) & forbidden == set()
 
 
-def test_a_pipeline_imports_no_library_that_spacy_transformers_does_not():
+def test_a_pipeline_imports_no_library_that_spacy_transformers_does_not(modules_after):
     ours, theirs = modules_after(LOAD), modules_after(WITHOUT_US)
     libraries = {name.partition(".")[0] for name in ours - theirs if not name.startswith("_")}
     assert libraries & NEVER == set()

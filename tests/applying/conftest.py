@@ -1,10 +1,14 @@
 import json
+import multiprocessing
 import random
+from importlib.metadata import entry_points
 
 import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.vocab import Vocab
+
+from spacy_bloom.applying.engines import Processes
 
 WORDS = ["Ana", "vive", "en", "Lima", "नदी", "河", "بيت", "Haus", "and", "then"]
 
@@ -37,6 +41,25 @@ def corpus(tmp_path, texts):
     DocBin(docs=spacy.blank("xx").pipe(texts[45:])).to_disk(folder / "deep" / "c.spacy")
     (folder / "README.md").write_text("no texts", encoding="utf8")
     return folder
+
+
+@pytest.fixture()
+def make_processes():
+    """A function that makes `Processes` as forks of one process, which has imported spaCy once. Users have each of
+    them started anew, as a test in test_engines.py does.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return Processes
+    context = multiprocessing.get_context("forkserver")
+    modules = {point.module for point in entry_points(group="spacy_factories")}
+    context.set_forkserver_preload(["spacy_bloom.applying.annotator", *sorted(modules)])
+
+    def make(n_workers):
+        engine = Processes(n_workers)
+        engine._context = context
+        return engine
+
+    return make
 
 
 def read_output(folder):

@@ -6,8 +6,6 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "parallel"))
-
 from forking import fork_ranks
 
 from spacy_bloom.applying import apply_pipeline, lock_step

@@ -1,14 +1,10 @@
 import json
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from spacy_bloom.applying.apply import TRIES, apply_pipeline
-from spacy_bloom.applying.engines import InProcess, Processes
+from spacy_bloom.applying.engines import InProcess
 from spacy_bloom.errors import InputError, RankError
 
 from .conftest import read_output
@@ -112,29 +108,28 @@ def test_a_damaged_line_costs_its_shard_alone(ruled, corpus, tmp_path):
     assert "deep/b.jsonl, row 26" in failure.error and applied.n_docs == 56
 
 
-def test_processes_give_the_same_files(ruled, corpus, tmp_path):
+def test_processes_give_the_same_files(ruled, corpus, tmp_path, make_processes):
     apply_pipeline(ruled, corpus, tmp_path / "one", shard_size=20)
-    apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=Processes(2))
+    apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=make_processes(2))
     one, two = (
         [(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two")
     )
     assert one == two and len(one) == 57
 
 
-def test_a_killed_run_goes_on(ruled, corpus, texts, tmp_path):
+def test_a_killed_run_goes_on(ruled, corpus, texts, tmp_path, python_spacy):
     code = (
         "import sys; from pathlib import Path; from spacy_bloom.applying import apply_pipeline; import time\n"
         "pipeline, texts, out = map(Path, sys.argv[1:])\n"
         "def begin(total, done):\n    return lambda n: time.sleep(0.2)\n"
         "apply_pipeline(pipeline, texts, out, shard_size=2, begin=begin)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, "-c", code, ruled, corpus, tmp_path / "out"], env=environment)
+    process = python_spacy.start("-c", code, ruled, corpus, tmp_path / "out")
     limit = time.monotonic() + 120
     while len(list((tmp_path / "out").rglob("*.spacy"))) < 3 and time.monotonic() < limit:
         time.sleep(0.02)
     process.kill()
-    process.wait()
+    process.wait(60)
     n_before = len(list((tmp_path / "out").rglob("*.spacy")))
     assert 3 <= n_before < 29
     applied = apply_pipeline(ruled, corpus, tmp_path / "out", shard_size=2)

@@ -1,12 +1,7 @@
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-import spacy_bloom
 from spacy_bloom.applying import InProcess, apply_pipeline
 from spacy_bloom.applying.lock_step import LockStep, annotate_together
 from spacy_bloom.errors import RankError
@@ -16,14 +11,10 @@ from .conftest import read_output
 HERE = Path(__file__).parent
 
 
-def test_ranks_annotate_a_corpus_together(ruled, corpus, tmp_path):
+def test_ranks_annotate_a_corpus_together(ruled, corpus, tmp_path, run_ranks):
     damaged = tmp_path / "damaged.jsonl"
     damaged.write_text("".join('{"text": "Lima"}\n' for _ in range(8)) + "{}\n", encoding="utf8")
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(spacy_bloom.__file__).parents[1])}
-    command = [sys.executable, HERE / "lock_step_report.py", ruled, corpus, damaged, tmp_path]
-    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=180, env=env)
-    assert result.returncode == 0, result.stderr
-    report = json.loads(result.stdout)
+    report, errors = run_ranks(HERE / "lock_step_report.py", ruled, corpus, damaged, tmp_path)
     apply_pipeline(ruled, corpus, tmp_path / "one", engine=InProcess(), shard_size=8)
     expected = [doc.to_json() for doc in read_output(tmp_path / "one")]
     for name in ("whole", "killed"):
@@ -35,7 +26,7 @@ def test_ranks_annotate_a_corpus_together(ruled, corpus, tmp_path):
     written = report["killed"]["files"]
     assert report["killed"]["codes"] == [1, -9] and 2 <= written < 9
     assert report["resumed"] == {"codes": [0, 0], "first": [9 - written, []], "files": 9}
-    assert "Rank 0 lost another process" in result.stderr
+    assert "Rank 0 lost another process" in errors
 
 
 def test_a_rank_that_is_gone_is_no_failure_of_a_shard():

@@ -25,35 +25,35 @@ def cluster(tmp_path_factory):
     ray.shutdown()
 
 
+class LastingActors(RayActors):
+    """Actors that stay for what follows: each takes seconds to begin."""
+
+    def close(self):
+        pass
+
+
 def test_actors_annotate_and_are_replaced(cluster, ruled, corpus, texts, tmp_path):
+    engine = LastingActors(2)
     apply_pipeline(ruled, corpus, tmp_path / "one", shard_size=20)
-    applied = apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=RayActors(2))
+    applied = apply_pipeline(ruled, corpus, tmp_path / "two", shard_size=20, engine=engine)
     assert applied.n_docs == 57 and not applied.failures
     one, two = (
         [(doc.text, doc.to_json()) for doc in read_output(tmp_path / name)] for name in ("one", "two")
     )
     assert one == two and [text for text, _ in one] == texts
-    assert ray.is_initialized(), "a cluster of the caller's is not ended"
-
-    engine = RayActors(1)
-    engine.start(str(ruled), {})
     engine.begin(0, Shard("a.txt", 0, ".txt", [b"\xff"], 1))
-    ((_, outcome),) = engine.wait(60)
+    ((_, outcome),) = engine.wait(600)
     assert "text in UTF-8" in str(outcome)
 
-    @ray.remote(num_cpus=0)
-    def kill(pid):
-        os.kill(pid, signal.SIGKILL)
-
-    pid = ray.get(engine._actors[0].pid.remote())
-    ray.get(kill.remote(pid))
+    os.kill(ray.get(engine._actors[0].pid.remote()), signal.SIGKILL)
     engine.begin(0, Shard("a.txt", 0, ".txt", [b"Lima"], 1))
-    ((_, outcome),) = engine.wait(60)
+    ((_, outcome),) = engine.wait(600)
     assert isinstance(outcome, RankError)
     engine.begin(0, Shard("a.txt", 0, ".txt", [b"Lima"], 1))
-    ((_, outcome),) = engine.wait(60)
+    ((_, outcome),) = engine.wait(600)
     assert isinstance(outcome, bytes)
-    engine.close()
+    RayActors.close(engine)
+    assert ray.is_initialized(), "a cluster of the caller's is not ended"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,9 @@ def test_a_cluster_is_begun_and_ended_where_there_is_none(address, cluster):
     engine._ray = SimpleNamespace(
         is_initialized=lambda: False,
         init=lambda **options: begun.update(options),
-        remote=lambda **resources: lambda kind: SimpleNamespace(remote=lambda *arguments: made.append(arguments)),
+        remote=lambda **resources: (
+            lambda kind: SimpleNamespace(remote=lambda *arguments: made.append(arguments))
+        ),
         kill=lambda actor: None,
         shutdown=lambda: begun.update(ended=True),
     )

@@ -4,8 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -116,7 +114,7 @@ def files(tiny_checkpoint):
 
 
 @pytest.fixture
-def ask(tmp_path, hub):
+def ask(tmp_path, hub, python_torch):
     """Run code in a process whose Hub is the server; its last line is what it printed."""
 
     def run(code, *, offline=False):
@@ -144,9 +142,7 @@ def ask(tmp_path, hub):
             "    except CheckpointError as error: print(error)\n"
             "    else: raise AssertionError('loaded')\n"
         )
-        result = subprocess.run(
-            [sys.executable, "-c", head + code], env=env, capture_output=True, text=True, timeout=120
-        )
+        result = python_torch.run("-c", head + code, env=env)
         assert result.returncode == 0, result.stderr
         return result.stdout.strip().splitlines()
 

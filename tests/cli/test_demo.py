@@ -1,23 +1,28 @@
 """The demo prints what the components find, and writes a page that reads in the right direction."""
 
 import re
-import subprocess
-import sys
 import unicodedata
+
+import pytest
 
 from spacy_bloom.cli.demo import BEGINNINGS, PASSAGES, SENTENCES, SURPRISING, TOPICAL
 from spacy_bloom.cli.pages.languages import LANGUAGES
 
 
-def run_demo(*arguments: str, cwd, code: int = 0) -> str:
-    command = [sys.executable, "-m", "spacy", "bloom", "demo", *arguments]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, encoding="utf8")
-    assert done.returncode == code, done.stderr
-    return done.stdout + done.stderr
+@pytest.fixture
+def run_demo(python_spacy, tmp_path):
+    """A function that runs the command. RETURNS (str): What it has written."""
+
+    def run(*arguments, code=0):
+        done = python_spacy.run("-m", "spacy", "bloom", "demo", *arguments, cwd=tmp_path)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    return run
 
 
-def test_demo_shows_everything_in_many_languages(tmp_path):
-    output = run_demo(cwd=tmp_path)
+def test_demo_shows_everything_in_many_languages(run_demo, tmp_path):
+    output = run_demo()
     page = (tmp_path / "demo.html").read_text(encoding="utf8")
     assert str(tmp_path / "demo.html") in output.replace("\n", "")
     assert len(SENTENCES) >= 10
@@ -48,18 +53,18 @@ def test_demo_shows_everything_in_many_languages(tmp_path):
     assert sum(bool(re.fullmatch(r"\d+\.\d\d bits", title)) for title in tokens) > 30
 
 
-def test_demo_takes_own_text_and_output(tmp_path):
-    output = run_demo("Clara Mendes nasceu em Coimbra.", "-o", "mine.html", cwd=tmp_path)
+def test_demo_takes_own_text_and_output(run_demo, tmp_path):
+    output = run_demo("Clara Mendes nasceu em Coimbra.", "-o", "mine.html")
     assert "Clara Mendes (PER)" in output
     page = (tmp_path / "mine.html").read_text(encoding="utf8")
     assert "Clara Mendes" in page and "ANSWER" not in page
-    output = run_demo("Clara Mendes nasceu em Coimbra.", "-q", "Onde nasceu Clara Mendes?", cwd=tmp_path)
+    output = run_demo("Clara Mendes nasceu em Coimbra.", "-q", "Onde nasceu Clara Mendes?")
     assert "Onde nasceu Clara Mendes?" in (tmp_path / "demo.html").read_text(encoding="utf8")
     assert "Onde nasceu Clara Mendes?" in output
 
 
-def test_a_question_without_a_text(tmp_path):
-    assert "your own texts" in run_demo("-q", "Who?", cwd=tmp_path, code=1)
+def test_a_question_without_a_text(run_demo, tmp_path):
+    assert "your own texts" in run_demo("-q", "Who?", code=1)
     assert not list(tmp_path.iterdir())
 
 

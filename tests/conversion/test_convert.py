@@ -1,8 +1,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -321,12 +319,11 @@ convert_checkpoint(plan_conversion(source), output, max_shard_size=10_000, force
 """
 
 
-def test_a_process_that_is_killed_leaves_the_old_checkpoint(two):
+def test_a_process_that_is_killed_leaves_the_old_checkpoint(two, python_torch):
     source, output, other = two
     other.save_pretrained(output, max_shard_size=10_000)
     before = contents(output)
-    command = [sys.executable, "-c", KILLED, str(source), str(output)]
-    assert subprocess.run(command, timeout=120).returncode == -9
+    assert python_torch.run("-c", KILLED, source, output).returncode == -9
     after = contents(output)
     assert {name: after[name] for name in before} == before
     assert all(name.endswith(".partial") for name in set(after) - set(before)) and len(after) > len(before)
@@ -409,14 +406,14 @@ print(peak() - before)
     reason="the peak of the memory is read from Linux's /proc",
 )
 @pytest.mark.parametrize("layout", ["safetensors", "bin"])
-def test_memory_is_about_one_shard(tmp_path, layout):
+def test_memory_is_about_one_shard(tmp_path, layout, python_torch):
     model = BloomModel(BloomConfig(vocab_size=1000, hidden_size=512, n_layer=8, n_head=8))
     model.save_pretrained(tmp_path / "source")
     if layout == "bin":
         torch.save(model.state_dict(), tmp_path / "source" / "pytorch_model.bin")
         (tmp_path / "source" / "model.safetensors").unlink()
-    command = [sys.executable, "-c", PEAK, str(tmp_path / "source"), str(tmp_path / "new")]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    result = python_torch.run("-c", PEAK, tmp_path / "source", tmp_path / "new")
+    assert result.returncode == 0, result.stderr
     # 103 MB are read and 51 MB written, of which 14 MB and 7 MB at a time.
     assert int(result.stdout) < 35e6
     assert len(list((tmp_path / "new").glob("model-*.safetensors"))) >= 8

@@ -5,8 +5,6 @@ import os
 import pickle
 import shutil
 import struct
-import subprocess
-import sys
 import zipfile
 
 import pytest
@@ -353,11 +351,10 @@ except BloomError as error:
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="the limit is set from Linux's /proc")
-def test_huge_sizes_take_no_memory(checkpoint):
+def test_huge_sizes_take_no_memory(checkpoint, python_torch):
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf8"))
     (checkpoint / "config.json").write_text(json.dumps({**config, **HUGE}), encoding="utf8")
-    command = [sys.executable, "-c", LIMITED, str(checkpoint)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    result = python_torch.run("-c", LIMITED, checkpoint)
     assert result.stdout.split() == ["CheckpointError"], result.stderr
 
 

@@ -1,13 +1,11 @@
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "scaling.md"
 
 
-def test_scripts_for_torchrun_run(tmp_path):
+def test_scripts_for_torchrun_run(tmp_path, python_spacy):
     """As the only rank of a run; what several compute is compared in the other tests."""
     scripts = re.findall(
         r"^```py\n(.*?)^```", PAGE.read_text(encoding="utf8"), flags=re.DOTALL | re.MULTILINE
@@ -17,10 +15,7 @@ def test_scripts_for_torchrun_run(tmp_path):
         f"exec(compile({script!r}, 'page', 'exec'), {{'__name__': '__main__'}})\n" for script in scripts
     )
     group = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    command = [sys.executable, "-c", code]
-    result = subprocess.run(
-        command, env={**os.environ, **group}, cwd=tmp_path, capture_output=True, text=True, timeout=180
-    )
+    result = python_spacy.run("-c", code, env={**os.environ, **group}, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     first, second = result.stdout.splitlines()
     assert first.startswith("The river") and "Clara Mendes" in second

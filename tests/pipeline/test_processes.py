@@ -1,8 +1,5 @@
 """nlp.pipe(n_process=2), in a process of its own: a pipeline that hangs must not hang the tests."""
 
-import subprocess
-import sys
-
 from thinc.api import Adam
 
 SCRIPT = """
@@ -33,7 +30,7 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes(make_nlp, make_examples, tmp_path):
+def test_two_processes(make_nlp, make_examples, tmp_path, python_spacy):
     """With activations that stay and that go; before and after the parent has computed with threads."""
     for keep in (False, True):
         nlp = make_nlp(
@@ -43,8 +40,7 @@ def test_two_processes(make_nlp, make_examples, tmp_path):
             nlp.update(make_examples(nlp), sgd=Adam(0.01))
         nlp.to_disk(tmp_path / str(keep))
     (tmp_path / "work.py").write_text(SCRIPT, encoding="utf8")
-    command = [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "False"), str(tmp_path / "True")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = python_spacy.run(tmp_path / "work.py", tmp_path / "False", tmp_path / "True")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "done\n"
     assert "fork" not in done.stderr and "parallelism" not in done.stderr

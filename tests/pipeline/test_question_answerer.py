@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy
@@ -492,11 +490,10 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes(trained, tmp_path):
+def test_two_processes(trained, tmp_path, python_spacy):
     trained.to_disk(tmp_path / "nlp")
     (tmp_path / "work.py").write_text(PROCESSES, encoding="utf8")
-    command = [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "nlp")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = python_spacy.run(tmp_path / "work.py", tmp_path / "nlp")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "done\n"
     assert "fork" not in done.stderr and "parallelism" not in done.stderr
@@ -670,7 +667,7 @@ def test_gold_questions_are_asked_for_scoring(trained, make, tmp_path):
 # The commands
 
 
-def test_the_shipped_config(trained, checkpoint, tmp_path):
+def test_the_shipped_config(trained, checkpoint, tmp_path, python_spacy):
     """`spacy train` and `spacy evaluate`, in processes of their own."""
     nlp = spacy.util.load_model_from_config(
         {"nlp": load_config(CONFIG)["nlp"] | {"pipeline": []}}, auto_fill=True
@@ -690,27 +687,12 @@ def test_the_shipped_config(trained, checkpoint, tmp_path):
         f"components.{NAME}.model.window": 64,
         f"components.{NAME}.model.context": 16,
     }
-    run(
-        [
-            "train",
-            str(CONFIG),
-            *(part for name, value in options.items() for part in (f"--{name}", str(value))),
-        ]
-    )
-    scores = tmp_path / "scores.json"
-    run(
-        [
-            "evaluate",
-            str(tmp_path / "training" / "model-best"),
-            str(tmp_path / "corpus.spacy"),
-            "-o",
-            str(scores),
-        ]
-    )
+    settings = [part for name, value in options.items() for part in (f"--{name}", value)]
+    best, scores = tmp_path / "training" / "model-best", tmp_path / "scores.json"
+    for command in (
+        ["train", CONFIG, *settings],
+        ["evaluate", best, tmp_path / "corpus.spacy", "-o", scores],
+    ):
+        done = python_spacy.run("-m", "spacy", *command)
+        assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(scores.read_text())["qa_char_f1"] > 0.5
-
-
-def run(arguments):
-    command = [sys.executable, "-m", "spacy", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
-    assert done.returncode == 0, done.stdout + done.stderr

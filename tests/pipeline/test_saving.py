@@ -4,8 +4,6 @@ import pickle
 import pickletools
 import shutil
 import socket
-import subprocess
-import sys
 
 import numpy
 import pytest
@@ -190,7 +188,7 @@ def test_the_window_can_be_changed_at_loading(saved, trained):
     assert wide.shape == narrow.shape and numpy.abs(wide - narrow).max() > 1e-3
 
 
-def test_as_a_package(saved, trained, predictions, tmp_path):
+def test_as_a_package(saved, trained, predictions, tmp_path, python_spacy):
     """`spacy package` in a process of its own."""
     (tmp_path / "out").mkdir()
     command = [
@@ -204,7 +202,7 @@ def test_as_a_package(saved, trained, predictions, tmp_path):
         "--name",
         "test_bloom",
     ]
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=180)
+    done = python_spacy.run(*command)
     assert done.returncode == 0, done.stdout + done.stderr
     (package,) = (tmp_path / "out").iterdir()
     requirements = srsly.read_json(package / "meta.json")["requirements"]
@@ -213,9 +211,7 @@ def test_as_a_package(saved, trained, predictions, tmp_path):
     assert predictions(spacy.load(data)) == predictions(trained)
     shutil.copy(package / "meta.json", package / "xx_test_bloom")  # as its setup.py does
     code = "import xx_test_bloom; print([t.tag_ for t in xx_test_bloom.load()('Ana lives in Lima')])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=package, capture_output=True, text=True, timeout=180
-    )
+    done = python_spacy.run("-c", code, cwd=package)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str([t.tag_ for t in trained("Ana lives in Lima")])
 

@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -351,10 +349,8 @@ print(create_spacy_llm_model()([["a"]]))
 """
 
 
-def test_the_package_works_without_spacy_llm(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_SPACY_LLM], capture_output=True, text=True, timeout=120, cwd=tmp_path
-    )
+def test_the_package_works_without_spacy_llm(tmp_path, python_torch):
+    done = python_torch.run("-c", WITHOUT_SPACY_LLM, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("[['")
 

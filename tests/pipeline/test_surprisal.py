@@ -3,8 +3,6 @@ import gc
 import math
 import pickle
 import shutil
-import subprocess
-import sys
 
 import numpy
 import pytest
@@ -514,10 +512,9 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes(make, tmp_path):
+def test_two_processes(make, tmp_path, python_spacy):
     make().to_disk(tmp_path / "nlp")
     (tmp_path / "work.py").write_text(SCRIPT, encoding="utf8")
-    command = [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "nlp")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = python_spacy.run(tmp_path / "work.py", tmp_path / "nlp")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "done\n"

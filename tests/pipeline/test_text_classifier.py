@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy
@@ -512,12 +510,11 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes(trained, tmp_path):
+def test_two_processes(trained, tmp_path, python_spacy):
     """In a process of its own: a pipeline that hangs must not hang the tests."""
     trained.to_disk(tmp_path / "nlp")
     (tmp_path / "work.py").write_text(PROCESSES, encoding="utf8")
-    command = [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "nlp")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = python_spacy.run(tmp_path / "work.py", tmp_path / "nlp")
     assert done.returncode == 0 and done.stdout == "done\n", done.stdout + done.stderr
 
 
@@ -639,7 +636,7 @@ def test_checkpoints_that_are_no_classifiers(checkpoint, hf_checkpoint):
 # spacy train
 
 
-def test_the_shipped_config(checkpoint, tmp_path):
+def test_the_shipped_config(checkpoint, tmp_path, python_spacy):
     """In a process of its own, on a corpus with Docs without tokens and without annotation."""
     nlp = spacy.util.load_model_from_config(
         {"nlp": spacy.util.load_config(CONFIG)["nlp"] | {"pipeline": []}}, auto_fill=True
@@ -665,8 +662,7 @@ def test_the_shipped_config(checkpoint, tmp_path):
         "training.optimizer.learn_rate.warmup_steps": 1,
     }
     arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
-    command = [sys.executable, "-m", "spacy", "train", str(CONFIG), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+    done = python_spacy.run("-m", "spacy", "train", CONFIG, *arguments)
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stdout + done.stderr
     nlp = spacy.load(tmp_path / "training" / "model-best")
     assert nlp.meta["performance"]["cats_score"] > 0.8

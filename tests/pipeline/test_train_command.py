@@ -1,7 +1,5 @@
 """`spacy train` on the shipped config, as users run it: in a process of its own, on a corpus on disk."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -44,7 +42,7 @@ def corpus(tmp_path):
 
 
 @pytest.fixture
-def train(corpus, checkpoint):
+def train(corpus, checkpoint, python_spacy):
     """A function that trains with some options changed. RETURNS: the output directory."""
 
     def run(**options):
@@ -57,8 +55,7 @@ def train(corpus, checkpoint):
             "training.optimizer.learn_rate.warmup_steps": 1,
         }
         arguments = [part for key, value in {**paths, **options}.items() for part in (f"--{key}", str(value))]
-        command = [sys.executable, "-m", "spacy", "train", str(CONFIG), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=400)
+        done = python_spacy.run("-m", "spacy", "train", CONFIG, *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return corpus / "training"

@@ -1,8 +1,6 @@
 import copy
 import math
 import pickle
-import subprocess
-import sys
 import warnings
 
 import pytest
@@ -564,11 +562,10 @@ if __name__ == "__main__":
 """
 
 
-def test_two_processes(make, tmp_path):
+def test_two_processes(make, tmp_path, python_spacy):
     make(calibrated=True).to_disk(tmp_path / "nlp")
     (tmp_path / "work.py").write_text(SCRIPT, encoding="utf8")
-    command = [sys.executable, str(tmp_path / "work.py"), str(tmp_path / "nlp")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = python_spacy.run(tmp_path / "work.py", tmp_path / "nlp")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "done\n"
 

@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -44,16 +43,16 @@ def free_port():
 
 
 @pytest.fixture
-def server():
+def server(python_spacy):
     port = free_port()
-    command = [sys.executable, "-c", RUN, str(port)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        url = f"http://127.0.0.1:{port}"
-        try:
-            wait_for(url, process)
-            yield process, url
-        finally:
-            process.kill()
+    process = python_spacy.start("-c", RUN, port)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(url, process)
+        yield process, url
+    finally:
+        process.kill()
+        process.wait()
 
 
 CLIENT = httpx.Client(
@@ -63,7 +62,7 @@ CLIENT = httpx.Client(
 
 def wait_for(url, process):
     for _ in range(1200):
-        assert process.poll() is None, process.stdout.read()
+        assert process.poll() is None, process.outputs()
         try:
             if CLIENT.get(f"{url}/health").status_code == 200:
                 return
@@ -83,7 +82,7 @@ def test_sigterm_finishes_what_was_taken(server):
         ]
         while "queue_characters 0.0" in CLIENT.get(f"{url}/metrics").text and not answers[0].done():
             time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
+        process.kill(signal.SIGTERM)
         responses = [answer.result() for answer in answers]
     assert [response.status_code for response in responses] == [200, 200]
     assert [response.json()["results"][0]["doc"]["text"] for response in responses] == texts

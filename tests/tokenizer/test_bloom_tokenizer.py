@@ -84,12 +84,11 @@ def test_ids_and_offsets_on_texts_of_many_languages(tiny_tokenizer, hf_tokenizer
     assert files
     for file in files:
         lines = file.read_text(encoding="utf8").splitlines()
-        for start in range(0, len(lines), 2000):
-            batch = lines[start : start + 2000]
-            encodings = tiny_tokenizer.encode_batch(batch)
-            expected = theirs(batch, return_offsets_mapping=True, return_attention_mask=False)
-            assert [e.ids for e in encodings] == expected["input_ids"], file.name
-            assert [e.offsets for e in encodings] == expected["offset_mapping"], file.name
+        batch = lines[:: max(1, len(lines) // 500)]  # from all of the file: it may hold several sources
+        encodings = tiny_tokenizer.encode_batch(batch)
+        expected = theirs(batch, return_offsets_mapping=True, return_attention_mask=False)
+        assert [e.ids for e in encodings] == expected["input_ids"], file.name
+        assert [e.offsets for e in encodings] == expected["offset_mapping"], file.name
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
