@@ -51,7 +51,7 @@ EMOJI = (
 )
 # fmt: on
 
-# Not combining marks, but part of the preceding character: joiners, Thai and Lao AM, half-width voicing marks, emoji tags.
+# Part of the preceding character, but not combining marks: joiners, Thai and Lao AM, half-width voicing, emoji tags.
 # SOURCE: Unicode Standard Annex 29, Extend and SpacingMark.
 CONTINUING = ((0x200C, 0x200D), (0x0E33, 0x0E33), (0x0EB3, 0x0EB3), (0xFF9E, 0xFF9F), (0xE0020, 0xE007F))
 # Put the next consonant below the last one: Myanmar, Khmer, Tai Tham, Balinese, Javanese.
