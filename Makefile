@@ -3,6 +3,8 @@
 # make test   install and run the tests
 # make test-matrix   the tests with the oldest requirements on Python 3.10 and the newest on 3.13 (several GB of wheels)
 # make lint   ruff and mypy
+# make dist   wheel and sdist; the same wheel, byte by byte, from the same commit
+# make lock   the requirements of development and of releases with their hashes, by uv
 # make docs   the documentation as a site, in site/
 # make soak   hostile files and texts, faults, load: an hour for each (MINUTES=5 for less, ONLY=files for one)
 # make bench  speed, memory, saving and loading (long; benchmarks/ner.py has the entities)
@@ -16,7 +18,7 @@ export TEXT QUESTION
 OLDEST_PYTHON ?= python3.10
 NEWEST_PYTHON ?= python3.13
 
-.PHONY: demo test test-matrix lint docs soak bench clean
+.PHONY: demo test test-matrix lint dist lock docs soak bench clean
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m spacy bloom demo $(if $(filter command line,$(origin QUESTION)),--question "$$QUESTION") \
@@ -36,6 +38,17 @@ test-matrix:
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# What is in the wheel has the time of the commit and everybody's permissions, so that two builds are equal.
+dist: $(VENV)/installed-dev
+	chmod -R u=rwX,go=rX spacy_bloom LICENSE
+	umask 022; SOURCE_DATE_EPOCH=$$(git log -1 --pretty=%ct) $(BIN)/python -m build
+
+# The versions of constraints.txt, for Linux on x86-64, where torch brings its CUDA libraries; tools of releases for all systems.
+LOCK := uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.11.7 --custom-compile-command "make lock"
+lock:
+	$(LOCK) --extra dev --constraint constraints.txt --python-platform x86_64-manylinux_2_28 setup.cfg -o requirements-dev.txt
+	$(LOCK) --universal requirements-release.in -o requirements-release.txt
 
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m mkdocs build --strict

@@ -105,3 +105,19 @@ def test_files_that_are_named_are_there():
         )
     assert {"README.md", "constraints.txt", "constraints-oldest.txt"} <= named
     assert not [name for name in sorted(named) if not (ROOT / name).is_file()]
+
+
+def test_the_lock_has_the_pinned_versions_with_hashes():
+    def pins(name: str) -> dict[str, str]:
+        text = (ROOT / name).read_text(encoding="utf8")
+        found = re.findall(r"^([\w.-]+)(?:\[[^\]]*\])?==([^\s;]+)", text, re.MULTILINE)
+        return {one.lower().replace("_", "-"): version for one, version in found}
+
+    locked, pinned = pins("requirements-dev.txt"), pins("constraints.txt")
+    assert locked["torch"] == pinned["torch"] and len(locked) > 100
+    assert not {name: version for name, version in locked.items() if pinned.get(name, version) != version}, (
+        "make lock"
+    )
+    for name in ("requirements-dev.txt", "requirements-release.txt"):
+        rows = (ROOT / name).read_text(encoding="utf8").replace("\\\n", " ").splitlines()
+        assert not [row for row in rows if row[:1].isalnum() and "--hash=sha256:" not in row]
