@@ -80,6 +80,7 @@ class Replaced:
     write (Callable): Writes the new.
     load (Callable): Reads what is there; raises an error if it is not whole.
     in_place (bool): Whether only the folders in it are promised to be the old or the new, each by itself.
+    write_old (Callable): Given what was old, writes it again, as the new is written.
     old, new (Tree): What the folder holds before and after.
     """
 
@@ -87,6 +88,7 @@ class Replaced:
     write: Callable[[], object]
     load: Callable[[Path], object]
     in_place: bool = False
+    write_old: Callable[[Path], object] = lambda before: None
     old: Tree = field(default_factory=dict)
     new: Tree = field(default_factory=dict)
 
@@ -111,6 +113,10 @@ class Replaced:
         for rest in self.path.parent.glob(f"*{self.path.name}*"):
             shutil.rmtree(rest)
         shutil.copytree(before, self.path)
+
+    def restore(self, before: Path) -> None:
+        """Write the old in place of what is there, as the new is written."""
+        self.write_old(before)
 
     def state(self) -> str:
         """RETURNS (str): OLD, NEW, REFUSED, or what is wrong."""
@@ -169,7 +175,8 @@ def saved_pipeline(
     one, other = two_pipelines(place)
     one.to_disk(place / "before")
     path = place / "pipeline"
-    return Replaced(path, lambda: save(other, path), spacy.load, in_place), place / "before"
+    job = Replaced(path, lambda: save(other, path), spacy.load, in_place, lambda before: save(one, path))
+    return job, place / "before"
 
 
 def load_checkpoint(path: Path) -> None:
@@ -186,7 +193,16 @@ def converted(place: Path) -> tuple[Replaced, Path]:
         plan = plan_conversion(source, dtype=torch.float16)
         convert_checkpoint(plan, output, force=True, max_shard_size="30KB")
 
-    return Replaced(output, write, load_checkpoint), place / "before"
+    return _of_checkpoints(output, write), place / "before"
+
+
+def _of_checkpoints(output: Path, write: Callable[[], object]) -> Replaced:
+    """RETURNS (Replaced): A checkpoint that a command replaces."""
+
+    def convert_old(before: Path) -> None:
+        convert_checkpoint(plan_conversion(before), output, force=True)
+
+    return Replaced(output, write, load_checkpoint, write_old=convert_old)
 
 
 def trimmed(place: Path) -> tuple[Replaced, Path]:
@@ -197,7 +213,7 @@ def trimmed(place: Path) -> tuple[Replaced, Path]:
     def write() -> None:
         trim_checkpoint(plan_trimming(source, _tiny.SENTENCES[:2]), output, force=True, check_texts=1)
 
-    return Replaced(output, write, load_checkpoint), place / "before"
+    return _of_checkpoints(output, write), place / "before"
 
 
 LM = {
