@@ -64,7 +64,7 @@ class PlainSums:
 
     def multiply(self, inner: Tensor, numbers: ActivationRange, packed: Any, scales: Tensor) -> Tensor:
         """See Kernel."""
-        left = (_shifted(inner, numbers.offset) - numbers.offset).split(EXACT_COLUMNS, dim=1)
+        left = inner.round().split(EXACT_COLUMNS, dim=1)
         right = packed.split(EXACT_COLUMNS, dim=1)
         total = sum((a @ b.float().T).to(torch.int32) for a, b in zip(left, right, strict=True))
         assert isinstance(total, Tensor)
@@ -86,12 +86,12 @@ class OneDnn:
     def multiply(self, inner: Tensor, numbers: ActivationRange, packed: Any, scales: Tensor) -> Tensor:
         """See Kernel."""
         weight, prepacked = packed
-        shifted = _shifted(inner, numbers.offset)
+        rounded = inner.round()
         if 1 <= len(inner) <= FEW_ROWS and numbers == FULL:
             # What it makes of signed numbers without VNNI would overflow with 7 bits too.
-            total = torch._int_mm(weight, shifted.sub_(numbers.offset).to(torch.int8).T)  # (features, rows)
+            total = torch._int_mm(weight, rounded.to(torch.int8).T)  # (features, rows)
             return total.T.contiguous() * scales
-        shifted = shifted.to(torch.uint8)
+        shifted = rounded.add_(numbers.offset).to(torch.uint8)
         no_zero_points = torch.zeros(1, dtype=torch.int32)
         output = (1.0, 0, torch.float32)  # neither scaled nor shifted
         return torch.ops.onednn.qlinear_pointwise(
@@ -121,14 +121,10 @@ class Fbgemm:
 
     def multiply(self, inner: Tensor, numbers: ActivationRange, packed: Any, scales: Tensor) -> Tensor:
         """See Kernel."""
+        # Rounded here: some versions add the offset first, which turns numbers next to a half into one.
         return torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
-            inner, 1.0, numbers.offset, packed
+            inner.round(), 1.0, numbers.offset, packed
         )
-
-
-def _shifted(inner: Tensor, offset: int) -> Tensor:
-    """RETURNS (Tensor): Rounded as FBGEMM rounds, after the offset was added: halves to the even number. float32."""
-    return torch.add(inner, offset).round_()
 
 
 @cache

@@ -55,12 +55,12 @@ def test_kernels_give_the_same_numbers_as_plain_sums(kernel, numbers, rows, extr
 @pytest.mark.parametrize("kernel", BUILT, ids=lambda kernel: type(kernel).__name__)
 @pytest.mark.parametrize("numbers", RANGES, ids=lambda numbers: str(numbers.limit))
 def test_all_round_alike(kernel, numbers):
-    # Halves, and numbers that are cut to a half when the offset is added.
+    # Halves go to the even number; numbers next to a half become one where the offset is added too early.
     values = torch.tensor([0.5, 1.5, -0.5, -62.5, 62.5, 1.4999999, 0.49999997, 2.5000002])
     inner = torch.cat((values, torch.rand(120, generator=torch.Generator().manual_seed(0)) * 126 - 63))[None]
     weight, ones = torch.eye(128, dtype=torch.int8), torch.ones(128)
     found = kernel.multiply(inner, numbers, kernel.pack(weight, ones), ones)
-    assert torch.equal(found, PlainSums().multiply(inner, numbers, weight, ones))
+    assert torch.equal(found, inner.round())
 
 
 def test_packing_is_silent():
