@@ -86,8 +86,11 @@ EMBED = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("model", [{}, {"encode": ENCODE}, {"encode": ENCODE, "embed": EMBED}])
+@pytest.mark.parametrize(
+    "target, model",
+    [(target, {"encode": ENCODE, "embed": EMBED}) for target in TARGETS]
+    + [("ents", {}), ("ents", {"encode": ENCODE})],
+)
 def test_learns_transitions(make, make_examples, predictions, target, model, tmp_path):
     nlp = make(target=target, model={**model, "learn_transitions": True})
     examples = make_examples(nlp)
