@@ -7,7 +7,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+MOST_DEPTH = 64  # of JSON
 CHUNK = 2**20  # bytes of each file that are compared at once
 WAIT = 60.0  # seconds for another process that writes to the same folder
 # SOURCE: Linux, include/uapi/linux/fcntl.h and fs.h.
@@ -32,7 +33,7 @@ def read_json(path: Path) -> Any:
     RAISES (ConfigError): The file is missing or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        values = json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise ConfigError(
             f"No {path.name} in {path.parent}. Expected a checkpoint in the Hugging Face layout."
@@ -41,6 +42,26 @@ def read_json(path: Path) -> Any:
         raise ConfigError(f"{path} is not JSON: {error}.{found_instead(path)}") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error}.") from None
+    check_depth(values, str(path))
+    return values
+
+
+def check_depth(values: Any, where: str) -> None:
+    """Check what JSON holds before it is copied, shown and written, which all end in errors where it is too deep.
+
+    values (Any): Of JSON.
+    where (str): Where it is from, for the error.
+    RAISES (ConfigError): Lists and objects are inside of each other more than MOST_DEPTH times.
+    """
+    level = [values]
+    for _ in range(MOST_DEPTH):
+        level = [part for value in level for part in _parts_of(value)]
+    if level:
+        raise ConfigError(f"Expected {where} to be nested at most {MOST_DEPTH} times, got more.")
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def found_instead(path: Path) -> str:

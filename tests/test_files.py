@@ -7,6 +7,8 @@ import pytest
 from spacy_bloom import files
 from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.files import (
+    MOST_DEPTH,
+    check_depth,
     found_instead,
     partial_path,
     read_json,
@@ -270,3 +272,12 @@ def test_a_second_writer_waits_for_the_first(tmp_path, monkeypatch):
         partial.write_text("first")
         assert run_in_fork(lambda: write_file(tmp_path / "a", "second")) == 3
     assert contents(tmp_path / "model") == {"file": b"second"} and (tmp_path / "a").read_text() == "first"
+
+
+def test_depth_of_json():
+    values = 0
+    for depth in range(MOST_DEPTH - 1):
+        values = [values] if depth % 2 else {"a": values, "b": "text"}
+    check_depth(values, "here")
+    with pytest.raises(ConfigError, match=f"Expected here to be nested at most {MOST_DEPTH} times"):
+        check_depth([values], "here")

@@ -30,7 +30,9 @@ def parts() -> dict[str, Any]:
     return {name: module for name, module in modules.items() if hasattr(module, "soak")}
 
 
-def run(chosen: dict[str, Any], *, minutes: float, inputs: int, seed: int, kept: Path) -> Iterator[tuple[str, Figure]]:
+def run(
+    chosen: dict[str, Any], *, minutes: float, inputs: int, seed: int, kept: Path
+) -> Iterator[tuple[str, Figure]]:
     """chosen (dict[str, Module]): Parts by name.
     minutes (float), inputs (int): The most for each part.
     YIELDS (tuple[str, Figure]): A part's name, and what came of one kind of its inputs.
@@ -53,10 +55,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """RETURNS (int): 0 if every promise held, 1 if not."""
     parser = argparse.ArgumentParser(prog="python -m scripts.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60.0, help="at most, for each part (default: 60)")
-    parser.add_argument("--inputs", type=int, default=10**6, help="at most, for each part (default: a million)")
-    parser.add_argument("--only", action="append", metavar="NAME", help="this part; may be given several times")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="of all that is random (default: the time)")
-    parser.add_argument("--kept", type=Path, help="folder for what broke a promise (default: a temporary one)")
+    parser.add_argument(
+        "--inputs", type=int, default=10**6, help="at most, for each part (default: a million)"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="this part; may be given several times"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="of all that is random (default: the time)"
+    )
+    parser.add_argument(
+        "--kept", type=Path, help="folder for what broke a promise (default: a temporary one)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args(arguments)
     known = parts()
@@ -67,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kept = options.kept or Path(tempfile.mkdtemp(prefix="soak-"))
     limits = {"minutes": options.minutes, "inputs": options.inputs, "seed": options.seed, "kept": kept}
     print(f"seed {options.seed}, kept in {kept}", flush=True)
-    print("| part | kind | tried | found | time | notes |\n| --- | --- | ---: | ---: | ---: | --- |", flush=True)
+    print(
+        "| part | kind | tried | found | time | notes |\n| --- | --- | ---: | ---: | ---: | --- |", flush=True
+    )
     all_figures = []
     for name, figure in run(chosen, **limits):
         print(row(name, figure), flush=True)

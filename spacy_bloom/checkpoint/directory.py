@@ -11,6 +11,7 @@ from typing import Any
 from ..config import BloomConfig
 from ..errors import BloomWarning, CheckpointError, ConfigError
 from ..files import read_json
+from ..settings import is_int, shown
 from .files import (
     ADAPTER_ADVICE,
     ADAPTER_CONFIG,
@@ -81,16 +82,24 @@ class Checkpoint:
         """RETURNS (dict[int, dict[str, Any]]): Content of `added_tokens.json` as configs have it now."""
         values = [v for value in options.values() for v in (value if isinstance(value, list) else [value])]
         control = [value.get("content") if isinstance(value, dict) else value for value in values]
+        added = self._object(ADDED_TOKENS_FILE)
+        if not all(is_int(i) for i in added.values()):
+            raise ConfigError(
+                f"Expected {self.path / ADDED_TOKENS_FILE} to hold ids by token, got {shown(added)}."
+            )
         return {
             i: {"content": text, "special": text in control, "normalized": text not in control}
-            for text, i in self._object(ADDED_TOKENS_FILE).items()
+            for text, i in added.items()
         }
 
     def _chat_templates(self) -> dict[str, str]:
         """RETURNS (dict[str, str]): Chat templates in files of their own, by name."""
         files = {"default": self.path / CHAT_TEMPLATE_FILE}
         files |= {file.stem: file for file in sorted((self.path / CHAT_TEMPLATE_FOLDER).glob("*.jinja"))}
-        return {name: file.read_text(encoding="utf8") for name, file in files.items() if file.is_file()}
+        try:
+            return {name: file.read_text(encoding="utf8") for name, file in files.items() if file.is_file()}
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"A chat template of {self.path} cannot be read: {error}.") from None
 
     @cached_property
     def generation(self) -> dict[str, Any] | None:

@@ -1,7 +1,9 @@
 """Names of a checkpoint's files, and its weights: safetensors, shards with an index, and weights-only `.bin` files."""
 
 import math
+import pickletools
 import re
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,14 @@ BIN = "pytorch_model.bin"
 BIN_INDEX = "pytorch_model.bin.index.json"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 
+# What the pickle in a `.bin` may name. torch's own list is longer: among others it has `bytearray` and classes of
+# tensors, which are made of a number and take as many bytes.
+GLOBALS = re.compile(
+    r"collections OrderedDict|torch\._utils _rebuild_(tensor|tensor_v2|parameter)|torch\.storage UntypedStorage|"
+    r"torch (\w+Storage|Size|[a-z]+[0-9]+)"
+)
+# Operations that name or make something in other ways; torch.save writes none of them.
+CALLS = ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
 # Dtypes in a safetensors header, as torch calls them.
 DTYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -162,6 +172,7 @@ class WeightFiles:
 
     def _open_bin(self, file: Path) -> dict[str, Weight]:
         try:
+            _check_archive(file)
             state = torch.load(file, map_location="cpu", mmap=True, weights_only=True)
         except Exception as error:  # zip, pickle and torch errors alike
             raise CheckpointError(
@@ -182,6 +193,32 @@ class WeightFiles:
             name: Weight(file, tuple(value.shape), str(value.dtype).removeprefix("torch."))
             for name, value in state.items()
         }
+
+
+def _check_archive(file: Path) -> None:
+    """Check what torch does not before it takes memory.
+
+    RAISES (ValueError): The archive is compressed, so that a small one may become a large one, or its pickle names
+        something else than tensors.
+    """
+    with file.open("rb") as opened:
+        if opened.read(4) != b"PK\x03\x04":
+            return  # of an old format, which torch refuses to map, or none at all
+    with zipfile.ZipFile(file) as archive:
+        for record in archive.infolist():
+            if record.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(
+                    f"its record {record.filename[:80]!r} is compressed, as torch.save never does it."
+                )
+            if record.filename.endswith("data.pkl"):
+                _check_pickle(archive.read(record))
+
+
+def _check_pickle(pickled: bytes) -> None:
+    for operation, argument, _ in pickletools.genops(pickled):
+        known = GLOBALS.fullmatch(argument) if operation.name == "GLOBAL" else operation.name not in CALLS
+        if not known:
+            raise ValueError(f"a weights-only pickle does not hold {str(argument)[:80] or operation.name!r}.")
 
 
 def _in_header(file: Path, part: Any) -> Weight:

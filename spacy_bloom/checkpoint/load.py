@@ -125,6 +125,12 @@ def _load_weights(
     free = [v.dtype for n, v in state.items() if _has_dtype(n, v) and not _is_half(frame[n])]
     stored = one_dtype(free, str(source))
     if missing_head:
+        integers = sorted(name for name in missing_head if not frame[name].is_floating_point())
+        if integers:
+            raise CheckpointError(
+                f"{source} has no weights for {integers}, and a new head cannot start in integers. Set "
+                "tie_word_embeddings in its config as it was saved, or load the checkpoint that was quantised."
+            )
         state |= _random_head({name: full[name] for name in missing_head}, places, config, stored)
         warnings.warn(
             f"{source} has no weights for {sorted(missing_head)}: they are random. Train them before use.",

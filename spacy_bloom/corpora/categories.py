@@ -7,7 +7,7 @@ from spacy.language import Language
 
 from ..errors import InputError
 from .files import DataFile
-from .records import Record, Unreadable, read_records, refuse, set_metadata, text_of
+from .records import Record, Unreadable, label_of, read_records, refuse, set_metadata, text_of
 from .samples import Sample
 
 EXPECTED = (
@@ -61,8 +61,11 @@ def _cats_of(record: Record) -> Dict[str, float]:
         cats = record["cats"]
         if not all(label and isinstance(value, (int, float)) for label, value in cats.items()):
             raise Unreadable(f'{cats!r} for "cats"')
-        return {label: float(value) for label, value in cats.items()}
+        try:
+            return {label_of(label): float(value) for label, value in cats.items()}
+        except OverflowError:
+            raise Unreadable('a number too large for a float in "cats"') from None
     found: List = record["labels"] if isinstance(record.get("labels"), list) else [record.get("label")]
     if not all(label and isinstance(label, str) for label in found):
         raise Unreadable(f"{found!r} for its labels")
-    return dict.fromkeys(found, 1.0)
+    return dict.fromkeys(map(label_of, found), 1.0)

@@ -8,7 +8,7 @@ from spacy.language import Language
 
 from ..errors import InputError
 from .entities import Entity, set_entities
-from .files import DataFile
+from .files import DataFile, naming_damage
 from .samples import Sample
 from .spacing import contract_portuguese, gaps, is_unspaced
 
@@ -54,8 +54,8 @@ def read_sentences(file: DataFile) -> Iterator[Words]:
     """
     words: List[str] = []
     tags: List[str] = []
-    with file.path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
+    with file.path.open(encoding="utf-8-sig") as opened:
+        for number, line in enumerate(naming_damage(opened, file.path), start=1):
             found = _columns(line)
             if found is None:
                 continue

@@ -9,11 +9,12 @@ from spacy.language import Language
 from spacy.training.converters import conllu_to_docs
 
 from ..errors import InputError
-from .files import DataFile
+from .files import DataFile, read_utf8
 from .samples import Sample
 
 SUFFIXES = (".conllu",)
 WORD = re.compile(r"\d+([-.]\d+)?\t[^\t]+(\t[^\t]+){8}\Z")
+MOST_WORDS = 1000  # of one token: spaCy's converter counts through all
 EMPTY_NODE = re.compile(r"\d+\.")  # of an enhanced graph; no word of the text
 
 
@@ -30,7 +31,7 @@ def read_conllu(nlp: Language, file: DataFile, *, group: int = 1, morph: bool = 
     text = read_lines(file.path)
     try:
         docs = list(conllu_to_docs(text, n_sents=group, merge_subtokens=True, no_print=True))
-    except (ValueError, IndexError) as error:  # spaCy names no file
+    except Exception as error:  # spaCy names no file, and heads may be of any size
         raise InputError(f"{file.path} could not be converted: {error}") from error
     for number, doc in enumerate(docs):
         if not morph:
@@ -45,16 +46,24 @@ def read_lines(path: Path) -> str:
     RAISES (InputError): A line is not a word's, or there is none.
     """
     lines: List[str] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in enumerate(read_utf8(path).split("\n"), start=1):
         line = line.rstrip("\r")
         if line.startswith("#") or EMPTY_NODE.match(line) or (not line and not (lines and lines[-1])):
             continue
-        if line and not WORD.match(line):
+        if line and (not WORD.match(line) or _words_in(line) > MOST_WORDS):
             raise InputError(
-                f"{path}, line {number}: got {line[:80]!r}, expected ten columns, a number first, with tabs "
-                "between them."
+                f"{path}, line {number}: got {line[:80]!r}, expected ten columns with tabs between them, the first a "
+                f"number, or two of a token of up to {MOST_WORDS} words."
             )
         lines.append(line)
     if not lines:
         raise InputError(f"{path} holds no sentence. Remove it.")
     return "\n".join(lines)
+
+
+def _words_in(line: str) -> int:
+    """RETURNS (int): The number of words that a line's token says it has: 2 for "1-2"."""
+    first, dash, last = line.partition("\t")[0].partition("-")
+    if not dash:
+        return 1
+    return int(last) - int(first) + 1 if len(last) < 20 and len(first) < 20 else MOST_WORDS + 1

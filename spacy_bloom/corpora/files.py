@@ -3,7 +3,7 @@
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Collection, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Collection, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..errors import InputError
 from .samples import SPLITS
@@ -97,3 +97,17 @@ def _check_twins(path: Path, files: Sequence[DataFile]) -> None:
                 "dot is the name of a data set: give each its own."
             )
         seen.add((file.name, file.split))
+
+
+def read_utf8(path: Path) -> str:
+    """RETURNS (str): A file's text. RAISES (InputError): It is no UTF-8."""
+    with path.open(encoding="utf-8-sig") as opened:
+        return "".join(naming_damage(opened, path))
+
+
+def naming_damage(lines: Iterable[str], path: Path) -> Iterator[str]:
+    """YIELDS (str): The lines of an open file. RAISES (InputError): It is no UTF-8."""
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from None

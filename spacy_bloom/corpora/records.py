@@ -47,6 +47,11 @@ def text_of(record: Record, key: str = "text") -> str:
     text = record.get(key)
     if not isinstance(text, str):
         raise Unreadable(f"{text!r} for {key!r}")
+    return label_of(text)
+
+
+def label_of(text: str) -> str:
+    """RETURNS (str): A text or label. RAISES (Unreadable): It has half of a surrogate pair."""
     try:
         text.encode("utf8")
     except UnicodeEncodeError:

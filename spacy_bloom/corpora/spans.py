@@ -7,7 +7,7 @@ from spacy.language import Language
 
 from .entities import Entity, set_entities, set_spans
 from .files import DataFile
-from .records import Record, Unreadable, read_records, refuse, set_metadata, text_of
+from .records import Record, Unreadable, label_of, read_records, refuse, set_metadata, text_of
 from .samples import Sample
 
 # Of Prodigy, of spaCy's older formats, of doccano
@@ -65,4 +65,4 @@ def _span(item: Any, text: str) -> Entity:
     numbers = all(isinstance(value, int) and not isinstance(value, bool) for value in (start, end))
     if not numbers or not 0 <= start < end <= len(text) or not (label and isinstance(label, str)):
         raise Unreadable(f"the span {(start, end, label)} of a text of {len(text)} characters")
-    return start, end, label
+    return start, end, label_of(label)

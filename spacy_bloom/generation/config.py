@@ -354,6 +354,8 @@ def _conflicts(config: GenerationConfig) -> Iterable[str]:
     groups, diversity = config.num_beam_groups, config.diversity_penalty
     if forced and (config.do_sample or groups > 1):
         yield "expected force_words_ids and constraints without do_sample and num_beam_groups."
+    if beams == 1 and groups > 1:
+        yield f"expected num_beam_groups that divides num_beams=1, got {groups}."
     if beams > 1 and not forced and (groups > 1 or diversity > 0):
         if config.do_sample:
             yield "expected do_sample to be False with num_beam_groups or diversity_penalty."

@@ -1,5 +1,6 @@
 """The options of generation: what they are, and what they may be."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -74,7 +75,7 @@ def _are_biases(value: Any) -> bool:
         pairs = [tuple(pair) for pair in value]
     else:
         return False
-    finite = number()
+    finite = number(-sys.float_info.max, sys.float_info.max)  # integers of a file may be larger
     return bool(pairs) and all(WORD.accepts(pieces) and finite.accepts(bias) for pieces, bias in pairs)
 
 

@@ -22,6 +22,7 @@ from ..thinc_layers.pieces.question_windows import (
 )
 from ..thinc_layers.pieces.windows import batch_windows
 from ..thinc_layers.question_answerer import load_head, score_windows, use_checkpoint
+from ..thinc_layers.saved_layers import reading
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
 from .answering.answer_scores import METRICS, mean_scores
@@ -262,5 +263,6 @@ class BloomQuestionAnswerer(HeadPipe):
             "model": read_model,
             "head": lambda p: self.model.get_ref("head").from_disk(p),
         }
-        util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
+        with reading(f"the component {self.name!r}", self.model):
+            util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
         return self

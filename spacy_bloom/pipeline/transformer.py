@@ -17,6 +17,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..errors import ConfigError
 from ..thinc_layers.listener import BloomTransformerListener
+from ..thinc_layers.saved_layers import reading
 from ..thinc_layers.transformer_data import BloomTransformerBatch, BloomTransformerData, remove_output
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
@@ -230,7 +231,7 @@ class BloomTransformer(Transformer):
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "BloomTransformer":
         """RETURNS (BloomTransformer): The component, with the model that `to_bytes` has written."""
-        with keeping_settings(self.cfg):
+        with reading(f"the component {self.name!r}", self.model), keeping_settings(self.cfg):
             return super().from_bytes(bytes_data, exclude=exclude)
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
@@ -265,5 +266,6 @@ class BloomTransformer(Transformer):
             "vocab": self.vocab.from_disk,
             "model": read_model,
         }
-        util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
+        with reading(f"the component {self.name!r}"):
+            util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
         return self

@@ -16,6 +16,8 @@ from .prepared_ids import PreparedIds
 from .special_tokens import read_tokens
 from .training import Training
 
+MOST_HOLES = 2**20  # ids without a piece
+
 
 class BloomTokenizerFast(Kin, Chat, TextDecoder, PreparedIds, Files, Training):
     """Encodes text to pieces (subwords) with character offsets, and decodes them.
@@ -115,15 +117,25 @@ def _make_backend(file: Any, made: Tokenizer | None, content: bytes | None) -> T
                 "Got nothing to make a tokenizer of. Pass tokenizer_file or tokenizer_object, or load a checkpoint's "
                 "with BloomTokenizerFast.from_pretrained."
             )
-    except ConfigError:
+    except (ConfigError, KeyboardInterrupt, SystemExit):
         raise
-    except Exception as error:  # the library raises bare Exception
+    except BaseException as error:  # the library raises bare Exception, and panics, which are none
         where = "The content of tokenizer.json" if file is None else os.fspath(file)
         raise ConfigError(f"{where} is not a tokenizer: {error}.") from None
+    if content is not None or file is not None:
+        _check_ids(backend)
     # A tokenizer.json may have the settings of the last call before it was saved.
     backend.no_padding()
     backend.no_truncation()
     return backend
+
+
+def _check_ids(backend: Tokenizer) -> None:
+    """RAISES (ConfigError): Ids are far apart: writing and copying count through all, also those without a piece."""
+    ids = backend.get_vocab(with_added_tokens=True).values()
+    most = len(ids) + MOST_HOLES
+    if max(ids, default=0) >= most:
+        raise ConfigError(f"Expected ids of {len(ids)} pieces below {most}, got {max(ids)}.")
 
 
 def _set_prefix_space(backend: Tokenizer) -> None:

@@ -16,11 +16,13 @@ from jinja2.parser import Parser
 from jinja2.sandbox import SecurityError
 
 from ..errors import InputError
-from ..sandbox import FILTERS, Sandbox
+from ..sandbox import FILTERS, Sandbox, limited
 from ..settings import shown
 from .chat_text import Rendered
 
 MOST_INDENT = 100
+MOST_FORMAT = 1000
+MOST_GIVEN = 10**6  # values of which the size is taken
 NAMES = ("range", "namespace", "dict", "cycler", "joiner")
 # No text can contain a mark, because it is random.
 SECRET = secrets.token_hex(16)
@@ -51,8 +53,8 @@ class ChatEnvironment(Sandbox):
             lstrip_blocks=True,
             extensions=[GenerationTag, "jinja2.ext.loopcontrols"],
         )
-        self.filters["tojson"] = _to_json
-        self.filters["indent"] = _indent
+        self.filters["tojson"] = self.counted("tojson", _to_json)
+        self.filters["indent"] = self.counted("indent", _indent)
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime_now
 
@@ -86,7 +88,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 
 def _strftime_now(format: str) -> str:
-    return datetime.now().strftime(format)
+    return datetime.now().strftime(format[:MOST_FORMAT])
 
 
 @lru_cache(maxsize=1)
@@ -98,9 +100,10 @@ def _environment() -> ChatEnvironment:
 def _compile(source: str, control: tuple[str, ...]) -> Template:
     environment = _environment()
     try:
-        tree = environment.parse(source)
-        _mark_control_tokens(tree, control)
-        code = environment.compile(tree)
+        with limited(len(source)):  # what is constant is computed now
+            tree = environment.parse(source)
+            _mark_control_tokens(tree, control)
+            code = environment.compile(tree)
     except Exception as error:  # including Python's errors about deep nesting
         line = f"line {error.lineno}: " if isinstance(error, TemplateSyntaxError) else ""
         raise InputError(
@@ -120,13 +123,29 @@ def render(source: str, values: Mapping[str, Any], control: Sequence[str] = ()) 
     places = {token: mark(i) for i, token in enumerate(control)}
     variables = {k: places.get(v, v) if isinstance(v, str) else v for k, v in values.items()}
     try:
-        text = template.render(variables)
+        with limited(_size_of(variables)):
+            text = "".join(template.generate(variables))
     except Exception as error:  # a template can raise anything
         refused = "does something that is not allowed" if isinstance(error, SecurityError) else "fails"
         raise InputError(
             f"The chat template {refused} on these messages: {type(error).__name__}: {shown(str(error))}."
         ) from error
     return _read_marks(text, control)
+
+
+def _size_of(values: Any) -> int:
+    """RETURNS (int): Characters of all texts in what a template is given, which has no cycles if it is JSON."""
+    todo, size, seen = [values], 0, 0
+    while todo and seen < MOST_GIVEN:
+        part = todo.pop()
+        seen += 1
+        if isinstance(part, str):
+            size += len(part)
+        elif isinstance(part, Mapping):
+            todo += part.values()
+        elif isinstance(part, (list, tuple)):
+            todo += part
+    return size + seen
 
 
 def _read_marks(text: str, control: Sequence[str]) -> Rendered:

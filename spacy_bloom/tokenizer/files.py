@@ -23,6 +23,8 @@ from .special_tokens import NAMES
 CLASSES = ("BloomTokenizer", "BloomTokenizerFast")
 # Options of Hugging Face's loading that have no effect here; downloads are always resumed.
 WITHOUT_EFFECT = ("resume_download", "use_fast", "_from_auto", "_commit_hash", "legacy")
+# Arguments that no file has a say in: where the tokenizer itself is from.
+NOT_FROM_FILES = ("self", "tokenizer_buffer", "tokenizer_file", "tokenizer_object")
 
 
 class Files(Encoder):
@@ -102,7 +104,11 @@ class Files(Encoder):
         """RETURNS (BloomTokenizerFast): The tokenizer that the content of a tokenizer.json describes.
         RAISES (ConfigError): The content is not a tokenizer.
         """
-        made = cls(tokenizer_buffer=tokenizer_json, **config)  # type: ignore[call-arg]
+        config = {name: value for name, value in config.items() if name not in NOT_FROM_FILES}
+        try:
+            made = cls(tokenizer_buffer=tokenizer_json, **config)  # type: ignore[call-arg]
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"Expected tokens of whole Unicode characters: {error}.") from None
         made._take_added_tokens()
         return made
 

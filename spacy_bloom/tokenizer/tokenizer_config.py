@@ -6,7 +6,7 @@ from typing import Any
 from tokenizers import AddedToken
 
 from ..errors import ConfigError
-from ..settings import FLAG, check, optional, shown
+from ..settings import FLAG, TEXT, check, list_of, number, optional, shown
 from .call_options import SIDE
 from .chat_text import read_chat_template
 from .special_tokens import SPECIAL_TOKENS, plain_tokens
@@ -72,9 +72,12 @@ class TokenizerConfig(Vocabulary):
         self.add_prefix_space = config["add_prefix_space"]
         self.clean_up_tokenization_spaces = config["clean_up_tokenization_spaces"]
         self.split_special_tokens = bool(config.get("split_special_tokens", False))
-        self.model_input_names = list(config.get("model_input_names") or SILENT_DEFAULTS["model_input_names"])
+        names = config.get("model_input_names") or SILENT_DEFAULTS["model_input_names"]
+        check("model_input_names", names, list_of(TEXT))
+        self.model_input_names = list(names)
         length = config.get("model_max_length", config.get("max_len"))
         self.model_max_length = NO_LENGTH if length is None else length
+        check("model_max_length", self.model_max_length, number())
         self.chat_template = read_chat_template(config.get("chat_template"))
         for name, value in {
             "padding_side": self.padding_side,

@@ -406,3 +406,140 @@ def test_a_tokenizer_with_a_broken_pattern(checkpoint):
 def test_a_config_object_is_not_a_way_around(checkpoint):
     with pytest.raises(CheckpointError, match="problems"):
         BloomModel.from_pretrained(checkpoint, config=BloomConfig(**HUGE))
+
+
+def pickle_records(file):
+    with zipfile.ZipFile(file) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def write_records(file, records, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name, content in records.items():
+            archive.writestr(name, content)
+
+
+@pytest.mark.parametrize(
+    "made", ["builtins bytearray", "torch FloatTensor", "torch Tensor", "_codecs encode"]
+)
+def test_a_bin_whose_pickle_takes_memory_by_a_number(bin_checkpoint, made):
+    file = bin_checkpoint / "pytorch_model.bin"
+    records = pickle_records(file)
+    name = next(name for name in records if name.endswith("data.pkl"))
+    # torch's own unpickler calls these: a terabyte of zeros, for example.
+    records[name] = (
+        b"\x80\x02c" + made.replace(" ", "\n").encode() + b"\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R."
+    )
+    write_records(file, records)
+    refused(bin_checkpoint, match=f"weights-only pickle does not hold '{made}'")
+
+
+def test_a_bin_that_is_compressed(bin_checkpoint):
+    file = bin_checkpoint / "pytorch_model.bin"
+    records = pickle_records(file)
+    write_records(file, {**records, "archive/.format_version": bytes(10**7)}, zipfile.ZIP_DEFLATED)
+    assert file.stat().st_size < 10**6
+    refused(bin_checkpoint, match="is compressed, as torch.save never does it")
+
+
+def test_an_int8_checkpoint_without_its_head(checkpoint):
+    BloomForCausalLM.from_pretrained(checkpoint, quantization="int8").save_pretrained(checkpoint)
+    change_json(checkpoint / "config.json", tie_word_embeddings=False)
+    refused(checkpoint, match="a new head cannot start in integers")
+
+
+def change_json(file, **changes):
+    values = json.loads(file.read_text(encoding="utf8")) if file.is_file() else {}
+    file.write_text(json.dumps({**values, **changes}), encoding="utf8")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("tokenizer_config.json", {"model_input_names": True}),
+        ("tokenizer_config.json", {"model_input_names": [5]}),
+        ("tokenizer_config.json", {"model_max_length": [50]}),
+        ("tokenizer_config.json", {"model_max_length": "50"}),
+        ("added_tokens.json", {"<new>": {"a": 1}}),
+        ("added_tokens.json", {"<new>": None}),
+    ],
+    ids=str,
+)
+def test_settings_of_a_tokenizer_of_other_types(checkpoint, name, changes):
+    change_json(checkpoint / name, **changes)
+    with pytest.raises(ConfigError, match="Expected"):
+        BloomTokenizerFast.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_object", "tokenizer_file", "tokenizer_buffer", "self"])
+def test_a_file_does_not_say_where_the_tokenizer_is_from(checkpoint, name):
+    expected = BloomTokenizerFast.from_pretrained(checkpoint)("A text")["input_ids"]
+    change_json(checkpoint / "tokenizer_config.json", **{name: "/etc/hostname"})
+    assert BloomTokenizerFast.from_pretrained(checkpoint)("A text")["input_ids"] == expected
+
+
+def test_ids_of_pieces_that_are_far_apart(checkpoint):
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary[next(reversed(vocabulary))] = 2**32 - 1  # to write it would take hours
+    (checkpoint / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf8")
+    with pytest.raises(ConfigError, match="Expected ids of .* pieces below"):
+        BloomTokenizerFast.from_pretrained(checkpoint)
+
+
+def test_a_chat_template_that_is_no_text(checkpoint):
+    (checkpoint / "chat_template.jinja").write_bytes(b"\xed\xa0\x80")
+    with pytest.raises(ConfigError, match="chat template of .* cannot be read"):
+        BloomTokenizerFast.from_pretrained(checkpoint)
+
+
+def nested(depth):
+    return [] if depth == 1 else [nested(depth - 1)]
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json"])
+def test_json_in_json_in_json(checkpoint, name):
+    change_json(checkpoint / name, strange=nested(900))
+    load = BloomTokenizerFast if name.startswith("tokenizer") else BloomForCausalLM
+    with pytest.raises(ConfigError, match="nested at most 64 times"):
+        load.from_pretrained(checkpoint)
+
+
+def test_numbers_in_a_generation_config_that_are_no_floats(checkpoint):
+    change_json(checkpoint / "generation_config.json", sequence_bias=[[[5], 10**400]])
+    with pytest.raises(ConfigError, match="sequence_bias"):
+        BloomForCausalLM.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"num_beam_groups": 2}, "num_beam_groups that divides num_beams=1"),
+        ({"dola_layers": [2**64]}, "below 2"),
+    ],
+)
+def test_a_generation_config_that_asks_for_what_is_not_there(checkpoint, changes, match):
+    change_json(checkpoint / "generation_config.json", **changes)
+    with pytest.raises(BloomError, match=match):
+        BloomForCausalLM.from_pretrained(checkpoint).generate(torch.tensor([[5, 6]]), max_new_tokens=2)
+
+
+@pytest.mark.parametrize("changes", [{"sep_token": {"content": "\ud800"}}, {"mask_token": "\ud800"}], ids=str)
+def test_a_token_that_is_half_a_character(checkpoint, changes):
+    change_json(checkpoint / "tokenizer_config.json", **changes)
+    with pytest.raises(ConfigError, match="whole Unicode characters"):
+        BloomTokenizerFast.from_pretrained(checkpoint)
+
+
+def test_a_tokenizer_that_makes_the_library_panic(checkpoint, monkeypatch):
+    class Panic(BaseException):
+        """As those of libraries in Rust."""
+
+    def fail(content):
+        raise Panic("byte index 13 is out of bounds")
+
+    monkeypatch.setattr(
+        "spacy_bloom.tokenizer.bloom_tokenizer.Tokenizer", type("T", (), {"from_buffer": fail})
+    )
+    with pytest.raises(ConfigError, match="is not a tokenizer: byte index 13"):
+        BloomTokenizerFast.from_pretrained(checkpoint)

@@ -278,3 +278,13 @@ def test_a_classifier_is_saved_whole(tmp_path, add_transformer, make_examples, m
     with pytest.raises(OSError):
         pipe.to_disk(tmp_path / "pipe", exclude=["vocab"])
     assert files_of(tmp_path) == before
+
+
+@pytest.mark.parametrize("found", [5, None, [5], ["A", "A"], ["O", "B-A"], "O"], ids=repr)
+def test_labels_that_do_not_fit_the_outputs(trained, saved, found):
+    path = saved / "bloom_token_classifier" / "cfg"
+    cfg = srsly.read_json(path)
+    assert len(cfg["tags"]) > 2
+    srsly.write_json(path, {**cfg, "tags": found})
+    with pytest.raises(CheckpointError, match="the component 'bloom_token_classifier'"):
+        spacy.load(saved)

@@ -2,7 +2,8 @@
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -10,12 +11,14 @@ import numpy
 from typing_extensions import Self
 
 from ...errors import BloomWarning, InputError
+from ...settings import shown
 from ..piece_bytes import Ints, PieceBytes
 from .base import Constraint
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
+MOST_CHARACTERS = 2**20
 MEMO_SIZE = 256  # a matcher holds a whole parse
 # Where a grammar allows one continuation only, llguidance would allow only the tokenizer's own pieces for it.
 ANY_PIECES = '%llguidance { "no_forcing": true }\n'
@@ -43,10 +46,17 @@ class Grammar(Constraint["LLMatcher"]):
     ) -> None:
         library = _import_llguidance()
         tokenizer = _make_tokenizer(library, pieces)
-        error = library.LLMatcher.validate_grammar(grammar, tokenizer)
-        if error:
-            raise InputError(f"Expected a grammar that llguidance can follow, got this error: {error}")
-        matcher = library.LLMatcher(tokenizer, grammar, log_level=0)  # errors are asked for, not printed
+        if len(grammar) > MOST_CHARACTERS:
+            raise InputError(
+                f"Got a grammar of {len(grammar)} characters, expected at most {MOST_CHARACTERS}."
+            )
+        with _naming_failures(grammar):
+            error = library.LLMatcher.validate_grammar(grammar, tokenizer)
+            if error:
+                raise InputError(
+                    f"Expected a grammar that llguidance can follow, got this error: {error[:1000]}"
+                )
+            matcher = library.LLMatcher(tokenizer, grammar, log_level=0)  # errors are asked for, not printed
         super().__init__(pieces, eos_token_id, matcher, leading_space=leading_space, memo_size=MEMO_SIZE)
         if not (matcher.is_accepting() or len(self._legal_pieces(matcher))):
             raise InputError(f"Expected a grammar that some text matches, got one that none does: {grammar}")
@@ -64,7 +74,9 @@ class Grammar(Constraint["LLMatcher"]):
         RAISES (InputError, ImportError): As for `Grammar`.
         """
         space = " " if leading_space else ""
-        line = _import_llguidance().regex_to_lark(f"{space}(?:{regex})", use_ascii="")
+        library = _import_llguidance()
+        with _naming_failures(regex):
+            line = library.regex_to_lark(f"{space}(?:{regex})", use_ascii="")
         return cls(f"{ANY_PIECES}start: /{line}/", pieces, eos_token_id, leading_space=leading_space)
 
     @classmethod
@@ -96,8 +108,9 @@ class Grammar(Constraint["LLMatcher"]):
     def _advance(self, state: "LLMatcher", piece: int) -> "LLMatcher | None":
         if not self.pieces[piece]:
             return None
-        matcher = state.deep_copy()
-        return matcher if matcher.consume_token(piece) else None
+        with _naming_failures("this one"):
+            matcher = state.deep_copy()
+            return matcher if matcher.consume_token(piece) else None
 
     def _may_end(self, state: "LLMatcher") -> bool:
         return state.is_accepting()
@@ -114,9 +127,23 @@ class Grammar(Constraint["LLMatcher"]):
         return legal
 
     def _legal_pieces(self, matcher: "LLMatcher") -> Ints:
-        bits = numpy.frombuffer(matcher.compute_bitmask(), dtype=numpy.uint8)
+        with _naming_failures("this one"):
+            bits = numpy.frombuffer(matcher.compute_bitmask(), dtype=numpy.uint8)
         legal = numpy.flatnonzero(numpy.unpackbits(bits, bitorder="little")[: len(self.pieces)])
         return legal[~numpy.isin(legal, [*self.pieces.control])]
+
+
+@contextmanager
+def _naming_failures(grammar: str) -> Iterator[None]:
+    """RAISES (InputError): llguidance fails inside, also by a panic, which is no Exception."""
+    try:
+        yield
+    except (InputError, ImportError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise InputError(
+            f"Expected a grammar that llguidance can follow, got {shown(grammar)}: {shown(str(error))}."
+        ) from None
 
 
 class _Vocabulary:

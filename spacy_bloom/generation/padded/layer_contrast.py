@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...bloom.heads import BloomLanguageModel
+from ...errors import InputError
+from ...settings import shown
 from .steps import Step
 
 # Pieces that are less likely than this fraction of the best one are left out.
@@ -52,7 +54,10 @@ def _candidates(layers: str | list[int], n_layer: int, tied: bool) -> list[int]:
         # A tied embedding says nothing but the piece itself.
         start = {1: 0, 2: 1}.get(n_layer, 2) if tied else 0
         return [start] if start == half else list(range(start, MOST_LAYERS if deep else half, 2))
-    return [layer for layer in layers if isinstance(layer, int) and layer < n_layer]
+    found = [layer for layer in layers if isinstance(layer, int) and layer < n_layer]
+    if not found:
+        raise InputError(f"Expected dola_layers with a number below {n_layer}, got {shown(layers)}.")
+    return found
 
 
 def _farthest(final: Tensor, earlier: Tensor) -> int:

@@ -1,7 +1,7 @@
 """What components with a last layer of their own have in common; it may come from a Hugging Face checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from ...errors import NotTrainedError
 from ...thinc_layers.output_layer import has_output, keeping_output
+from ...thinc_layers.saved_layers import reading
 from ..saving import component_folder
 from .saved_settings import keeping_settings
 from .streaming import pipe_batches
@@ -136,7 +137,7 @@ class HeadPipe(TrainablePipe):
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Self:
         """RETURNS (Self): The component, with what `to_bytes` has written."""
-        with keeping_settings(self.cfg, self.found_settings, self.open_settings):
+        with self._reading():
             return super().from_bytes(bytes_data, exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Self:
@@ -146,5 +147,16 @@ class HeadPipe(TrainablePipe):
         exclude (Iterable[str]): Of "cfg", "vocab", "model".
         RETURNS (Self): The component.
         """
-        with keeping_settings(self.cfg, self.found_settings, self.open_settings):
+        with self._reading():
             return super().from_disk(path, exclude=exclude)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """RAISES (CheckpointError): What is read inside is damaged, or its parts do not fit together."""
+        with reading(f"the component {self.name!r}", self.model):
+            with keeping_settings(self.cfg, self.found_settings, self.open_settings):
+                yield
+            self._check_found()
+
+    def _check_found(self) -> None:
+        """RAISES (ValueError): What was read of settings is not what training finds, or does not fit the model."""

@@ -61,3 +61,14 @@ class LabelledPipe(HeadPipe):
             (predictions,).
         """
         raise NotImplementedError
+
+    def _check_found(self) -> None:
+        """See HeadPipe."""
+        found = self.cfg[self.found_settings[0]]
+        if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
+            raise ValueError(f"{self.found_settings[0]} is {found!r:.80}, expected labels")
+        if len(set(found)) < len(found):
+            raise ValueError(f"{self.found_settings[0]} has labels twice: {found!r:.80}")
+        if has_output(self.model) and self.model.get_ref("output_layer").get_dim("nO") != len(found):
+            n_outputs = self.model.get_ref("output_layer").get_dim("nO")
+            raise ValueError(f"{len(found)} labels for {n_outputs} outputs")

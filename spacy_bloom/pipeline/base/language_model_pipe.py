@@ -14,6 +14,7 @@ from thinc.api import Config, Model
 from ...errors import ConfigError
 from ...generation.causal_lm import BloomForCausalLM
 from ...thinc_layers.language_model import LanguageModelShim, language_model_on
+from ...thinc_layers.saved_layers import reading
 from ...thinc_layers.weights.shim import BloomShim
 from ...tokenizer import BloomTokenizerFast
 from ..saving import component_folder
@@ -167,7 +168,8 @@ class LanguageModelPipe(Pipe):
         exclude (Iterable[str]): May contain "model".
         RETURNS (LanguageModelPipe): The component.
         """
-        util.from_disk(path, {name: shim.from_disk for name, shim in self._own_shims.items()}, exclude)
+        with reading(f"the component {self.name!r}"):
+            util.from_disk(path, {name: shim.from_disk for name, shim in self._own_shims.items()}, exclude)
         return self
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
@@ -176,9 +178,10 @@ class LanguageModelPipe(Pipe):
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "LanguageModelPipe":
         """RETURNS (LanguageModelPipe): The component, with what `to_bytes` wrote."""
-        util.from_bytes(
-            bytes_data, {name: shim.from_bytes for name, shim in self._own_shims.items()}, exclude
-        )
+        with reading(f"the component {self.name!r}"):
+            util.from_bytes(
+                bytes_data, {name: shim.from_bytes for name, shim in self._own_shims.items()}, exclude
+            )
         return self
 
     @property

@@ -1,7 +1,7 @@
 """Prompt templates: sandboxed Jinja2 over the contents of a Doc, rendered as text or as pieces.
 
 Templates are written by the author of a pipeline, and filled with text from anybody. Neither can reach anything but
-text. A template that computes for a long time without output is not stopped.
+text, and a template that makes too much or computes for too long is stopped.
 """
 
 import json
@@ -16,7 +16,7 @@ from jinja2.sandbox import SecurityError
 
 from ...errors import BloomError, ConfigError, InputError
 from ...generation.batches import encode_prompts
-from ...sandbox import Sandbox
+from ...sandbox import Sandbox, limited
 from ...settings import shown
 from ...tokenizer import BloomTokenizerFast
 from .doc_view import DocView, ExtensionsView, MappingView, SpanView, View, plain
@@ -39,7 +39,7 @@ class PromptEnvironment(Sandbox):
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, keep_trailing_newline=True)
-        self.filters["tojson"] = _to_json  # jinja2's own is for HTML
+        self.filters["tojson"] = self.counted("tojson", _to_json)  # jinja2's own is for HTML
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """RETURNS (bool): Whether a template may read an attribute."""
@@ -113,11 +113,14 @@ class PromptTemplate:
     def _fill(self, template: Template, values: dict[str, Any], most: int | None) -> str:
         parts, length = [], 0
         try:
-            for part in template.generate({name: plain(value) for name, value in values.items()}):
-                parts.append(part)
-                length += len(part)
-                if most is not None and length > most:
-                    raise _too_long(f"more than {most} characters", f"{most} characters")
+            given = {name: plain(value) for name, value in values.items()}
+            size = sum(len(str(value)) for value in given.values() if isinstance(value, (str, View)))
+            with limited(size):
+                for part in template.generate(given):
+                    parts.append(part)
+                    length += len(part)
+                    if most is not None and length > most:
+                        raise _too_long(f"more than {most} characters", f"{most} characters")
         except BloomError:
             raise
         except Exception as error:  # a template can raise anything
@@ -135,10 +138,11 @@ class PromptTemplate:
         if control not in self._compiled:
             environment, secret = _environment(), secrets.token_hex(16)
             try:
-                tree = environment.parse(self.source)
-                _check(tree, self.variables)
-                _mark_control_tokens(tree, control, secret)
-                code = environment.compile(tree)
+                with limited(len(self.source)):  # what is constant is computed now
+                    tree = environment.parse(self.source)
+                    _check(tree, self.variables)
+                    _mark_control_tokens(tree, control, secret)
+                    code = environment.compile(tree)
             except ConfigError:
                 raise
             except Exception as error:  # including Python's errors about deep nesting

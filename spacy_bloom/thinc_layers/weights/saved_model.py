@@ -6,7 +6,6 @@ from typing import Any
 
 import srsly
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
@@ -19,12 +18,13 @@ from ...checkpoint.quantized import quantization_method
 from ...checkpoint.writing import to_store
 from ...config import BloomConfig
 from ...errors import CheckpointError
-from ...files import write_file
+from ...files import check_depth, write_file
 from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weights
 from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
 from ...parallel.pipelines import expect_no_adapters, load_for_pipeline
 from ...tokenizer import BloomTokenizerFast
+from ..saved_layers import reading
 from .adapter_files import adapter_config, named_for_peft, remove_adapter, set_adapter, write_adapter
 from .settings import WeightSettings
 from .sharing import load_shared
@@ -85,20 +85,16 @@ class SavedModel:
 
         RAISES (CheckpointError): The bytes are damaged, or the weights are not what the config says.
         """
-        try:
+        with reading("a BLOOM model, as bytes"):
             parts = srsly.msgpack_loads(data)
-            config = BloomConfig.from_dict(srsly.json_loads(parts["config"]))
+            config = BloomConfig.from_dict(_from_json(parts["config"]))
             source = TensorSource(load_safetensors(parts["weights"]))
-            tokenizer_config = srsly.json_loads(parts["tokenizer_config"])
+            tokenizer_config = _from_json(parts["tokenizer_config"])
             tokenizer = BloomTokenizerFast.from_strings(parts["tokenizer"], tokenizer_config)
             adapter = TensorSource(load_safetensors(parts["adapter"])) if "adapter" in parts else None
-            settings = srsly.json_loads(parts["adapter_config"]) if "adapter" in parts else None
-            generation = srsly.json_loads(parts["generation"]) if "generation" in parts else None
+            settings = _from_json(parts["adapter_config"]) if "adapter" in parts else None
+            generation = _from_json(parts["generation"]) if "generation" in parts else None
             generates = None if generation is None else GenerationConfig.from_dict(generation)
-        except (SafetensorError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"Expected the bytes of a BLOOM model, got something else: {error!r}."
-            ) from error
         expect_no_adapters(adapter is not None, "the bytes")
         module = load_for_pipeline(
             make,
@@ -196,3 +192,10 @@ class SavedModel:
         if self.lora.merge:
             return merged_weights(self.module, self.lora)
         return {name: weight.detach() for name, weight in base_weights(self.module).items()}
+
+
+def _from_json(text: Any) -> Any:
+    """RETURNS (Any): What JSON holds. RAISES (ConfigError): It is nested too deeply to be copied and shown."""
+    values = srsly.json_loads(text)
+    check_depth(values, "the settings of a saved model")
+    return values

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import BloomWarning, InputError
-from spacy_bloom.generation.constraints.grammar import Grammar
+from spacy_bloom.generation.constraints.grammar import MOST_CHARACTERS, Grammar
 from spacy_bloom.generation.piece_bytes import PieceBytes
 from spacy_bloom.generation.rows import Row
 
@@ -174,3 +174,20 @@ def test_the_extra_is_named_where_llguidance_is_missing(pieces, monkeypatch):
     monkeypatch.setitem(sys.modules, "llguidance", None)
     with pytest.raises(ImportError, match=r"spacy-bloom\[constraints\]"):
         Grammar.from_regex("a", pieces, EOS)
+
+
+@pytest.mark.parametrize("regex", ["a\ud800", "é" * 300 + "(?=x)"], ids=["a surrogate", "a look-ahead"])
+def test_expressions_that_cannot_be_handed_on(pieces, regex):
+    with pytest.raises(InputError, match="Expected a grammar that llguidance can follow"):
+        Grammar.from_regex(regex, pieces, EOS)
+
+
+def test_a_grammar_that_makes_llguidance_panic(pieces):
+    schema = {"type": "string", "format": "é" * 300, "pattern": "(" + "é" * 300}
+    with pytest.raises(InputError):
+        Grammar.from_json_schema(schema, pieces, EOS)
+
+
+def test_a_grammar_of_a_megabyte(pieces):
+    with pytest.raises(InputError, match=f"expected at most {MOST_CHARACTERS}"):
+        Grammar.from_json_schema({"enum": ["x" * MOST_CHARACTERS]}, pieces, EOS)

@@ -1,0 +1,1 @@
+"""Mutated files, and processes that read them under watch."""
