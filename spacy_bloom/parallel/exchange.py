@@ -40,7 +40,9 @@ def gather(part: Tensor) -> Tensor:
     _expect_no_gradient(part)
     parts = part.new_empty(n_ranks(), *part.shape)
     with lost_ranks_named():
-        dist.all_gather_single(parts.view(-1), part.contiguous().view(-1))
+        # Older versions of torch have it by its older name.
+        gather_single = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+        gather_single(parts.view(-1), part.contiguous().view(-1))
     return parts
 
 

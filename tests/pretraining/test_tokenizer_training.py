@@ -55,7 +55,8 @@ def test_components_are_blooms():
     assert (split["behavior"], split["invert"]) == ("Isolated", False)
     names = ("type", "add_prefix_space", "trim_offsets", "use_regex")
     assert tuple(byte_level[n] for n in names) == ("ByteLevel", False, True, False)
-    assert tuple(state["post_processor"][n] for n in names) == ("ByteLevel", True, False, False)
+    # What `use_regex` says of a post-processor depends on the version of tokenizers, and means nothing there.
+    assert tuple(state["post_processor"][n] for n in names[:3]) == ("ByteLevel", True, False)
     assert state["decoder"]["type"] == "ByteLevel"
     assert state["normalizer"] is None
 

@@ -15,6 +15,7 @@ from ...bloom.heads import BloomLanguageModel
 from ...bloom.losses import IGNORED_LABEL
 from ...checkpoint.load import Place, Placement, frame_model
 from ...config import BloomConfig
+from ...errors import InputError
 from ..data import Batch
 from ..evaluation import packed_nll
 
@@ -40,8 +41,14 @@ class ShardedLM(nn.Module):
     ) -> None:
         # Imported late: it takes seconds.
         from torch.distributed.device_mesh import init_device_mesh
-        from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 
+        try:
+            from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
+        except ImportError as error:
+            raise InputError(
+                f"Expected a torch with FSDP2 to train one model on several ranks, got torch {torch.__version__}. "
+                "Install a newer one, or train in one process."
+            ) from error
         super().__init__()
         self.model = model
         policy = MixedPrecisionPolicy()

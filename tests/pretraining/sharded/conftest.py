@@ -13,6 +13,12 @@ sys.path.append(str(HERE))
 from trainings import TRAININGS, make_model, make_trainer, run  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fsdp2():
+    if not (Path(torch.__file__).parent / "distributed" / "fsdp" / "_fully_shard").exists():
+        pytest.skip(f"torch {torch.__version__} does not have FSDP2 yet.")
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory, tokenizer, make_lines):
     path = tmp_path_factory.mktemp("texts")
