@@ -20,6 +20,8 @@ from spacy.language import Language
 from spacy.training import Example
 from texts import pseudo_lines, text_lines
 
+from spacy_bloom.pipeline.answering.answers import Answer, set_answers
+
 WARM_UP = 8
 CNN = {"@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 96, "depth": 4}
 CNN |= {"embed_size": 2000, "window_size": 1, "maxout_pieces": 3, "subword_features": True}
@@ -98,12 +100,12 @@ SYSTEMS: dict[str, Callable[[str, list[str]], Language]] = {
 def _initialized(nlp: Language, labels: list[str]) -> Language:
     """RETURNS (Language): The pipeline with its labels, on random last layers."""
     examples = []
-    for i, label in enumerate(labels):
+    for label in labels:
         doc = nlp.make_doc("Ana sings in Lima .")
         gold: dict[str, Any] = {"entities": [(0, 3, label)], "cats": {one: float(one == label) for one in labels}}
-        gold["spans"] = {"sc": [(0, 3, label), (0, 9, label)], "answers": [(13, 17, QUESTION)]}
+        gold["spans"] = {"sc": [(0, 3, label), (0, 9, label)]}
         example = Example.from_dict(doc, gold)
-        example.predicted.user_data["lang"] = str(i)
+        set_answers(example.reference, {QUESTION: [Answer(3, 4)]})
         examples.append(example)
     nlp.initialize(lambda: examples)
     return nlp

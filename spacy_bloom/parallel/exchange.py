@@ -38,7 +38,8 @@ def gather(part: Tensor) -> Tensor:
     RETURNS (Tensor): The parts of all ranks. Shape (ranks, *shape).
     """
     _expect_no_gradient(part)
-    parts = part.new_empty(n_ranks(), *part.shape)
+    with torch.inference_mode(mode=False):  # torch 2.4 writes into it from outside of that mode
+        parts = part.new_empty(n_ranks(), *part.shape)
     with lost_ranks_named():
         # Older versions of torch have it by its older name.
         gather_single = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
