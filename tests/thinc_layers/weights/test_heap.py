@@ -1,4 +1,3 @@
-import subprocess
 import sys
 
 import numpy
@@ -47,8 +46,8 @@ print((full - resident()) / (20 * size))
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("mapped, returned", [("mapped", True), ("plain", False)])
-def test_large_blocks_go_back_at_once(mapped, returned):
+def test_large_blocks_go_back_at_once(mapped, returned, python_torch):
     """In a process of its own: the setting stays."""
-    result = subprocess.run([sys.executable, "-c", LARGE_BLOCKS, mapped], capture_output=True, text=True)
+    result = python_torch.run("-c", LARGE_BLOCKS, mapped)
     assert result.returncode == 0, result.stderr
     assert (float(result.stdout) > 0.9) == returned
