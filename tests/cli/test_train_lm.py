@@ -1,6 +1,7 @@
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
+from spacy_bloom.files import writing_alone
 from spacy_bloom.generation.config import GenerationConfig
 from spacy_bloom.pretraining.loop import LMTrainer
 
@@ -220,3 +222,31 @@ def test_missing_gpu_is_an_error(text, tmp_path):
         result = run(tmp_path / "out", text / "nowhere", "--gpu-id", str(use_gpu))
         assert result.exit_code == 1 and f"There is no GPU {use_gpu}" in words(result)
         assert "tokenizer" not in words(result) and not (tmp_path / "out").exists()
+
+
+def test_a_second_run_in_the_same_directory_is_refused(text, tmp_path):
+    output = tmp_path / "out"
+    output.mkdir()
+    first = writing_alone(output)
+    with ThreadPoolExecutor(1) as other:  # a lock of another thread is as that of another process
+        other.submit(first.__enter__).result()
+        result = run(output, text)
+        other.submit(first.__exit__, None, None, None).result()
+    assert result.exit_code == 1 and f"Another process writes to {output}" in words(result)
+    assert not list(output.iterdir())
+
+
+def test_a_checkpoint_gets_its_name_with_its_tokenizer(text, tmp_path, monkeypatch):
+    """Killed between the two, it left weights that could not be loaded."""
+    save, output = BloomTokenizerFast.save_pretrained, tmp_path / "out"
+
+    def fail(self, path, *args, **options):
+        if Path(path).name == "tokenizer":
+            return save(self, path, *args, **options)
+        assert not (output / "model-best").exists()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(BloomTokenizerFast, "save_pretrained", fail)
+    result = run(output, text)
+    assert result.exit_code == 1 and isinstance(result.exception, (OSError, SystemExit))
+    assert sorted(path.name for path in output.iterdir()) == ["history.jsonl", "tokenizer"]
