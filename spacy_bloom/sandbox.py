@@ -271,7 +271,8 @@ def _count_statements(tree: nodes.Template) -> None:
         if isinstance(node, nodes.For):
             steps = _call("step", nodes.Const(ITEM))
             node.test = steps if node.test is None else nodes.And(steps, node.test)
-    tree.set_environment(tree.environment)
+    if tree.environment is not None:
+        tree.set_environment(tree.environment)
 
 
 def _step(statement: nodes.Node) -> nodes.Stmt:

@@ -239,7 +239,9 @@ def test_memory_zone():
 def test_what_is_longer_than_any_word_is_cut(part):
     """spaCy's rules take the square of a word's length: 16,000 apostrophes took 27 seconds."""
     short, long = part * 40, part * 2000
-    assert spaced(short).replace(" ", "") == short and all(len(word) <= len(short) for word in spaced(short).split())
+    assert spaced(short).replace(" ", "") == short and all(
+        len(word) <= len(short) for word in spaced(short).split()
+    )
     parts = spaced(f"x {long}\n{long} y").split()
     assert parts[0] == "x" and parts[-1] == "y" and "".join(parts[1:-1]) == long * 2
     assert all(word[0] == long[0] or word[0] not in "\u0301\u200d" for word in parts)
@@ -247,5 +249,7 @@ def test_what_is_longer_than_any_word_is_cut(part):
     if part not in ("👩\u200d", "\u0301"):
         assert max(map(len, parts)) <= LONGEST + len(part)
     if part in ("'", "e\u0301"):
-        nlp = spacy.blank("xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}})
+        nlp = spacy.blank(
+            "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
+        )
         assert nlp.make_doc(f"x {long}\n{long} y").text == f"x {long}\n{long} y"

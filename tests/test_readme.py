@@ -26,7 +26,9 @@ def blocks(language: str, text: str = README) -> list[str]:
 EXAMPLES = {
     f"{page.stem}-{i}": code
     for page in PAGES
-    if not (ROOT / "docs" / "notebooks" / f"{page.stem}.ipynb").is_file()  # tests/scripts/test_notebooks.py runs these
+    if not (
+        ROOT / "docs" / "notebooks" / f"{page.stem}.ipynb"
+    ).is_file()  # tests/scripts/test_notebooks.py runs these
     for i, code in enumerate(blocks("python", page.read_text(encoding="utf8")))
 }
 

@@ -260,7 +260,16 @@ def clients(budget: Budget, checkpoint: Path) -> Figure:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "spacy", "bloom", "serve", "xx_bloom_tiny_demo", "--answerer", "xx_bloom_tiny_qa"]
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "bloom",
+        "serve",
+        "xx_bloom_tiny_demo",
+        "--answerer",
+        "xx_bloom_tiny_qa",
+    ]
     command += ["--port", str(port), *(part for pair in LIMITS.items() for part in pair)]
     log = (budget.kept / "serve.log").open("wb")
     server = subprocess.Popen(command, stdout=log, stderr=log)
@@ -304,7 +313,10 @@ def clients(budget: Budget, checkpoint: Path) -> Figure:
         figure.found.append(f"serve grew from {warm:.0f} MB to {last:.0f} MB")
     figure.notes = {f"status {status}": count for status, count in sorted(states.items())}
     if times:
-        figure.notes |= {"p50": f"{times[len(times) // 2]:.2f} s", "p99": f"{times[int(len(times) * 0.99)]:.2f} s"}
+        figure.notes |= {
+            "p50": f"{times[len(times) // 2]:.2f} s",
+            "p99": f"{times[int(len(times) * 0.99)]:.2f} s",
+        }
     figure.notes |= {"MB after a third": round(warm), "MB at the end": round(last)}
     return figure
 
@@ -340,6 +352,8 @@ def _is_answer(body: bytes, status: int, answer: bytes) -> bool:
             return isinstance(found["detail"], str)
         asked = json.loads(body)
         wanted = asked.get("texts") or [asked["text"]]
-        return [one["text"] for one in found["results"]] == wanted and not any(r.get("error") for r in found["results"])
+        return [one["text"] for one in found["results"]] == wanted and not any(
+            r.get("error") for r in found["results"]
+        )
     except (ValueError, KeyError, TypeError):
         return False

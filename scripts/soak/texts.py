@@ -34,7 +34,9 @@ SPACES = " \t\n\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2000\u2028\u2029\u202
 
 def any_character(rng: random.Random) -> str:
     """RETURNS (str): Of any plane, assigned or not; halves of surrogate pairs are no text."""
-    point = rng.choice((rng.randrange(0x80), rng.randrange(0x3000), rng.randrange(0x10000), rng.randrange(0x110000)))
+    point = rng.choice(
+        (rng.randrange(0x80), rng.randrange(0x3000), rng.randrange(0x10000), rng.randrange(0x110000))
+    )
     return chr(point) if not 0xD800 <= point < 0xE000 else "\ufffd"
 
 
@@ -49,7 +51,9 @@ def of_scripts(rng: random.Random) -> str:
 
 def of_marks(rng: random.Random) -> str:
     base = rng.choice(["e", "กา", "👍", "", " "])
-    return base + "".join(rng.choice(MARKS) for _ in range(rng.randrange(1, 80))) + rng.choice(["", "x", "\n"])
+    return (
+        base + "".join(rng.choice(MARKS) for _ in range(rng.randrange(1, 80))) + rng.choice(["", "x", "\n"])
+    )
 
 
 def of_controls(rng: random.Random) -> str:
@@ -136,7 +140,10 @@ def cut(budget: Budget, checkpoint: Path) -> Figure:
     """The tokenizer of words, BLOOM's, and the alignment of both."""
     figure, rng = Figure("cut"), budget.random("cut")
     nlp = spacy.blank("xx", config={"nlp": {"tokenizer": _tiny.TOKENIZER}})
-    for tokenizer in (BloomTokenizerFast.from_pretrained(checkpoint), BloomTokenizerFast.from_pretrained("tiny-bloom")):
+    for tokenizer in (
+        BloomTokenizerFast.from_pretrained(checkpoint),
+        BloomTokenizerFast.from_pretrained("tiny-bloom"),
+    ):
         stream = texts(rng)
         while figure.tried < budget.inputs and budget.left > 0:
             with nlp.memory_zone():

@@ -216,7 +216,9 @@ def _check_archive(file: Path) -> None:
 
 def _check_pickle(pickled: bytes) -> None:
     for operation, argument, _ in pickletools.genops(pickled):
-        known = GLOBALS.fullmatch(argument) if operation.name == "GLOBAL" else operation.name not in CALLS
+        known = (
+            GLOBALS.fullmatch(str(argument)) if operation.name == "GLOBAL" else operation.name not in CALLS
+        )
         if not known:
             raise ValueError(f"a weights-only pickle does not hold {str(argument)[:80] or operation.name!r}.")
 

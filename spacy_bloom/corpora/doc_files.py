@@ -16,7 +16,7 @@ CHUNK = 2**20
 # Real Docs become ten to twenty times as large.
 MOST_UNPACKED, MOST_GROWTH = 10**8, 50
 # Attributes of tokens that are numbers of texts.
-TEXTS = ["ORTH", "NORM", "LEMMA", "TAG", "DEP", "ENT_TYPE", "ENT_KB_ID", "ENT_ID", "MORPH"]
+TEXTS: list[int | str] = ["ORTH", "NORM", "LEMMA", "TAG", "DEP", "ENT_TYPE", "ENT_KB_ID", "ENT_ID", "MORPH"]
 
 
 def find_text_files(path: Path, suffixes: Collection[str]) -> Dict[str, Path]:

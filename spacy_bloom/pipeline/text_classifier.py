@@ -187,7 +187,9 @@ class BloomTextClassifier(LabelledPipe):
         """See LabelledPipe: of each Doc's best label, or of every label if they are not exclusive."""
         gold = [eg.reference.cats if len(eg.predicted) else {} for eg in examples]
         scores = self._temper(predictions, temperature)
-        truth = numpy.array([[cats.get(label, 0.0) > 0.5 for label in self.labels] for cats in gold], dtype=bool)
+        truth = numpy.array(
+            [[cats.get(label, 0.0) > 0.5 for label in self.labels] for cats in gold], dtype=bool
+        )
         if not self.exclusive:
             known = numpy.array([[label in cats for label in self.labels] for cats in gold], dtype=bool)
             return scores[known], truth[known]

@@ -81,7 +81,9 @@ def test_what_has_no_annotation_stays_as_it_is(corpus, tmp_path):
     result = run(tmp_path / "warm", tmp_path / "ents.spacy", tmp_path / "out")
     assert result.exit_code == 0 and f"{TEXTS}: the data have no annotation" in result.output
     loaded = spacy.load(tmp_path / "out")
-    assert loaded.get_pipe(TEXTS).cfg["temperature"] == loaded.config["components"][TEXTS]["temperature"] == 2.5
+    assert (
+        loaded.get_pipe(TEXTS).cfg["temperature"] == loaded.config["components"][TEXTS]["temperature"] == 2.5
+    )
 
 
 def test_a_pipeline_without_classifiers(corpus, tmp_path):

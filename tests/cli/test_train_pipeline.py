@@ -77,7 +77,9 @@ def test_verbose_is_for_our_modules_too(monkeypatch, tmp_path):
     ours = logging.getLogger("spacy_bloom")
     monkeypatch.setattr(ours, "handlers", [])
     monkeypatch.setattr(ours, "level", logging.WARNING)
-    assert CliRunner().invoke(app, ["bloom", "train", str(tmp_path / "config.cfg"), "--verbose"]).exit_code == 0
+    assert (
+        CliRunner().invoke(app, ["bloom", "train", str(tmp_path / "config.cfg"), "--verbose"]).exit_code == 0
+    )
     assert ours.level == logging.DEBUG and ours.handlers == util.logger.handlers != []
 
 

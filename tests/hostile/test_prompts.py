@@ -172,3 +172,7 @@ def test_half_a_surrogate_pair_is_an_error(tiny_tokenizer):
     doc.user_data["broken"] = "\ud800"
     with pytest.raises(InputError, match="surrogate"):
         PromptTemplate("{{ doc.user_data.broken }}").encode(tiny_tokenizer, max_pieces=9, doc=doc)
+
+
+def test_a_list_of_views_has_no_addresses(doc):
+    assert PromptTemplate("{{ [doc] }}").render(doc=doc) == "['Some text, which is data.']"

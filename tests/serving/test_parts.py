@@ -59,7 +59,9 @@ def test_one_bad_text_fails_alone(nlp, caplog):
     found = find_all("annotation", nlp, [Asked(text) for text in ("Ana", "bad", "Ana sings")])
     assert [isinstance(one, ValueError) for one in found] == [False, True, False]
     [record] = caplog.records
-    assert record.name == "spacy_bloom.serving.parts" and "bad" not in record.getMessage(), "no text in the log"
+    assert record.name == "spacy_bloom.serving.parts" and "bad" not in record.getMessage(), (
+        "no text in the log"
+    )
     assert record.exc_info[0] is ValueError
     assert found[2]["doc"]["ents"] == [{"start": 0, "end": 3, "label": "PER"}]
     assert nlp.get_pipe("tests_strict").batches == [

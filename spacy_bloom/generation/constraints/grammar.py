@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
 MOST_CHARACTERS = 2**20
+MOST_MULTIPLE = 10_000
 MEMO_SIZE = 256  # a matcher holds a whole parse
 # Where a grammar allows one continuation only, llguidance would allow only the tokenizer's own pieces for it.
 ANY_PIECES = '%llguidance { "no_forcing": true }\n'
@@ -100,6 +101,7 @@ class Grammar(Constraint["LLMatcher"]):
         """
         if not isinstance(schema, Mapping):
             raise InputError(f"Expected a JSON schema as a dict, got {type(schema).__name__}: {schema!r}.")
+        _check_multiples(schema)
         options = json.dumps({**schema, "x-guidance": FLEXIBLE if whitespace else COMPACT})
         start = '" " json' if leading_space else "json"
         grammar = f"{ANY_PIECES}start: {start}\njson: %json {options}"
@@ -131,6 +133,25 @@ class Grammar(Constraint["LLMatcher"]):
             bits = numpy.frombuffer(matcher.compute_bitmask(), dtype=numpy.uint8)
         legal = numpy.flatnonzero(numpy.unpackbits(bits, bitorder="little")[: len(self.pieces)])
         return legal[~numpy.isin(legal, [*self.pieces.control])]
+
+
+def _check_multiples(schema: Mapping[str, Any]) -> None:
+    """RAISES (InputError): llguidance would make a state for each remainder, of all multiples together."""
+    todo: list[Any] = [schema]
+    product = 1.0
+    while todo:
+        part = todo.pop()
+        if isinstance(part, Mapping):
+            number = part.get("multipleOf")
+            if isinstance(number, (int, float)):
+                product *= min(max(abs(number), 1), 2 * MOST_MULTIPLE)
+            todo += part.values()
+        elif isinstance(part, (list, tuple)):
+            todo += part
+        if product > MOST_MULTIPLE:
+            raise InputError(
+                f"Expected multipleOf up to {MOST_MULTIPLE}, all of a schema multiplied, got more."
+            )
 
 
 @contextmanager

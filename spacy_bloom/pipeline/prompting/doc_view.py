@@ -27,6 +27,9 @@ class View:
     def __str__(self) -> str:
         return self.text
 
+    def __repr__(self) -> str:
+        return repr(self.text)  # in a list; without an address, so that prompts are the same in every run
+
     @property
     def text(self) -> str:
         """RETURNS (str): The text."""

@@ -191,3 +191,17 @@ def test_a_grammar_that_makes_llguidance_panic(pieces):
 def test_a_grammar_of_a_megabyte(pieces):
     with pytest.raises(InputError, match=f"expected at most {MOST_CHARACTERS}"):
         Grammar.from_json_schema({"enum": ["x" * MOST_CHARACTERS]}, pieces, EOS)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "integer", "multipleOf": 2**31},
+        {"type": "integer", "multipleOf": 10**400},
+        {"allOf": [{"type": "integer", "multipleOf": 997}, {"multipleOf": 991}]},
+    ],
+    ids=["one", "one that is no float", "several"],
+)
+def test_multiples_of_large_numbers(pieces, schema):
+    with pytest.raises(InputError, match="Expected multipleOf up to 10000"):
+        Grammar.from_json_schema(schema, pieces, EOS)
