@@ -103,6 +103,8 @@ def run(words):
 )
 def test_from_annotated_files_to_an_installed_pipeline(pipes, write, written, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if PYTHON:
+        subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "build"], check=True)
     Path("data").mkdir()
     write(Path("data"))
     for words in commands(pipes):
