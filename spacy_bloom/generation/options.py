@@ -14,7 +14,10 @@ MAX_ROWS = 2**12  # per prompt; more is a mistake, refused before memory is allo
 PIECE = integer(0, 2**31 - 1)
 WORD = list_of(PIECE, at_least=1)
 FACTOR = number(1e-6, 1e6)
-TEXT = Check("text that is not empty", lambda x: isinstance(x, str) and x != "")
+TEXT = Check(
+    "text that is not empty, of whole characters",
+    lambda x: isinstance(x, str) and x != "" and not any("\ud800" <= c <= "\udfff" for c in x),
+)
 TEMPERATURE = Check(f"{FACTOR.expected}; for greedy decoding set do_sample=False", FACTOR.accepts)
 
 
