@@ -543,3 +543,9 @@ def test_a_tokenizer_that_makes_the_library_panic(checkpoint, monkeypatch):
     )
     with pytest.raises(ConfigError, match="is not a tokenizer: byte index 13"):
         BloomTokenizerFast.from_pretrained(checkpoint)
+
+
+def test_a_text_to_stop_at_that_is_half_a_character(checkpoint):
+    change_json(checkpoint / "generation_config.json", stop_strings=["\ud800"])
+    with pytest.raises(ConfigError, match="stop_strings"):
+        BloomForCausalLM.from_pretrained(checkpoint)
