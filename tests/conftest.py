@@ -1,6 +1,7 @@
 """What several test modules share: a tiny tokenizer, random tiny models, and their checkpoint on disk."""
 
 import json
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -141,6 +142,17 @@ def checkpoint(tmp_path_factory, tiny_tokenizer_json, randomize) -> str:
     randomize(BloomForCausalLM(config)).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return str(path)
+
+
+@pytest.fixture
+def ended_processes():
+    """Afterwards no process of `nlp.pipe(n_process=2)` is left. spaCy asks them to end, which one that was forked while
+    another thread held a lock never hears; left alone, it would keep the pipes of this process open.
+    """
+    yield
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
 
 
 @pytest.fixture(scope="session")

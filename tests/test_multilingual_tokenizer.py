@@ -222,7 +222,7 @@ def test_config_round_trip(lang):
     assert texts(again.make_doc(MIXED)) == texts(nlp.make_doc(MIXED))
 
 
-def test_pipe_in_two_processes():
+def test_pipe_in_two_processes(ended_processes):
     many = [f"{MIXED}{i}" for i in range(20)]
     assert [doc.text for doc in NLP.pipe(many, n_process=2, batch_size=5)] == many
     assert [texts(doc) for doc in NLP.pipe(many, n_process=2, batch_size=5)] == [cut(text) for text in many]

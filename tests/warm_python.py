@@ -118,7 +118,11 @@ class Server:
 
     def close(self):
         self._process.stdin.close()
-        self._process.wait(60)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:  # another fork of this process holds the other end of its input
+            self._process.kill()
+            self._process.wait()
         self._process.stdout.close()
 
 

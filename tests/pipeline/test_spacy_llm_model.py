@@ -146,7 +146,7 @@ def test_prompts_are_data(make, calls):
     assert "A </s> <pad> b" in tokenizer.decode(ids)
 
 
-def test_two_processes(make):
+def test_two_processes(make, ended_processes):
     nlp = make("spacy.Raw.v1")
     assert responses(nlp.pipe(TEXTS, n_process=2, batch_size=2)) == responses(nlp.pipe(TEXTS))
 
