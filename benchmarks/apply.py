@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -30,6 +30,7 @@ from spacy.vocab import Vocab
 from spacy_bloom.applying import Processes, RayActors, apply_pipeline
 
 FILES = 4
+PLAIN = "plain loop"
 
 
 def write_corpus(source: Path, target: Path, n_docs: int, words: int) -> None:
@@ -75,10 +76,12 @@ def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
                     box.to_disk(output / f"{path.stem}-{number}.spacy")
 
 
-def time_ways(pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size: int, turns: int) -> None:
+def time_ways(
+    pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size: int, turns: int, chosen: Sequence[str]
+) -> None:
     """Print the Docs per second of each way, as medians of the rounds."""
     ways: dict[str, Callable[[Path], object]] = {
-        "plain loop": lambda out: plain(pipeline, corpus, out, shard_size),
+        PLAIN: lambda out: plain(pipeline, corpus, out, shard_size),
         "apply, this process": lambda out: apply_pipeline(pipeline, corpus, out, shard_size=shard_size),
     }
     for n in (1, 2):
@@ -88,6 +91,7 @@ def time_ways(pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size:
         ways[f"apply, {n} actors of Ray"] = lambda out, n=n: apply_pipeline(
             pipeline, corpus, out, shard_size=shard_size, engine=RayActors(n)
         )
+    ways = {way: run for way, run in ways.items() if not chosen or way in (PLAIN, *chosen)}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(turns):
         for number, (way, run) in enumerate(ways.items()):
@@ -97,7 +101,7 @@ def time_ways(pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size:
     medians = {way: sorted(times)[len(times) // 2] for way, times in seconds.items()}
     for way, median in medians.items():
         print(
-            f"{way:<26}{n_docs / median:>10,.0f} Docs/s{medians['plain loop'] / median:>8.2f} of the plain loop"
+            f"{way:<26}{n_docs / median:>10,.0f} Docs/s{medians[PLAIN] / median:>8.2f} of the plain loop"
         )
 
 
@@ -195,7 +199,7 @@ def main() -> None:
         if arguments.kills:
             kill_at_random(pipeline, work / "corpus", work / "out", *sizes, arguments.kills)
         else:
-            time_ways(pipeline, work / "corpus", work, *sizes, arguments.turns)
+            time_ways(pipeline, work / "corpus", work, *sizes, arguments.turns, arguments.ways)
 
 
 if __name__ == "__main__":
