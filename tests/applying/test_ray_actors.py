@@ -20,9 +20,12 @@ def cluster(tmp_path_factory):
     path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
     options = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     memory = {"object_store_memory": 100 * 2**20}
+    # Ray's handler would stay, also in forks of this process, where nobody is left to do what it asks for.
+    handler = signal.getsignal(signal.SIGTERM)
     ray.init(num_cpus=2, runtime_env={"env_vars": {"PYTHONPATH": path}}, **options, **memory)
     yield
     ray.shutdown()
+    signal.signal(signal.SIGTERM, handler)
 
 
 class LastingActors(RayActors):
