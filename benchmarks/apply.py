@@ -187,6 +187,7 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=6, help="most words of each text, of 8 characters")
     parser.add_argument("--shard-size", type=int, default=5000)
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", default=[], help="rows of the table, beside the plain loop (all)")
     parser.add_argument(
         "--kills", type=int, default=0, help="number of kills; if set, times are not measured"
     )
