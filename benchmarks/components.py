@@ -23,6 +23,7 @@ from texts import pseudo_lines, text_lines
 from spacy_bloom.pipeline.answering.answers import Answer, set_answers
 
 WARM_UP = 8
+Make = Callable[[str, list[str]], Language]  # of a checkpoint and labels
 CNN = {"@architectures": "spacy.HashEmbedCNN.v2", "pretrained_vectors": None, "width": 96, "depth": 4}
 CNN |= {"embed_size": 2000, "window_size": 1, "maxout_pieces": 3, "subword_features": True}
 LISTENER = {
@@ -33,30 +34,30 @@ LISTENER = {
 QUESTION = "Where was it?"
 
 
-def on_bloom(factory: str, **config: Any) -> Callable[[str, list[str]], Language]:
-    """RETURNS (Callable): Makes a pipeline with a component on a transformer of its own."""
+def blank(checkpoint: str, labels: list[str]) -> Language:
+    """RETURNS (Language): A pipeline with nothing in it."""
+    return spacy.blank("xx")
+
+
+def transformer_alone(checkpoint: str, labels: list[str]) -> Language:
+    """RETURNS (Language): A transformer that nobody listens to."""
+    nlp = spacy.blank("xx")
+    nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
+    return nlp
+
+
+def after(base: Make, factory: str, **config: Any) -> Make:
+    """RETURNS (Callable): Makes a pipeline with another component, which has all labels."""
 
     def make(checkpoint: str, labels: list[str]) -> Language:
-        nlp = spacy.blank("xx")
-        nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
+        nlp = base(checkpoint, labels)
         nlp.add_pipe(factory, config=config)
         return _initialized(nlp, labels)
 
     return make
 
 
-def on_cnn(factory: str, **config: Any) -> Callable[[str, list[str]], Language]:
-    """RETURNS (Callable): Makes a pipeline with one of spaCy's components on its CNN."""
-
-    def make(checkpoint: str, labels: list[str]) -> Language:
-        nlp = spacy.blank("xx")
-        nlp.add_pipe(factory, config=config)
-        return _initialized(nlp, labels)
-
-    return make
-
-
-def with_head(factory: str, **config: Any) -> Callable[[str, list[str]], Language]:
+def with_head(factory: str, **config: Any) -> Make:
     """RETURNS (Callable): Makes a pipeline with a component that has a language model of its own."""
 
     def make(checkpoint: str, labels: list[str]) -> Language:
@@ -68,13 +69,6 @@ def with_head(factory: str, **config: Any) -> Callable[[str, list[str]], Languag
     return make
 
 
-def transformer_alone(checkpoint: str, labels: list[str]) -> Language:
-    """RETURNS (Language): A transformer that nobody listens to."""
-    nlp = spacy.blank("xx")
-    nlp.add_pipe("bloom_transformer", config={"model": {"name": checkpoint}})
-    return nlp
-
-
 def answerer(checkpoint: str, labels: list[str]) -> Language:
     """RETURNS (Language): A component that answers one question about each text."""
     nlp = spacy.blank("xx")
@@ -82,14 +76,14 @@ def answerer(checkpoint: str, labels: list[str]) -> Language:
     return _initialized(nlp, labels)
 
 
-SYSTEMS: dict[str, Callable[[str, list[str]], Language]] = {
+SYSTEMS: dict[str, Make] = {
     "bloom_transformer alone": transformer_alone,
-    "bloom_token_classifier": on_bloom("bloom_token_classifier"),
-    "ner on bloom_transformer": on_bloom("ner", model={"tok2vec": LISTENER}),
-    "spancat on bloom_transformer": on_bloom("spancat", model={"tok2vec": LISTENER}),
-    "ner on spaCy's CNN": on_cnn("ner", model={"tok2vec": CNN}),
-    "bloom_text_classifier": on_bloom("bloom_text_classifier"),
-    "textcat, spaCy's ensemble": on_cnn("textcat"),
+    "bloom_token_classifier": after(transformer_alone, "bloom_token_classifier"),
+    "ner on bloom_transformer": after(transformer_alone, "ner", model={"tok2vec": LISTENER}),
+    "spancat on bloom_transformer": after(transformer_alone, "spancat", model={"tok2vec": LISTENER}),
+    "ner on spaCy's CNN": after(blank, "ner", model={"tok2vec": CNN}),
+    "bloom_text_classifier": after(transformer_alone, "bloom_text_classifier"),
+    "textcat, spaCy's ensemble": after(blank, "textcat"),
     "bloom_question_answerer": answerer,
     "bloom_surprisal": with_head("bloom_surprisal"),
     "bloom_zero_shot": with_head("bloom_zero_shot", prompt="{{ doc.text }}\nTopic:"),
@@ -143,9 +137,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="Docs that nlp.pipe takes at once")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="which to measure, with commas between")
     options = parser.parse_args()
-    texts = text_lines(options.text, options.docs) if options.text else pseudo_lines(options.docs)
+    lines = text_lines(options.text, options.docs) if options.text else pseudo_lines(options.docs)
+    texts = lines[: options.docs]
     wanted = [name for name in SYSTEMS if name in options.systems]
-    rows = [in_fresh_process(measure, name, texts[: options.docs], options) for name in wanted]
+    rows = [in_fresh_process(measure, name, texts, options) for name in wanted]
     notes = {"texts": len(texts), "characters in the middle text": sorted(map(len, texts))[len(texts) // 2]}
     report("What components cost on one core", rows, notes, options.json)
 

@@ -19,7 +19,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-MOST_DEPTH = 64  # of JSON
+MAX_DEPTH = 64  # of JSON
 CHUNK = 2**20  # bytes of each file that are compared at once
 WAIT = 60.0  # seconds for another process that writes to the same folder
 # SOURCE: Linux, include/uapi/linux/fcntl.h and fs.h.
@@ -51,13 +51,13 @@ def check_depth(values: Any, where: str) -> None:
 
     values (Any): Of JSON.
     where (str): Where it is from, for the error.
-    RAISES (ConfigError): Lists and objects are inside of each other more than MOST_DEPTH times.
+    RAISES (ConfigError): Lists and objects are inside of each other more than MAX_DEPTH times.
     """
     level = [values]
-    for _ in range(MOST_DEPTH):
+    for _ in range(MAX_DEPTH):
         level = [part for value in level for part in _parts_of(value)]
     if level:
-        raise ConfigError(f"Expected {where} to be nested at most {MOST_DEPTH} times, got more.")
+        raise ConfigError(f"Expected {where} to be nested at most {MAX_DEPTH} times, got more.")
 
 
 def _parts_of(value: Any) -> Iterable[Any]:
@@ -265,9 +265,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for file in (*partial.rglob("*"), partial):
                 if file.is_file() or file.is_dir():
                     _flush_names(file)
-            if (
-                path.is_dir()
-            ):  # which has the name of the partial one soon, and is not to be filled by another process
+            # It has the partial one's name soon, and is not to be filled by another process then.
+            if path.is_dir():
                 locks.enter_context(writing_alone(path))
             _put_in_place(partial, path, old)
             _flush_names(path.parent)

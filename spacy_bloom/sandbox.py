@@ -30,16 +30,15 @@ STRING_METHODS = frozenset((
     "strip", "swapcase", "title", "upper",
 ))
 # fmt: on
-MOST_SECONDS = 1.0  # of the processor
+MAX_SECONDS = 1.0  # of the processor
 # A character is one unit, an item of a list or a step of a loop several, as they take more memory. A template may make
 # so much of nothing, and more for each unit that it is given.
-MOST_UNITS, UNITS_PER_GIVEN = 2**24, 64
+MAX_UNITS, UNITS_PER_GIVEN = 2**24, 64
 ITEM = 8
-MOST_ITEMS = (
-    2**18
-)  # of a list with all lists inside of it: it is shown and compared with each as often as it occurs
-MOST_STATEMENTS = 1000  # of a template; to compile many that are inside of each other takes long
-MOST_BITS = 4096  # of a product of integers
+# Of a list with all lists inside of it: it is shown and compared with each as often as it occurs.
+MAX_ITEMS = 2**18
+MAX_STATEMENTS = 1000  # of a template; to compile many that are inside of each other takes long
+MAX_BITS = 4096  # of a product of integers
 SPLITTING = frozenset(("split", "rsplit", "splitlines"))
 # Filters that write out all that they are given, however deep.
 WRITING = frozenset(
@@ -63,7 +62,7 @@ def limited(given: int) -> Iterator[None]:
     given (int): Size of what the template is given, in characters.
     RAISES (SecurityError): From the template.
     """
-    token = _LEFT.set(_Left(MOST_UNITS + UNITS_PER_GIVEN * given, time.thread_time() + MOST_SECONDS))
+    token = _LEFT.set(_Left(MAX_UNITS + UNITS_PER_GIVEN * given, time.thread_time() + MAX_SECONDS))
     try:
         yield
     finally:
@@ -78,7 +77,7 @@ def spend(units: int) -> bool:
         if left.units < 0:
             raise SecurityError("it makes too much: more than what it is given explains")
         if time.thread_time() > left.until:
-            raise SecurityError(f"it computes for more than {MOST_SECONDS:g} seconds")
+            raise SecurityError(f"it computes for more than {MAX_SECONDS:g} seconds")
     return True
 
 
@@ -89,7 +88,7 @@ def size_of(value: Any, most: int | None = None, *, texts: bool = True) -> int:
     RAISES (SecurityError): There are more.
     """
     left = _LEFT.get()
-    most = most if most is not None else left.units if left is not None else MOST_UNITS
+    most = most if most is not None else left.units if left is not None else MAX_UNITS
     todo, size = [value], 0
     while todo:
         part = todo.pop()
@@ -197,16 +196,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if (
             isinstance(left, int)
             and isinstance(right, int)
-            and left.bit_length() + right.bit_length() > MOST_BITS
+            and left.bit_length() + right.bit_length() > MAX_BITS
         ):
             raise SecurityError(f"{operator} between integers of thousands of digits")
         return super().call_binop(context, operator, left, right)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """RETURNS (Any): What a function or method returns, counted."""
-        if (
-            __obj is __self.step or __obj is __self.made or __obj is __self.joined
-        ):  # what was inserted, which counts by itself
+        # What was inserted counts by itself.
+        if __obj is __self.step or __obj is __self.made or __obj is __self.joined:
             return __obj(*args)
         text, name = getattr(__obj, "__self__", None), getattr(__obj, "__name__", "")
         if isinstance(text, str):
@@ -216,7 +214,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             else:
                 _expect_room(name, text, args, kwargs)
         elif __obj is dict or name == "dict":
-            size_of([*args, kwargs], MOST_ITEMS, texts=False)
+            size_of([*args, kwargs], MAX_ITEMS, texts=False)
         return _charge(super().call(__context, __obj, *args, **kwargs))
 
     def getitem(self, obj: Any, argument: Any) -> Any:
@@ -241,7 +239,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     @staticmethod
     def made(value: Any) -> Any:
         """RETURNS (Any): A list, tuple or dict that the template has made, if it is no tree of copies."""
-        spend(size_of(value, MOST_ITEMS, texts=False))
+        spend(size_of(value, MAX_ITEMS, texts=False))
         return value
 
     @staticmethod
@@ -258,8 +256,8 @@ def _call(name: str, *args: nodes.Expr) -> nodes.Call:
 def _count_statements(tree: nodes.Template) -> None:
     """Insert a step before each statement, with the characters that it writes, and count what expressions make."""
     statements = sum(1 for _ in tree.find_all(nodes.Stmt))
-    if statements > MOST_STATEMENTS:
-        raise SecurityError(f"it has {statements} statements, more than {MOST_STATEMENTS}")
+    if statements > MAX_STATEMENTS:
+        raise SecurityError(f"it has {statements} statements, more than {MAX_STATEMENTS}")
     for node in list(tree.find_all(nodes.Node)):
         for field, value in list(node.iter_fields()):
             if isinstance(value, list) and field in ("body", "else_"):

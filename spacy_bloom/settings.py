@@ -79,6 +79,15 @@ def any_of(*checks: Check) -> Check:
     )
 
 
+def is_whole(text: str) -> bool:
+    """RETURNS (bool): Whether there is no half of a surrogate pair, which JSON can escape and no tokenizer reads."""
+    try:
+        text.encode("utf8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def is_int(value: Any) -> bool:
     """RETURNS (bool): Whether a value is an integer and no boolean."""
     return isinstance(value, int) and not isinstance(value, bool)

@@ -7,7 +7,7 @@ import pytest
 from spacy_bloom import files
 from spacy_bloom.errors import ConfigError, InputError
 from spacy_bloom.files import (
-    MOST_DEPTH,
+    MAX_DEPTH,
     check_depth,
     found_instead,
     partial_path,
@@ -276,8 +276,8 @@ def test_a_second_writer_waits_for_the_first(tmp_path, monkeypatch):
 
 def test_depth_of_json():
     values = 0
-    for depth in range(MOST_DEPTH - 1):
+    for depth in range(MAX_DEPTH - 1):
         values = [values] if depth % 2 else {"a": values, "b": "text"}
     check_depth(values, "here")
-    with pytest.raises(ConfigError, match=f"Expected here to be nested at most {MOST_DEPTH} times"):
+    with pytest.raises(ConfigError, match=f"Expected here to be nested at most {MAX_DEPTH} times"):
         check_depth([values], "here")

@@ -1,7 +1,7 @@
 import pytest
 from jinja2.exceptions import SecurityError, TemplateAssertionError, UndefinedError
 
-from spacy_bloom.sandbox import MOST_STATEMENTS, MOST_UNITS, Sandbox, limited, spend
+from spacy_bloom.sandbox import MAX_STATEMENTS, MAX_UNITS, Sandbox, limited, spend
 
 
 @pytest.mark.parametrize(
@@ -92,10 +92,10 @@ def test_what_grows_with_what_is_given():
 
 def test_limits_end():
     with pytest.raises(SecurityError, match="makes too much"), limited(0):
-        spend(MOST_UNITS + 1)
-    assert spend(MOST_UNITS + 1)
+        spend(MAX_UNITS + 1)
+    assert spend(MAX_UNITS + 1)
 
 
 def test_a_template_of_many_statements():
-    with pytest.raises(SecurityError, match=f"more than {MOST_STATEMENTS}"):
-        Sandbox().from_string("{% if x %}{% endif %}" * (MOST_STATEMENTS + 1))
+    with pytest.raises(SecurityError, match=f"more than {MAX_STATEMENTS}"):
+        Sandbox().from_string("{% if x %}{% endif %}" * (MAX_STATEMENTS + 1))

@@ -15,6 +15,7 @@ from wasabi import msg
 
 from ..errors import InputError
 from ..pipeline.base.calibration import calibration_error, fit_temperature, log_loss
+from ..pipeline.saving import save_pipeline
 from .evaluation.gold import GoldDoc, read_gold
 from .failures import check_folder
 from .inputs import load_pipeline
@@ -57,7 +58,7 @@ def calibrate_cli(
     nlp = load_pipeline(pipeline)
     data = {name: read_gold(corpus, nlp.vocab, split=name) for name in dict.fromkeys((split, test)) if name}
     results = calibrate(nlp, data, fit_on=split, batch_size=batch_size)
-    nlp.to_disk(output)
+    save_pipeline(nlp, output)
     rows = [
         (one.name, one.temperature, name, f"{n:,}", f"{before * 100:.1f}", f"{after * 100:.1f}")
         for one in results

@@ -14,6 +14,7 @@ from ..checkpoint.sources import BUNDLED_PIPELINES, bundled_path
 from ..corpora.doc_files import find_text_files, read_docs
 from ..errors import ConfigError, InputError
 from ..pretraining.data import stream_lines
+from ..settings import is_whole
 
 PIPELINE_CONFIG = "config.cfg"
 MANY = "xx"  # spaCy's code for several languages at once
@@ -115,21 +116,12 @@ def _read_records(path: Path) -> Iterator[tuple[str, str]]:
             except (ValueError, RecursionError) as error:  # also no UTF-8
                 raise InputError(f"{path}, line {number}: not JSON ({error}). Correct the line.") from None
             text = record.get("text") if isinstance(record, dict) else None
-            if not isinstance(text, str) or not _is_whole(text):
+            if not isinstance(text, str) or not is_whole(text):
                 raise InputError(
                     f'{path}, line {number}: expected a record as {{"text": "..."}}, of whole characters, got '
                     f"{line[:60]!r}."
                 )
             yield path.stem, text
-
-
-def _is_whole(text: str) -> bool:
-    """RETURNS (bool): Whether there is no half of a surrogate pair, which JSON can escape and no tokenizer reads."""
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _read_docs(path: Path) -> Iterator[tuple[str, str]]:

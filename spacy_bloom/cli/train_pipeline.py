@@ -43,11 +43,10 @@ def train_pipeline_cli(*, timeout: float, **options: Any) -> None:
     with the same config, up to rounding. The first rank evaluates, logs and
     writes; the others follow its decisions.
     """
-    if options["verbose"]:
-        _log_as_spacy_does()
     with on_ranks(timeout) if is_launched() else nullcontext():
         if options["verbose"]:
             util.logger.setLevel(logging.DEBUG)
+            _log_as_spacy_does()
         overrides = parse_config_overrides(options["ctx"].args)
         import_code(options["code_path"])
         train = train_on_ranks if is_launched() else train_alone

@@ -14,7 +14,7 @@ from .samples import Sample
 
 SUFFIXES = (".conllu",)
 WORD = re.compile(r"\d+([-.]\d+)?\t[^\t]+(\t[^\t]+){8}\Z")
-MOST_WORDS = 1000  # of one token: spaCy's converter counts through all
+MAX_WORDS = 1000  # of one token: spaCy's converter counts through all
 EMPTY_NODE = re.compile(r"\d+\.")  # of an enhanced graph; no word of the text
 
 
@@ -50,10 +50,10 @@ def read_lines(path: Path) -> str:
         line = line.rstrip("\r")
         if line.startswith("#") or EMPTY_NODE.match(line) or (not line and not (lines and lines[-1])):
             continue
-        if line and (not WORD.match(line) or _words_in(line) > MOST_WORDS):
+        if line and (not WORD.match(line) or _words_in(line) > MAX_WORDS):
             raise InputError(
                 f"{path}, line {number}: got {line[:80]!r}, expected ten columns with tabs between them, the first a "
-                f"number, or two of a token of up to {MOST_WORDS} words."
+                f"number, or two of a token of up to {MAX_WORDS} words."
             )
         lines.append(line)
     if not lines:
@@ -66,4 +66,4 @@ def _words_in(line: str) -> int:
     first, dash, last = line.partition("\t")[0].partition("-")
     if not dash:
         return 1
-    return int(last) - int(first) + 1 if len(last) < 20 and len(first) < 20 else MOST_WORDS + 1
+    return int(last) - int(first) + 1 if len(last) < 20 and len(first) < 20 else MAX_WORDS + 1

@@ -14,7 +14,7 @@ from ..errors import InputError
 
 CHUNK = 2**20
 # Real Docs become ten to twenty times as large.
-MOST_UNPACKED, MOST_GROWTH = 10**8, 50
+MAX_UNPACKED, MAX_GROWTH = 10**8, 50
 # Attributes of tokens that are numbers of texts.
 TEXTS: list[int | str] = ["ORTH", "NORM", "LEMMA", "TAG", "DEP", "ENT_TYPE", "ENT_KB_ID", "ENT_ID", "MORPH"]
 
@@ -64,17 +64,18 @@ def _check_doc(doc: Doc) -> None:
         raise ValueError(f"there are no parts of speech {strange[:3]}")
     if not isinstance(doc.cats, dict) or not isinstance(doc.user_data, dict):
         raise ValueError("a Doc has no categories or user data by name")
+    text = doc.text  # made anew whenever it is asked for
     for spans in (doc.ents, *doc.spans.values()):
         for span in spans:
             if not 0 <= span.start <= span.end <= len(doc):
                 raise ValueError(f"the Doc has {len(doc)} tokens, and a span of {span.start} to {span.end}")
-            if doc.text[span.start_char : span.end_char] != span.text:
+            if text[span.start_char : span.end_char] != span.text:
                 raise ValueError(f"the characters of the span {span.text!r:.80} are elsewhere")
 
 
 def _check_size(path: Path) -> None:
     """RAISES (ValueError): A small file would take much memory: it is compressed, and spaCy unpacks it at once."""
-    most = max(MOST_UNPACKED, MOST_GROWTH * path.stat().st_size)
+    most = max(MAX_UNPACKED, MAX_GROWTH * path.stat().st_size)
     unpacker, size = zlib.decompressobj(), 0
     with path.open("rb") as file:
         while (data := unpacker.unconsumed_tail or file.read(CHUNK)) and size <= most:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, NoReturn, Tuple
 from spacy.tokens import Doc
 
 from ..errors import InputError
+from ..settings import is_whole
 
 SUFFIXES = (".jsonl",)
 Record = Dict[str, Any]
@@ -52,10 +53,8 @@ def text_of(record: Record, key: str = "text") -> str:
 
 def label_of(text: str) -> str:
     """RETURNS (str): A text or label. RAISES (Unreadable): It has half of a surrogate pair."""
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError:
-        raise Unreadable(f"half of a surrogate pair in {text[:40]!r}") from None
+    if not is_whole(text):
+        raise Unreadable(f"half of a surrogate pair in {text[:40]!r}")
     return text
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from ..settings import FLAG, Check, PieceId, any_of, integer, list_of, number, one_of, optional
+from ..settings import FLAG, Check, PieceId, any_of, integer, is_whole, list_of, number, one_of, optional
 
 MAX_LENGTH = 2**31 - 1
 MAX_SEED = 2**64 - 1
@@ -16,7 +16,7 @@ WORD = list_of(PIECE, at_least=1)
 FACTOR = number(1e-6, 1e6)
 TEXT = Check(
     "text that is not empty, of whole characters",
-    lambda x: isinstance(x, str) and x != "" and not any("\ud800" <= c <= "\udfff" for c in x),
+    lambda x: isinstance(x, str) and x != "" and is_whole(x),
 )
 TEMPERATURE = Check(f"{FACTOR.expected}; for greedy decoding set do_sample=False", FACTOR.accepts)
 

@@ -234,16 +234,19 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
                 write_probabilities(doc, probabilities, attr=self.cfg["scores_attr"], tags=self.tags)
 
     def _write(self, doc: Doc, tags: Any, probabilities: Any) -> None:
-        target, overwrite = self.cfg["target"], self.cfg["overwrite"]
+        target, overwrite, score_attr = (self.cfg[name] for name in ("target", "overwrite", "score_attr"))
         if not self._writes_spans:
             write_attr(doc, [self.tags[tag] for tag in tags], attr=target, overwrite=overwrite)
             return
         found = tag_scheme(self.tags).spans(tags)
-        scores = span_scores(found, tags, probabilities)
-        if target == "ents":
-            write_ents(doc, found, scores, overwrite=overwrite, score_attr=self.cfg["score_attr"])
-        else:
+        scores = _of_tags(probabilities, tags)
+        if target == "spans":
             write_spans(doc, found, scores, key=self.cfg["spans_key"], overwrite=overwrite)
+            return
+        written = write_ents(doc, found, overwrite=overwrite)
+        if score_attr is not None:
+            for ent, score in zip(written, span_scores([(e.start, e.end) for e in written], scores), strict=True):
+                ent._.set(score_attr, float(score))
 
     def certainties(
         self, predictions: Sequence[Prediction], examples: Sequence[Example], temperature: float
@@ -253,7 +256,7 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
         sure, right = [], []
         for eg, (tags, probabilities) in zip(examples, predictions, strict=True):
             gold = gold_tags(eg, index, name=self.name, **self._where)
-            odds = tempered(probabilities, temperature)
+            odds = _of_tags(tempered(probabilities, temperature), tags)
             if self._writes_spans:
                 outside = numpy.where(gold == MISSING, index.get(OUTSIDE, 0), gold)
                 true = set(tag_scheme(self.tags).spans(outside))
@@ -262,11 +265,11 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
                     for place in tag_scheme(self.tags).spans(tags)
                     if (gold[place[0] : place[1]] != MISSING).all()
                 ]
-                sure.append(span_scores(places, tags, odds))
+                sure.append(span_scores([place[:2] for place in places], odds))
                 right.append([place in true for place in places])
             else:
                 known = numpy.flatnonzero(gold != MISSING)
-                sure.append(odds[known, tags[known]])
+                sure.append(odds[known])
                 right.append(tags[known] == gold[known])
         return numpy.concatenate(sure), numpy.concatenate(right).astype(bool)
 
@@ -284,3 +287,8 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             return sequence_loss(self.model.get_ref("transitions"), self._scheme, scores, gold)
         results = [tag_loss(self.model.ops, *pair) for pair in zip(scores, gold, strict=True)]
         return sum(loss for loss, _ in results), [gradient for _, gradient in results]
+
+
+def _of_tags(probabilities: NDArray, tags: NDArray) -> NDArray:
+    """RETURNS (NDArray): The probability of each token's tag. Shape (tokens,)."""
+    return probabilities[numpy.arange(len(tags)), tags]

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Dict, List, Optional
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ..settings import is_whole
+
 
 def _whole(text: str) -> str:
-    try:
-        text.encode("utf8")
-    except UnicodeEncodeError:
-        raise ValueError("expected text of whole characters, got half of a surrogate pair") from None
+    if not is_whole(text):
+        raise ValueError("expected text of whole characters, got half of a surrogate pair")
     return text
 
 

@@ -10,7 +10,7 @@ from thinc.api import Model
 
 from ..errors import BloomError, CheckpointError
 
-MOST_OUTPUTS = 2**31 - 1
+MAX_OUTPUTS = 2**31 - 1
 # Of attributes that a saved model may not change to another kind.
 PLAIN = (bool, int, float, str)
 
@@ -62,7 +62,7 @@ def _check_layers(nodes: list[Model], before: list[dict[str, Any]]) -> None:
             raise ValueError("the name of a layer is no text")
         dims = {name: node.maybe_get_dim(name) for name in node.dim_names}
         for name, size in dims.items():
-            if size is not None and not (type(size) is int and 0 < size <= MOST_OUTPUTS):
+            if size is not None and not (type(size) is int and 0 < size <= MAX_OUTPUTS):
                 raise ValueError(f"{node.name!r} has the size {name} = {size!r:.80}")
         for name in node.param_names:
             _check_weights(f"{name} of {node.name!r}", name, node.maybe_get_param(name), dims)

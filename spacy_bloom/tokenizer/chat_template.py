@@ -20,9 +20,9 @@ from ..sandbox import FILTERS, Sandbox, limited
 from ..settings import shown
 from .chat_text import Rendered
 
-MOST_INDENT = 100
-MOST_FORMAT = 1000
-MOST_GIVEN = 10**6  # values of which the size is taken
+MAX_INDENT = 100
+MAX_FORMAT = 1000
+MAX_GIVEN = 10**6  # values of which the size is taken
 NAMES = ("range", "namespace", "dict", "cycler", "joiner")
 # No text can contain a mark, because it is random.
 SECRET = secrets.token_hex(16)
@@ -72,11 +72,11 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     options = {"ensure_ascii": ensure_ascii, "separators": separators, "sort_keys": sort_keys}
-    return json.dumps(x, indent=None if indent is None else min(indent, MOST_INDENT), **options)  # type: ignore[arg-type]
+    return json.dumps(x, indent=None if indent is None else min(indent, MAX_INDENT), **options)  # type: ignore[arg-type]
 
 
 def _indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
-    space = " " * min(int(width), MOST_INDENT)
+    space = " " * min(int(width), MAX_INDENT)
     lines = text.split("\n")
     return "\n".join(
         space + line if (i or first) and (line or blank) else line for i, line in enumerate(lines)
@@ -88,7 +88,7 @@ def _raise_exception(message: str) -> NoReturn:
 
 
 def _strftime_now(format: str) -> str:
-    return datetime.now().strftime(format[:MOST_FORMAT])
+    return datetime.now().strftime(format[:MAX_FORMAT])
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +136,7 @@ def render(source: str, values: Mapping[str, Any], control: Sequence[str] = ()) 
 def _size_of(values: Any) -> int:
     """RETURNS (int): Characters of all texts in what a template is given, which has no cycles if it is JSON."""
     todo, size, seen = [values], 0, 0
-    while todo and seen < MOST_GIVEN:
+    while todo and seen < MAX_GIVEN:
         part = todo.pop()
         seen += 1
         if isinstance(part, str):

@@ -6,7 +6,7 @@ from spacy.attrs import IDS
 from spacy.tokens import DocBin, Span
 from spacy.vocab import Vocab
 
-from spacy_bloom.corpora.doc_files import CHUNK, MOST_UNPACKED, find_text_files, open_docs, read_docs
+from spacy_bloom.corpora.doc_files import CHUNK, MAX_UNPACKED, find_text_files, open_docs, read_docs
 from spacy_bloom.errors import InputError
 
 
@@ -88,7 +88,7 @@ def test_docs_that_would_fail_when_they_are_read(tmp_path, change, match):
 
 def test_a_small_file_that_becomes_a_large_one(tmp_path):
     path = tmp_path / "a.spacy"
-    path.write_bytes(zlib.compress(bytes(MOST_UNPACKED + CHUNK)))
+    path.write_bytes(zlib.compress(bytes(MAX_UNPACKED + CHUNK)))
     assert path.stat().st_size < 200_000
-    with pytest.raises(InputError, match=f"become more than {MOST_UNPACKED}"):
+    with pytest.raises(InputError, match=f"become more than {MAX_UNPACKED}"):
         open_docs(path)

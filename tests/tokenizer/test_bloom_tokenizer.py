@@ -482,3 +482,11 @@ def test_one_is_no_list(tiny_tokenizer, hf_tokenizer):
         assert tiny_tokenizer.convert_ids_to_tokens(one) == theirs.convert_ids_to_tokens(int(one))
         assert tiny_tokenizer.decode(one) == theirs.decode(one)
     assert tiny_tokenizer.convert_ids_to_tokens(10**6) is None
+
+
+def test_loading_lists_no_pieces(monkeypatch):
+    """For BLOOM's vocabulary that takes as long as reading its file."""
+    listed = []
+    monkeypatch.setattr("spacy_bloom.tokenizer.bloom_tokenizer._check_ids", listed.append)
+    tokenizer = BloomTokenizerFast.from_pretrained("tiny-bloom")
+    assert tokenizer.vocab_size == 12288 and listed == []

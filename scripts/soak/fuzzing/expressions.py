@@ -15,7 +15,7 @@ from spacy_bloom.pipeline.prompting.prompt_template import PromptTemplate
 from .checkpoints import tokenizer
 from .mutate import NUMBERS, TEXTS, mutate_bytes, mutate_value, several
 
-MOST_SECONDS = 2.0
+MAX_SECONDS = 2.0
 # Ways out of Jinja2's sandbox that are known, and their parts.
 WAYS_OUT = (
     "''.__class__",
@@ -166,7 +166,7 @@ def template(random: Random, depth: int = 0) -> str:
 class Templates:
     """Chat templates in `apply_chat_template`."""
 
-    name, weight, most_seconds = "chat templates", 10.0, MOST_SECONDS
+    name, weight, most_seconds = "chat templates", 10.0, MAX_SECONDS
 
     def prepare(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -223,7 +223,7 @@ class Prompts(Templates):
 class Regexes:
     """Regular expressions as constraints."""
 
-    name, weight, most_seconds = "regular expressions", 6.0, MOST_SECONDS
+    name, weight, most_seconds = "regular expressions", 6.0, MAX_SECONDS
     ATOMS = (
         "a",
         ".",

@@ -28,8 +28,8 @@ from spacy_bloom.errors import BloomError
 
 from ..figures import Budget, Figure
 
-MOST_SECONDS = 10.0
-MOST_BYTES = 200 * 2**20  # beyond the file
+MAX_SECONDS = 10.0
+MAX_BYTES = 200 * 2**20  # beyond the file
 # A process that takes this much more cannot be waited for to say so.
 HARD_BYTES = 4 * 2**30
 STACK_FRAMES = 3
@@ -55,7 +55,7 @@ class Kind(Protocol):
 
     name (str): As in the figures.
     weight (float): Share of the inputs.
-    most_seconds (float): Optional: less than MOST_SECONDS.
+    most_seconds (float): Optional: less than MAX_SECONDS.
     """
 
     name: str
@@ -197,9 +197,9 @@ def _work(kind: Kind, base: Path, seed: int, numbers: range, state: mmap.mmap, p
         watch.on = False
         seconds, grown = time.process_time() - started, memory("VmHWM") - before
         broken = watch.taken()
-        if seconds > getattr(kind, "most_seconds", MOST_SECONDS):
+        if seconds > getattr(kind, "most_seconds", MAX_SECONDS):
             broken.append(f"took {seconds:.0f} s")
-        if grown > MOST_BYTES and grown > MOST_BYTES + size_of(folder):
+        if grown > MAX_BYTES and grown > MAX_BYTES + size_of(folder):
             broken.append(f"took {grown / 2**20:.0f} MB beyond what was there")
         if broken:
             outcome, message = "strange", "; ".join(broken)[:500]
@@ -257,15 +257,15 @@ def fuzz(kind: Kind, budget: Budget) -> Figure:
             _, status = os.waitpid(process, 0)
             at, since = struct.unpack("qd", state[:16])
             if os.WIFSIGNALED(status) or os.WEXITSTATUS(status):
-                if budget.left <= 0 and os.WIFSIGNALED(status) and time.monotonic() - since < MOST_SECONDS:
+                if budget.left <= 0 and os.WIFSIGNALED(status) and time.monotonic() - since < MAX_SECONDS:
                     break
                 if at < next_number:
                     raise RuntimeError(
                         f"{kind.name}: the worker ended with {status} outside of an input, at {at}"
                     )
-                hung = time.monotonic() - since >= MOST_SECONDS
+                hung = time.monotonic() - since >= MAX_SECONDS
                 signals = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else status
-                reason = f"hung for {MOST_SECONDS:.0f} s" if hung else f"crashed ({signals})"
+                reason = f"hung for {MAX_SECONDS:.0f} s" if hung else f"crashed ({signals})"
                 counts["strange"] += 1
                 next_number = at + 1
                 faults.setdefault(f"{reason} {at}", (at, reason))
@@ -290,7 +290,7 @@ def _results(process: int, pipe: int, state: mmap.mmap, budget: Budget) -> Any:
                 data = os.read(pipe, 2**16)
             except BlockingIOError:
                 _, since = struct.unpack("qd", state[:16])
-                if time.monotonic() - since > MOST_SECONDS or budget.left <= 0:
+                if time.monotonic() - since > MAX_SECONDS or budget.left <= 0:
                     os.kill(process, signal.SIGKILL)
                 time.sleep(0.02)
                 continue

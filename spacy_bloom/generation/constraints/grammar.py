@@ -18,8 +18,8 @@ from .base import Constraint
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-MOST_CHARACTERS = 2**20
-MOST_MULTIPLE = 10_000
+MAX_CHARACTERS = 2**20
+MAX_MULTIPLE = 10_000
 MEMO_SIZE = 256  # a matcher holds a whole parse
 # Where a grammar allows one continuation only, llguidance would allow only the tokenizer's own pieces for it.
 ANY_PIECES = '%llguidance { "no_forcing": true }\n'
@@ -47,9 +47,9 @@ class Grammar(Constraint["LLMatcher"]):
     ) -> None:
         library = _import_llguidance()
         tokenizer = _make_tokenizer(library, pieces)
-        if len(grammar) > MOST_CHARACTERS:
+        if len(grammar) > MAX_CHARACTERS:
             raise InputError(
-                f"Got a grammar of {len(grammar)} characters, expected at most {MOST_CHARACTERS}."
+                f"Got a grammar of {len(grammar)} characters, expected at most {MAX_CHARACTERS}."
             )
         with _naming_failures(grammar):
             error = library.LLMatcher.validate_grammar(grammar, tokenizer)
@@ -144,13 +144,13 @@ def _check_multiples(schema: Mapping[str, Any]) -> None:
         if isinstance(part, Mapping):
             number = part.get("multipleOf")
             if isinstance(number, (int, float)):
-                product *= min(max(abs(number), 1), 2 * MOST_MULTIPLE)
+                product *= min(max(abs(number), 1), 2 * MAX_MULTIPLE)
             todo += part.values()
         elif isinstance(part, (list, tuple)):
             todo += part
-        if product > MOST_MULTIPLE:
+        if product > MAX_MULTIPLE:
             raise InputError(
-                f"Expected multipleOf up to {MOST_MULTIPLE}, all of a schema multiplied, got more."
+                f"Expected multipleOf up to {MAX_MULTIPLE}, all of a schema multiplied, got more."
             )
 
 

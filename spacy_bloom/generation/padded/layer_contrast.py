@@ -16,7 +16,7 @@ RELATIVE_TOP = 0.1
 # What the earlier layer says of them.
 BASE_SCORE = -1e-3
 # In deep models, only so many layers from either end are looked at.
-MOST_LAYERS = 20
+MAX_LAYERS = 20
 
 
 class LayerContrast:
@@ -47,13 +47,13 @@ class LayerContrast:
 def _candidates(layers: str | list[int], n_layer: int, tied: bool) -> list[int]:
     """RETURNS (list[int]): The layers to choose from."""
     half = n_layer // 2
-    deep = n_layer > 2 * MOST_LAYERS
+    deep = n_layer > 2 * MAX_LAYERS
     if layers == "high":
-        return list(range(n_layer - MOST_LAYERS if deep else half, n_layer, 2))
+        return list(range(n_layer - MAX_LAYERS if deep else half, n_layer, 2))
     if layers == "low":
         # A tied embedding says nothing but the piece itself.
         start = {1: 0, 2: 1}.get(n_layer, 2) if tied else 0
-        return [start] if start == half else list(range(start, MOST_LAYERS if deep else half, 2))
+        return [start] if start == half else list(range(start, MAX_LAYERS if deep else half, 2))
     found = [layer for layer in layers if isinstance(layer, int) and layer < n_layer]
     if not found:
         raise InputError(f"Expected dola_layers with a number below {n_layer}, got {shown(layers)}.")

@@ -9,53 +9,43 @@ from spacy.tokens import Doc, Span, SpanGroup
 Place = tuple[int, int, str]  # start, end (exclusive) and label of a span
 
 
-def span_scores(spans: Sequence[Place], tags: NDArray, probabilities: NDArray) -> NDArray[numpy.float32]:
+def span_scores(borders: Iterable[tuple[int, int]], scores: NDArray) -> NDArray:
     """The probability of each span: that of its least certain tag.
 
-    tags (NDArray): Shape (tokens,).
-    probabilities (NDArray): Shape (tokens, tags).
+    borders (Iterable[tuple[int, int]]): Start and end (exclusive) of each span.
+    scores (NDArray): Probability of the tag of each token. Shape (tokens,).
     RETURNS (NDArray): Shape (spans,).
     """
-    of_tags = probabilities[numpy.arange(len(tags)), tags]  # (tokens,)
-    return numpy.array([of_tags[start:end].min() for start, end, _ in spans], dtype="float32")
+    return numpy.array([scores[start:end].min() for start, end in borders], dtype=scores.dtype)
 
 
-def write_ents(
-    doc: Doc,
-    found: Sequence[Place],
-    scores: NDArray,
-    *,
-    overwrite: bool,
-    score_attr: str | None = None,
-) -> None:
+def write_ents(doc: Doc, found: Iterable[Place], *, overwrite: bool) -> list[Span]:
     """Write entities. Without overwrite, existing ones and places where none may be (spaCy's blocked tokens) stay.
 
-    scores (NDArray): Probability of each. Shape (found,).
-    score_attr (str | None): Extension of spans that they are written to.
+    RETURNS (list[Span]): Those that were written.
     """
     if overwrite:
         for token in doc:  # set_ents leaves the ids of entities that go
             token.ent_id = token.ent_kb_id = 0
         doc.set_ents(new := _free_spans(doc, found, []))
-        _write_scores(new, found, scores, score_attr)
-        return
+        return new
     # "B" without a type: no entity may be there
     blocked = [doc[i : i + 1] for i, token in enumerate(doc) if token.ent_iob == 3 and not token.ent_type]
     kept = list(doc.ents)
     new = _free_spans(doc, found, kept + blocked)
     doc.set_ents(kept + new, blocked=blocked)
-    _write_scores(new, found, scores, score_attr)
+    return new
 
 
-def write_spans(doc: Doc, found: Sequence[Place], scores: NDArray, *, key: str, overwrite: bool) -> None:
+def write_spans(doc: Doc, found: Iterable[Place], scores: NDArray, *, key: str, overwrite: bool) -> None:
     """Write spans and their scores to doc.spans[key].
 
-    scores (NDArray): Probability of each. Shape (found,).
+    scores (NDArray): Probability of the tag of each token, see `span_scores`. Shape (tokens,).
     """
     kept = [] if overwrite else list(doc.spans.get(key, []))
     spans = _free_spans(doc, found, kept)
-    known = [numpy.nan] * len(kept) + _scores_of(spans, found, scores)
-    attrs = {"scores": numpy.array(known, dtype="float32")}
+    known = [numpy.full(len(kept), numpy.nan), span_scores([(s.start, s.end) for s in spans], scores)]
+    attrs = {"scores": numpy.concatenate(known).astype("float32")}
     doc.spans[key] = SpanGroup(doc, name=key, spans=kept + spans, attrs=attrs)
 
 
@@ -79,15 +69,3 @@ def _free_spans(doc: Doc, found: Iterable[Place], kept: list[Span]) -> list[Span
     """RETURNS (list[Span]): The spans that overlap none of the kept ones."""
     taken = {i for span in kept for i in range(span.start, span.end)}
     return [Span(doc, *place) for place in found if taken.isdisjoint(range(place[0], place[1]))]
-
-
-def _scores_of(spans: Iterable[Span], found: Sequence[Place], scores: NDArray) -> list[float]:
-    """RETURNS (list[float]): Of those of the found spans that were written."""
-    known = dict(zip(((start, end) for start, end, _ in found), scores.tolist(), strict=True))
-    return [known[span.start, span.end] for span in spans]
-
-
-def _write_scores(spans: Sequence[Span], found: Sequence[Place], scores: NDArray, attr: str | None) -> None:
-    if attr is not None:
-        for span, score in zip(spans, _scores_of(spans, found, scores), strict=True):
-            span._.set(attr, score)

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import BloomWarning, InputError
-from spacy_bloom.generation.constraints.grammar import MOST_CHARACTERS, Grammar
+from spacy_bloom.generation.constraints.grammar import MAX_CHARACTERS, Grammar
 from spacy_bloom.generation.piece_bytes import PieceBytes
 from spacy_bloom.generation.rows import Row
 
@@ -189,8 +189,8 @@ def test_a_grammar_that_makes_llguidance_panic(pieces):
 
 
 def test_a_grammar_of_a_megabyte(pieces):
-    with pytest.raises(InputError, match=f"expected at most {MOST_CHARACTERS}"):
-        Grammar.from_json_schema({"enum": ["x" * MOST_CHARACTERS]}, pieces, EOS)
+    with pytest.raises(InputError, match=f"expected at most {MAX_CHARACTERS}"):
+        Grammar.from_json_schema({"enum": ["x" * MAX_CHARACTERS]}, pieces, EOS)
 
 
 @pytest.mark.parametrize(

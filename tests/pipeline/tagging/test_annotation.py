@@ -40,7 +40,7 @@ def ents(doc):
 )
 def test_entities_are_replaced_whole(doc, found):
     """With the ids of tokens that are outside now."""
-    write_ents(doc, found, numpy.ones(len(found)), overwrite=True)
+    write_ents(doc, found, overwrite=True)
     assert ents(doc) == [(*place, "", "") for place in found]
     assert {(token.ent_kb_id_, token.ent_id_) for token in doc} == {("", "")}
 
@@ -51,39 +51,34 @@ def test_entities_are_replaced_whole(doc, found):
 )
 def test_entities_that_were_there_stay(doc, found, added):
     before = ents(doc)
-    write_ents(doc, found, numpy.ones(len(found)), overwrite=False)
+    write_ents(doc, found, overwrite=False)
     assert ents(doc) == sorted([*before, *added])
 
 
 def test_blocked_tokens_stay_blocked():
     doc = spacy.blank("xx")(TEXT)
     doc.set_ents([], blocked=[doc[0:1]])
-    write_ents(doc, [(0, 2, "NEW"), (3, 4, "NEW")], numpy.ones(2), overwrite=False)
+    write_ents(doc, [(0, 2, "NEW"), (3, 4, "NEW")], overwrite=False)
     assert ents(doc) == [(3, 4, "NEW", "", "")] and doc[0].ent_iob_ == "B"
 
 
-@pytest.mark.parametrize("overwrite, expected", [(True, [0.25, 0.75]), (False, [0.25])])
-def test_entities_that_were_written_have_scores(doc, overwrite, expected):
-    add_extension(Span, "score_of_entity")
-    found, scores = [(1, 3, "NEW"), (3, 4, "NEW")], numpy.array([0.25, 0.75])
-    write_ents(doc, found, scores, overwrite=overwrite, score_attr="score_of_entity")
-    new = [ent for ent in doc.ents if ent.label_ == "NEW"]
-    assert [ent._.score_of_entity for ent in new] == expected
-    assert all(ent._.score_of_entity is None for ent in doc.ents if ent.label_ == "OLD")
+@pytest.mark.parametrize("overwrite, expected", [(True, [(1, 3), (3, 4)]), (False, [(1, 3)])])
+def test_what_was_written_is_returned(doc, overwrite, expected):
+    written = write_ents(doc, [(1, 3, "NEW"), (3, 4, "NEW")], overwrite=overwrite)
+    assert [(e.start, e.end) for e in written] == expected
+    assert [e for e in doc.ents if e.label_ == "NEW"] == written
 
 
 def test_a_span_is_as_probable_as_its_least_certain_tag():
-    tags = numpy.array([1, 2, 0, 1])
-    probabilities = numpy.array([[0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.9, 0.1, 0.0], [0.3, 0.7, 0.0]])
-    spans = [(0, 2, "X"), (3, 4, "X")]
-    assert span_scores(spans, tags, probabilities).tolist() == pytest.approx([0.6, 0.7])
-    assert span_scores([], tags, probabilities).shape == (0,)
+    scores = numpy.array([0.8, 0.6, 0.9, 0.7])
+    assert span_scores([(0, 2), (3, 4)], scores).tolist() == [0.6, 0.7]
+    assert span_scores([], scores).shape == (0,)
 
 
 @pytest.mark.parametrize("overwrite, n_kept", [(True, 0), (False, 1)])
 def test_spans_have_scores(doc, overwrite, n_kept):
     doc.spans["x"] = [Span(doc, 0, 2, "OLD")]
-    scores = numpy.array([0.7, 1.0], dtype="float32")
+    scores = numpy.array([0.5, 0.5, 0.8, 0.7, 1.0], dtype="float32")
     write_spans(doc, [(2, 4, "NEW"), (4, 5, "NEW")], scores, key="x", overwrite=overwrite)
     group = doc.spans["x"]
     assert [span.label_ for span in group] == ["OLD"] * n_kept + ["NEW"] * 2
