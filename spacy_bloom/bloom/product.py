@@ -14,8 +14,10 @@ from torch.nn import functional as F
 # three rows too, whatever their size. By instructions: the least elements of a matrix, and the least rows.
 LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4)}
 MAX_ROWS = 96
-# With so many rows and AVX2 the library behind `@` has the best kernels, if the matrix is on the left and not flat.
-ROWS_ON_THE_RIGHT = (2, 4)
+# With AVX2 the library behind `@` is the fastest for some numbers of rows: one and two with the matrix as a batch of
+# slices, which its threads share (a slice of an LM head would be too large with fewer); four with it on the left.
+MAX_SLICED_ROWS, ROWS_ON_THE_RIGHT = 2, 4
+SLICES, SLICES_OF_A_HEAD, HEAD_FEATURES = 128, 512, 2**15
 
 
 def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -31,13 +33,19 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     if not takes_few_rows(inner, weight):
         return F.linear(inner, weight, bias)
     rows = inner.reshape(-1, inner.shape[-1])
-    flat = weight.shape[0] < weight.shape[1]
-    if len(rows) in ROWS_ON_THE_RIGHT and not flat and instructions() == "AVX2":
+    n, features = len(rows), weight.shape[0]
+    by_matrices = instructions() == "AVX2" and torch.backends.mkl.is_available()
+    n_slices = SLICES if features < HEAD_FEATURES else SLICES_OF_A_HEAD
+    if by_matrices and n <= MAX_SLICED_ROWS and features % n_slices == 0:
+        slices = weight.view(n_slices, features // n_slices, -1).transpose(1, 2)  # (slices, columns, features of one)
+        total = torch.bmm(rows.expand(n_slices, -1, -1), slices).transpose(0, 1).reshape(n, features)
+        total = total if bias is None else total.add_(bias)
+    elif by_matrices and n == ROWS_ON_THE_RIGHT:
         total = (weight @ rows.T).T.contiguous()  # (rows, features)
         total = total if bias is None else total.add_(bias)
     else:
         total = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
-    return total.view(*inner.shape[:-1], weight.shape[0])
+    return total.view(*inner.shape[:-1], features)
 
 
 def takes_few_rows(inner: Tensor, weight: Tensor) -> bool:

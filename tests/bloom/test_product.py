@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.bloom.product import LIMITS, MAX_ROWS, has_few_row_kernel, product, takes_few_rows
 
-WIDE, FLAT = (12288, 256), (256, 12288)
+WIDE, FLAT, HEAD = (12288, 256), (256, 12288), (2**16, 32)
 CHOICE = "spacy_bloom.bloom.product.instructions"
 
 
@@ -20,7 +20,7 @@ def in_float64(inner, weight, bias):
 
 
 @pytest.mark.parametrize("kind", LIMITS)
-@pytest.mark.parametrize("shape", [WIDE, FLAT, (64, 32)])
+@pytest.mark.parametrize("shape", [WIDE, FLAT, HEAD, (64, 32), (12287, 256)])
 @pytest.mark.parametrize(
     "leading", [(1,), (2,), (3, 1), (4,), (2, 4), (2, 3, 4), (MAX_ROWS,), (MAX_ROWS + 1,), (0,)]
 )
