@@ -15,6 +15,7 @@ import json
 import os
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from spacy_bloom.applying import Processes, RayActors, apply_pipeline
 
 FILES = 4
 PLAIN = "plain loop"
+SKIPPED = 2  # files at the start, as many as there are workers at most
 
 
 def write_corpus(source: Path, target: Path, n_docs: int, words: int) -> None:
@@ -79,7 +81,7 @@ def plain(pipeline: Path, corpus: Path, output: Path, shard_size: int) -> None:
 def time_ways(
     pipeline: Path, corpus: Path, work: Path, n_docs: int, shard_size: int, turns: int, chosen: Sequence[str]
 ) -> None:
-    """Print the Docs per second of each way, as medians of the rounds."""
+    """Print the Docs per second of each way, as medians of the rounds: of all the time, and without start and end."""
     ways: dict[str, Callable[[Path], object]] = {
         PLAIN: lambda out: plain(pipeline, corpus, out, shard_size),
         "apply, this process": lambda out: apply_pipeline(pipeline, corpus, out, shard_size=shard_size),
@@ -92,17 +94,27 @@ def time_ways(
             pipeline, corpus, out, shard_size=shard_size, engine=RayActors(n)
         )
     ways = {way: run for way, run in ways.items() if not chosen or way in (PLAIN, *chosen)}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    speeds: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for turn in range(turns):
         for number, (way, run) in enumerate(ways.items()):
+            output = work / f"out-{turn}-{number}"
             start = time.perf_counter()
-            run(work / f"out-{turn}-{number}")
-            seconds[way].append(time.perf_counter() - start)
-    medians = {way: sorted(times)[len(times) // 2] for way, times in seconds.items()}
-    for way, median in medians.items():
-        print(
-            f"{way:<26}{n_docs / median:>10,.0f} Docs/s{medians[PLAIN] / median:>8.2f} of the plain loop"
-        )
+            run(output)
+            speeds[way].append((n_docs / (time.perf_counter() - start), running_speed(output, shard_size)))
+    columns = {
+        way: [statistics.median(column) for column in zip(*pairs, strict=True)]
+        for way, pairs in speeds.items()
+    }
+    print(f"{'Docs/s':<26}{'with start':>12}{'of plain':>10}{'running':>12}{'of plain':>10}")
+    for way, (whole, running) in columns.items():
+        shares = [mine / plain for mine, plain in zip((whole, running), columns[PLAIN], strict=True)]
+        print(f"{way:<26}{whole:>12,.0f}{shares[0]:>10.2f}{running:>12,.0f}{shares[1]:>10.2f}")
+
+
+def running_speed(output: Path, shard_size: int) -> float:
+    """RETURNS (float): Docs per second between the first full shards, one for each worker, and the last file."""
+    written = sorted(path.stat().st_mtime for path in output.rglob("*.spacy"))
+    return (len(written) - SKIPPED) * shard_size / (written[-1] - written[SKIPPED - 1])
 
 
 def kill_at_random(
@@ -187,7 +199,9 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=6, help="most words of each text, of 8 characters")
     parser.add_argument("--shard-size", type=int, default=5000)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--ways", nargs="+", default=[], help="rows of the table, beside the plain loop (all)")
+    parser.add_argument(
+        "--ways", nargs="+", default=[], help="rows of the table, beside the plain loop (all)"
+    )
     parser.add_argument(
         "--kills", type=int, default=0, help="number of kills; if set, times are not measured"
     )
