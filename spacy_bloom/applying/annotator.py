@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from ..errors import InputError
+from ..pipeline.memory_zone import memory_zone
 from .shards import Shard
 from .texts import read_shard
 
@@ -54,7 +55,7 @@ class ShardAnnotator:
         RAISES (InputError): A row is no text, or a Doc holds what cannot be saved.
         """
         # Strings of the shard leave the vocabulary with it: memory does not grow with the corpus.
-        with self.nlp.memory_zone():
+        with memory_zone(self.nlp):
             texts = read_shard(shard, self.nlp.vocab, text_key=self.text_key)
             docs = self.nlp.pipe(texts, as_tuples=True, batch_size=self.batch_size)
             if self.format == "jsonl":
@@ -83,7 +84,7 @@ class DocBatches:
         if self.text_key not in batch:
             raise InputError(f"Expected a column {self.text_key!r}, got {', '.join(batch)}.")
         texts: Sequence[str] = [str(text) for text in batch[self.text_key]]
-        with self.nlp.memory_zone():
+        with memory_zone(self.nlp):
             docs: List[bytes] = [_without_activations(doc).to_bytes() for doc in self.nlp.pipe(texts)]
         return {**batch, "doc": docs}
 

@@ -8,6 +8,7 @@ the default one: another that is kept beyond its end can abort the process.
 import atexit
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ from torch import Tensor
 from ..errors import InputError, RankError
 
 TIMEOUT = 600.0  # seconds
+LAST_TENSORS = 0.1  # seconds in which threads of older versions of torch let go of them
 START = "torchrun --nproc-per-node N"
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 T = TypeVar("T")
@@ -68,6 +70,10 @@ def leave_ranks() -> None:
     """Part from the other processes, if they have met."""
     atexit.unregister(leave_ranks)
     if dist.is_initialized():
+        if torch.__version__ < "2.9":
+            # Its group joins its threads while it holds Python's lock, for which one that lets go of its last tensors
+            # would wait for ever.
+            time.sleep(LAST_TENSORS)
         dist.destroy_process_group()
 
 

@@ -11,6 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..pipeline.answering.answers import get_answers
+from ..pipeline.memory_zone import memory_zone
 from ..pipeline.pages.quality import quality_of, size_of
 from .messages import Answer, Answered, Part, Surprisal, Surprise
 
@@ -82,7 +83,7 @@ def find_all(name: str, nlp: Language, asked: Sequence[Asked]) -> list[dict[str,
 
 def _find(name: str, nlp: Language, asked: Sequence[Asked]) -> list[dict[str, Any] | Exception]:
     # What the vocabulary learns from a text is forgotten with it: a service sees new words for ever.
-    with nlp.memory_zone():
+    with memory_zone(nlp):
         docs = list(nlp.pipe([_make_doc(nlp, one) for one in asked]))
         if len(docs) < len(asked):
             raise ValueError("A component left out Docs that it could not process.")

@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from spacy.util import minibatch
 
 from ...generation.piece_bytes import vocabulary_bytes
+from ...pipeline.memory_zone import memory_zone
 from ...thinc_layers.pieces.windows import DocPieces, WindowSettings, cut_docs
 from ...tokenizer import BloomTokenizerFast
 
@@ -106,7 +107,7 @@ class PieceCounter:
     def count(self, texts: Iterable[tuple[str, str]]) -> None:
         """Count a stream of pairs of a group and a text. Memory does not grow with it."""
         for batch in minibatch(texts, CHUNK_SIZE):
-            with self.nlp.memory_zone():
+            with memory_zone(self.nlp):
                 self._count_batch(batch)
 
     def _count_batch(self, batch: Sequence[tuple[str, str]]) -> None:
