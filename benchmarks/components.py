@@ -96,7 +96,10 @@ def _initialized(nlp: Language, labels: list[str]) -> Language:
     examples = []
     for label in labels:
         doc = nlp.make_doc("Ana sings in Lima .")
-        gold: dict[str, Any] = {"entities": [(0, 3, label)], "cats": {one: float(one == label) for one in labels}}
+        gold: dict[str, Any] = {
+            "entities": [(0, 3, label)],
+            "cats": {one: float(one == label) for one in labels},
+        }
         gold["spans"] = {"sc": [(0, 3, label), (0, 9, label)]}
         example = Example.from_dict(doc, gold)
         set_answers(example.reference, {QUESTION: [Answer(3, 4)]})
@@ -132,7 +135,9 @@ def main() -> None:
     parser = new_parser(__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", default="tiny-bloom", help="BLOOM's checkpoint")
     parser.add_argument("--docs", type=int, default=200, help="texts")
-    parser.add_argument("--text", type=Path, help="folder of .txt files to draw lines from (None: words made up)")
+    parser.add_argument(
+        "--text", type=Path, help="folder of .txt files to draw lines from (None: words made up)"
+    )
     parser.add_argument("--n-labels", type=int, default=7, help="labels of each component")
     parser.add_argument("--batch-size", type=int, default=64, help="Docs that nlp.pipe takes at once")
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="which to measure, with commas between")

@@ -245,7 +245,9 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             return
         written = write_ents(doc, found, overwrite=overwrite)
         if score_attr is not None:
-            for ent, score in zip(written, span_scores([(e.start, e.end) for e in written], scores), strict=True):
+            for ent, score in zip(
+                written, span_scores([(e.start, e.end) for e in written], scores), strict=True
+            ):
                 ent._.set(score_attr, float(score))
 
     def certainties(

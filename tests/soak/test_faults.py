@@ -17,7 +17,9 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows forks n
 def blank(save, place):
     one, other = (spacy.blank(lang) for lang in ("xx", "en"))
     one.to_disk(place / "before")
-    return faults.Replaced(place / "pipeline", lambda: save(other, place / "pipeline"), spacy.load), place / "before"
+    return faults.Replaced(
+        place / "pipeline", lambda: save(other, place / "pipeline"), spacy.load
+    ), place / "before"
 
 
 def in_place(nlp, path):
