@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before any import reads it: no test asks the network
@@ -17,6 +18,8 @@ from spacy_bloom.pretraining.tokenizer_training import TokenizerConfig, train_to
 
 from .warm_python import ColdPython, WarmPython
 
+# Of the oldest thinc: it takes 1 for a text, and a `$` that is written by hand for one of its own marks.
+OLD_CONFECTION = version("confection").startswith("0.")
 PYTHON = WarmPython if hasattr(os, "fork") else ColdPython
 
 SENTENCES = [

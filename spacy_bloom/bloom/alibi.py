@@ -11,7 +11,12 @@ CPU = torch.device("cpu")
 
 @lru_cache(maxsize=64)
 def alibi_slopes(n_head: int, device: torch.device = CPU) -> Tensor:
-    """The factor of each head's linear bias, computed once for each device: do not write to it.
+    """RETURNS (Tensor): As `new_alibi_slopes`, computed once for each device: do not write to it. Shape (n_head,)."""
+    return new_alibi_slopes(n_head, device)
+
+
+def new_alibi_slopes(n_head: int, device: torch.device = CPU) -> Tensor:
+    """The factor of each head's linear bias.
 
     A power of two has a geometric sequence from 2^(-8/n); other counts take every second slope of the next
     power of two for the heads beyond.

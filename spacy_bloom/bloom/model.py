@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..config import BloomConfig
 from ..errors import InputError
-from .alibi import alibi_slopes, padded_alibi
+from .alibi import alibi_slopes, new_alibi_slopes, padded_alibi
 from .arguments import check_cache_position, expect_no_head_mask, expect_nothing_else
 from .block import BloomBlock
 from .cache import KeyValueCache
@@ -216,7 +216,7 @@ class BloomModel(BloomPreTrainedModel):
 
     def _slopes(self, device: torch.device) -> Tensor:
         # Not a buffer: buffers follow .half(), and slopes must stay float32. A tracer's tensors are not for others.
-        make = alibi_slopes.__wrapped__ if torch.compiler.is_compiling() else alibi_slopes
+        make = new_alibi_slopes if torch.compiler.is_compiling() else alibi_slopes
         return make(self.config.n_head, device)
 
 

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from typing_extensions import Self
 
 from ..checkpoint.load import match_names, to_dtype
@@ -211,6 +210,10 @@ class BloomPreTrainedModel(Kin, ModelMethods, AdapterMethods, PretrainedMixin):
             from inside a backward pass (use_reentrant), which would lose gradients beside frozen weights.
         RAISES (InputError): Unknown options.
         """
+        from torch.utils.checkpoint import (
+            checkpoint,
+        )  # older versions of torch import all their compilers for it
+
         options = dict(gradient_checkpointing_kwargs or {})
         unknown = sorted(set(options) - set(CHECKPOINTING))
         if unknown:

@@ -90,4 +90,4 @@ def test_a_pipeline_without_classifiers(corpus, tmp_path):
     spacy.blank("xx").to_disk(tmp_path / "blank")
     result = run(tmp_path / "blank", corpus, tmp_path / "out")
     assert result.exit_code == 1 and not (tmp_path / "out").exists()
-    assert "bloom_token_classifier or bloom_text_classifier" in " ".join(result.stderr.split())
+    assert "bloom_token_classifier or bloom_text_classifier" in " ".join(result.output.split())

@@ -3,6 +3,7 @@
 import random
 import re
 import shutil
+from inspect import signature
 
 import pytest
 import spacy
@@ -14,6 +15,8 @@ from typer.testing import CliRunner
 
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.train.training_tasks import TASKS
+
+TELLS_OUTPUTS_APART = "mix_stderr" not in signature(CliRunner).parameters  # click from 8.2 on
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ def test_stdout_has_the_config_and_nothing_else(run):
     assert util.load_config_from_str(result.output)["nlp"]["pipeline"] == ["transformer", "senter"]
     assert result.output.startswith("[paths]")
     failed = run("-", "-t", "nothing")
-    assert failed.exit_code == 1 and failed.stdout == ""
+    assert failed.exit_code == 1 and (failed.stdout == "" or not TELLS_OUTPUTS_APART)
 
 
 def test_a_published_size_is_known_without_its_files(run, tmp_path):

@@ -61,6 +61,10 @@ class CheckpointShim(PyTorchShim):
         if not self.loaded:
             self._read(Checkpoint.find(self.weights.name, revision=self.weights.revision))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What is copied and pickled."""
+        return self.__dict__
+
     @torch.inference_mode(mode=False)
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         copied = self.__class__.__new__(self.__class__)

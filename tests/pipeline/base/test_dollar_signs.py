@@ -15,6 +15,8 @@ from thinc.api import Config
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.pipeline.base.dollar_signs import plain_settings, stored_settings
 
+from ...conftest import OLD_CONFECTION
+
 ZERO_SHOT, GENERATOR = "bloom_zero_shot", "bloom_text_generator"
 CASES = {
     "labels": (ZERO_SHOT, {"labels": ["$5", "$$100", "a ${b} c", "${{", "$", "US$"]}),
@@ -125,6 +127,7 @@ def test_training(checkpoint, tmp_path):
         (tmp_path / str(turn) / "model-last" / "config.cfg").rename(tmp_path / "config.cfg")
 
 
+@pytest.mark.skipif(OLD_CONFECTION, reason="It changes dollar signs that are written by hand.")
 def test_a_file_written_by_hand(checkpoint):
     text = f"""
 [nlp]
@@ -151,6 +154,7 @@ name = {json.dumps(checkpoint)}
     assert nlp.config["components"][GENERATOR]["prompt"] == "${vars.start}", "variables stay"
 
 
+@pytest.mark.skipif(OLD_CONFECTION, reason="It changes dollar signs that are written by hand.")
 def test_settings_are_overridden_with_plain_text(checkpoint, tmp_path):
     nlp = spacy.blank("xx")
     nlp.add_pipe(ZERO_SHOT, config={"model": {"name": checkpoint}, "labels": ["$5", "x"]})
