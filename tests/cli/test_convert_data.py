@@ -40,7 +40,7 @@ def source(tmp_path):
 
 
 def test_help_names_every_type(run):
-    said = run("--help").output
+    said = " ".join(run("--help").output.split())  # rich of the oldest typer breaks lines anew
     assert all(kind.about in said for kind in KINDS.values())
 
 

@@ -38,8 +38,8 @@ def words(result):
 def test_help_names_every_task(run):
     result = run("--help")
     assert result.exit_code == 0
-    for name, task in TASKS.items():
-        assert re.search(rf"^ +{name} .*{re.escape(task.about)}$", result.output, flags=re.MULTILINE)
+    for name, task in TASKS.items():  # rich of the oldest typer breaks lines anew
+        assert re.search(rf" {name} \S+ {re.escape(task.about)}", words(result))
 
 
 def test_writes_a_config_and_says_what_comes_next(run, tmp_path):

@@ -124,6 +124,7 @@ def test_accelerate(both, tmp_path, directory_of):
         assert torch.equal(placed.generate(**batch, **options), text)
 
 
+@pytest.mark.skipif(torch.__version__ < "2.5", reason="Its compiler does not trace our classes of outputs.")
 def test_compiled_and_exported(both):
     model, tokenizer = both("BloomForCausalLM")[0]
     batch = dict(tokenizer(TEXTS[0], return_tensors="pt"))
