@@ -1,6 +1,7 @@
 """Equal weights are in memory once, until one holder changes them."""
 
 import copy
+import gc
 
 import pytest
 import torch
@@ -28,6 +29,12 @@ def train(shim, steps=1):
         hidden, backprop = shim.begin_update((ids, [6]))
         backprop(torch.ones_like(hidden))
         shim.finish_update(Adam(0.01))
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_memory():
+    """What earlier tests have loaded from the same checkpoint is gone, whenever Python would collect it."""
+    gc.collect()
 
 
 @pytest.fixture
