@@ -86,7 +86,8 @@ def test_few_steps_copy_what_is_old():
         for step in draw_steps((1,) * 500, n_layer=1):
             fill(cache, [step])
             places.add(cache[0][0].data_ptr())
-    assert cache.length == 510 and len(places) <= 18
+    # An eighth more each time, and 16 pieces at least: 18 times new memory after the first, at a place that may be old.
+    assert cache.length == 510 and len(places) <= 19
 
 
 def test_memory_made_in_inference_mode_serves_outside_it():
