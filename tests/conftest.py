@@ -20,6 +20,8 @@ from .warm_python import ColdPython, WarmPython
 
 # Of the oldest thinc: it takes 1 for a text, and a `$` that is written by hand for one of its own marks.
 OLD_CONFECTION = version("confection").startswith("0.")
+# Before 8.2 its runner mixes outputs; rich, which the typer of then writes help with, breaks lines anew.
+OLD_CLICK = tuple(map(int, version("click").split(".")[:2])) < (8, 2)
 PYTHON = WarmPython if hasattr(os, "fork") else ColdPython
 
 SENTENCES = [

@@ -37,16 +37,16 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     by_matrices = instructions() == "AVX2" and torch.backends.mkl.is_available()
     n_slices = SLICES if features < HEAD_FEATURES else SLICES_OF_A_HEAD
     if by_matrices and n <= MAX_SLICED_ROWS and features % n_slices == 0:
-        slices = weight.view(n_slices, features // n_slices, -1).transpose(
-            1, 2
-        )  # (slices, columns, features of one)
+        # Of shape (slices, columns, features of a slice).
+        slices = weight.view(n_slices, features // n_slices, -1).transpose(1, 2)
         total = torch.bmm(rows.expand(n_slices, -1, -1), slices).transpose(0, 1).reshape(n, features)
-        total = total if bias is None else total.add_(bias)
     elif by_matrices and n == ROWS_ON_THE_RIGHT:
-        total = (weight @ rows.T).T.contiguous()  # (rows, features)
-        total = total if bias is None else total.add_(bias)
+        total = (weight @ rows.T).T.contiguous()
     else:
         total = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+        bias = None
+    if bias is not None:
+        total.add_(bias)
     return total.view(*inner.shape[:-1], features)
 
 

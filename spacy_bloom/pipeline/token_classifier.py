@@ -245,9 +245,8 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             return
         written = write_ents(doc, found, overwrite=overwrite)
         if score_attr is not None:
-            for ent, score in zip(
-                written, span_scores([(e.start, e.end) for e in written], scores), strict=True
-            ):
+            borders = [(ent.start, ent.end) for ent in written]
+            for ent, score in zip(written, span_scores(borders, scores), strict=True):
                 ent._.set(score_attr, float(score))
 
     def certainties(

@@ -32,9 +32,8 @@ def reading(where: str, model: Model | None = None) -> Iterator[None]:
         yield
         _check_layers(nodes, before)
         for (here, parts), (now, found) in zip(names, _names_in(nodes), strict=True):
-            if (
-                here != now or not parts <= found
-            ):  # a listener that got a transformer of its own has its part since
+            # A listener that got a transformer of its own has its part since.
+            if here != now or not parts <= found:
                 raise ValueError("layers have other sizes, weights or parts than here")
         done = True
     except (BloomError, OSError, ImportError):

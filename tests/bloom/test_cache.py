@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 import transformers
@@ -82,12 +84,12 @@ def test_what_was_allocated_is_written_in_place(mode):
 def test_few_steps_copy_what_is_old():
     with torch.no_grad():
         cache = fill(KeyValueCache(1), draw_steps((10,), n_layer=1))
-        places = set()
+        places = [cache[0][0].data_ptr()]
         for step in draw_steps((1,) * 500, n_layer=1):
             fill(cache, [step])
-            places.add(cache[0][0].data_ptr())
-    # An eighth more each time, and 16 pieces at least: 18 times new memory after the first, at a place that may be old.
-    assert cache.length == 510 and len(places) <= 19
+            places.append(cache[0][0].data_ptr())
+    copies = sum(one != other for one, other in pairwise(places))  # a later place may be an earlier one again
+    assert cache.length == 510 and copies <= 18
 
 
 def test_memory_made_in_inference_mode_serves_outside_it():

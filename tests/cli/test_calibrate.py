@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 import spacy_bloom.cli  # its commands are added to spaCy's
 
+from ..conftest import OLD_CLICK
+
 DEMO = "xx_bloom_tiny_demo"
 TOKENS, TEXTS = "bloom_token_classifier", "bloom_text_classifier"
 SENTENCES = [
@@ -90,4 +92,6 @@ def test_a_pipeline_without_classifiers(corpus, tmp_path):
     spacy.blank("xx").to_disk(tmp_path / "blank")
     result = run(tmp_path / "blank", corpus, tmp_path / "out")
     assert result.exit_code == 1 and not (tmp_path / "out").exists()
-    assert "bloom_token_classifier or bloom_text_classifier" in " ".join(result.output.split())
+    assert "bloom_token_classifier or bloom_text_classifier" in " ".join(
+        (result.output if OLD_CLICK else result.stderr).split()
+    )

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.corpora.convert import KINDS
 
+from ..conftest import OLD_CLICK
+
 ROWS = [
     {
         "text": "Bank of Lima",
@@ -39,8 +41,9 @@ def source(tmp_path):
     return path
 
 
+@pytest.mark.skipif(OLD_CLICK, reason="Help has other lines.")
 def test_help_names_every_type(run):
-    said = " ".join(run("--help").output.split())  # rich of the oldest typer breaks lines anew
+    said = run("--help").output
     assert all(kind.about in said for kind in KINDS.values())
 
 

@@ -3,7 +3,6 @@
 import random
 import re
 import shutil
-from inspect import signature
 
 import pytest
 import spacy
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 import spacy_bloom.cli  # noqa: F401  (adds its commands to spaCy's)
 from spacy_bloom.cli.train.training_tasks import TASKS
 
-TELLS_OUTPUTS_APART = "mix_stderr" not in signature(CliRunner).parameters  # click from 8.2 on
+from ..conftest import OLD_CLICK
 
 
 @pytest.fixture
@@ -35,11 +34,12 @@ def words(result):
     return " ".join(result.output.split())
 
 
+@pytest.mark.skipif(OLD_CLICK, reason="Help has other lines.")
 def test_help_names_every_task(run):
     result = run("--help")
     assert result.exit_code == 0
-    for name, task in TASKS.items():  # rich of the oldest typer breaks lines anew
-        assert re.search(rf" {name} \S+ {re.escape(task.about)}", words(result))
+    for name, task in TASKS.items():
+        assert re.search(rf"^ +{name} .*{re.escape(task.about)}$", result.output, flags=re.MULTILINE)
 
 
 def test_writes_a_config_and_says_what_comes_next(run, tmp_path):
@@ -71,7 +71,7 @@ def test_stdout_has_the_config_and_nothing_else(run):
     assert util.load_config_from_str(result.output)["nlp"]["pipeline"] == ["transformer", "senter"]
     assert result.output.startswith("[paths]")
     failed = run("-", "-t", "nothing")
-    assert failed.exit_code == 1 and (failed.stdout == "" or not TELLS_OUTPUTS_APART)
+    assert failed.exit_code == 1 and (failed.stdout == "" or OLD_CLICK)
 
 
 def test_a_published_size_is_known_without_its_files(run, tmp_path):

@@ -18,9 +18,7 @@ CONFIGS = {
     "many pieces": dict(vocab_size=5000, hidden_size=64, n_layer=4, n_head=4),
 }
 # Way, model, rows, pieces of a row, dtype.
-HAS_FSDP2 = (
-    Path(torch.__file__).parent / "distributed" / "fsdp" / "_fully_shard"
-).exists()  # torch 2.4 has not
+HAS_FSDP2 = (Path(torch.__file__).parent / "distributed/fsdp/_fully_shard").exists()  # not in torch 2.4
 RUNS = [
     ["generate", "wide", 1, 64, "float32"],
     ["generate", "wide", 2, 600, "float32"],

@@ -85,7 +85,7 @@ class BloomShim(CheckpointShim):
     def __getstate__(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): What is copied and pickled."""
         self._close_pending()
-        return self.__dict__
+        return super().__getstate__()
 
     def _close_pending(self) -> None:
         if self.pending is not None:
