@@ -30,6 +30,8 @@ RELEASED = {
         "spacy-bloom.TokenClassifier.v1",
         "spacy-bloom.TokenClassifier.v2",
         "spacy-bloom.TextClassifier.v1",
+        "spacy-bloom.TextClassifier.v2",
+        "spacy-bloom.NgramClassifier.v1",
         "spacy-bloom.QuestionAnswerer.v1",
     },
     "spacy_loggers": {"spacy-bloom.ConsoleLogger.v1"},

@@ -24,12 +24,23 @@ def set_output(model: Model, n_outputs: int) -> None:
     until they are learnt.
     """
     old = model.get_ref("output_layer")
+    if model.has_ref("linear_model"):
+        _resize_linear_model(model.get_ref("linear_model"), n_outputs)
     if not has_output(model):
         old.set_dim("nO", n_outputs, force=True)
     elif n_outputs != old.get_dim("nO"):
         _replace_output(model, _larger(old, n_outputs))
         if model.has_ref("transitions"):
             resize_transitions(model, n_outputs)
+
+
+def _resize_linear_model(linear_model: Model, n_outputs: int) -> None:
+    if "resize_output" not in linear_model.attrs:  # as spaCy's classifiers that take new labels have it
+        raise ConfigError(
+            f"Got {linear_model.name!r} as linear_model, whose number of outputs cannot be set. Use "
+            "spacy-bloom.NgramClassifier.v1, or spacy.TextCatBOW.v3 with no_output_layer = true."
+        )
+    linear_model.attrs["resize_output"](linear_model, n_outputs)
 
 
 def _larger(old: Model, n_outputs: int) -> Model:
@@ -98,6 +109,11 @@ def load_output(
         raise ConfigError(
             f"Got layers between the transformer and the last layer; the checkpoint in {checkpoint.path} has none. "
             "Set encode = null to use the checkpoint's weights, or checkpoint = null to train new ones."
+        )
+    if model.has_ref("linear_model"):
+        raise ConfigError(
+            f"Got a linear_model, for which the checkpoint in {checkpoint.path} has no weights. Set it to null "
+            "to use the checkpoint's classifier, or checkpoint = null to train new ones."
         )
     _check_width(model, checkpoint.path, config)
     weights = checkpoint.weights

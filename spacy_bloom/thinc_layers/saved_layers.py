@@ -82,6 +82,13 @@ def _check_weights(which: str, name: str, value: Any, dims: Mapping[str, int | N
     if set(dims) == {"nO", "nI"} and name in ("W", "b"):  # a linear layer
         expected = (dims["nO"], dims["nI"]) if name == "W" else (dims["nO"],)
         fits = value.shape == expected
+    elif set(dims) == {
+        "nO",
+        "length",
+    }:  # thinc's sparse linear layer, which would read beyond a smaller array
+        fits = None not in dims.values() and value.shape == (
+            (dims["nO"] * dims["length"],) if name == "W" else (dims["nO"],)
+        )
     elif set(dims) == {"nO"} and name == "W":  # scores of transitions
         fits = dims["nO"] is not None and value.shape == (dims["nO"] + 1, dims["nO"])
     else:

@@ -1,4 +1,4 @@
-"""A linear classifier over one vector for each Doc."""
+"""A linear classifier over one vector for each Doc, alone or with a second one over its words."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +11,8 @@ from thinc.api import Dropout, Linear, Model, chain, uniform_init
 from thinc.types import Floats2d, Ragged
 from thinc.util import get_width
 
-from ..errors import ListenerError
+from ..errors import ConfigError, ListenerError
+from .averaged_logits import averaged_logits
 from .listener import BloomTransformerListener, TokenVectors
 
 # With standard deviation 0.02, as in BLOOM. Hidden states are long vectors: with thinc's usual weights, a new
@@ -19,9 +20,13 @@ from .listener import BloomTransformerListener, TokenVectors
 draw_weights = partial(uniform_init, lo=-0.02 * 3**0.5, hi=0.02 * 3**0.5)
 
 
-@registry.architectures("spacy-bloom.TextClassifier.v1")
-def create_text_classifier(
-    tok2vec: Model[List[Doc], List[Floats2d]], bias: bool = True, nO: Optional[int] = None
+@registry.architectures("spacy-bloom.TextClassifier.v2")
+def create_text_classifier_v2(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    bias: bool = True,
+    nO: Optional[int] = None,
+    linear_model: Optional[Model[List[Doc], Floats2d]] = None,
+    linear_share: float = 0.5,
 ) -> Model[List[Doc], Floats2d]:
     """Dropout and a linear layer on one vector for each Doc, as in BloomForSequenceClassification.
 
@@ -31,18 +36,34 @@ def create_text_classifier(
         piece's vector.
     bias (bool): Whether the linear layer has a bias. Hugging Face's has none.
     nO (Optional[int]): Number of labels; set from the labels if None.
+    linear_model (Optional[Model]): A second classifier, from Docs to logits, such as spacy-bloom.NgramClassifier.v1
+        or spacy.TextCatBOW.v3 with no_output_layer = true. The two learn apart, and the mean of their logits counts.
+    linear_share (float): Weight of its logits in that mean, from 0 to 1. Choose it on development data.
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
-    RAISES (ConfigError): tok2vec is another kind of layer.
+    RAISES (ConfigError): tok2vec is another kind of layer, or linear_share is not from 0 to 1.
     """
+    if not 0 <= linear_share <= 1:
+        raise ConfigError(f"Expected linear_share to be from 0 to 1, got {linear_share}.")
     output, pooling, grad_factor = TokenVectors.of(tok2vec)
     if isinstance(output, BloomTransformerListener):
         output.read_pieces()
     pooled = pool_pieces(pooling, grad_factor)
     output_layer = Linear(nO, init_W=draw_weights) if bias else linear_without_bias(nO)
     model: Model[List[Doc], Floats2d] = chain(output, pooled, Dropout(), output_layer)
+    if linear_model is not None:
+        model = averaged_logits(model, linear_model, linear_share)
+        model.set_ref("linear_model", linear_model)
     model.set_ref("tok2vec", output)
     model.set_ref("output_layer", output_layer)
     return model
+
+
+@registry.architectures("spacy-bloom.TextClassifier.v1")
+def create_text_classifier(
+    tok2vec: Model[List[Doc], List[Floats2d]], bias: bool = True, nO: Optional[int] = None
+) -> Model[List[Doc], Floats2d]:
+    """See `create_text_classifier_v2`; without a second classifier."""
+    return create_text_classifier_v2(tok2vec, bias, nO)
 
 
 def pool_pieces(

@@ -54,11 +54,22 @@ def make_examples(nlp, texts=(*TEXTS, *EMPTY), exclusive=True):
 def make(add_transformer, listener):
     """A function that makes a pipeline of transformer and classifier, initialised on the examples."""
 
-    def make_pipeline(initialize=True, pooling="reduce_last.v1", bias=True, transformer=None, **config):
+    def make_pipeline(
+        initialize=True,
+        pooling="reduce_last.v1",
+        bias=True,
+        transformer=None,
+        linear=None,
+        share=0.5,
+        **config,
+    ):
         fix_random_seed(0)
         nlp = spacy.blank("xx")
         add_transformer(nlp, **(transformer or {}))
         model = {"tok2vec": listener(pooling=pooling), "bias": bias}
+        if linear is not None:
+            architecture = "spacy-bloom.TextClassifier.v2"
+            model.update({"@architectures": architecture, "linear_model": linear, "linear_share": share})
         nlp.add_pipe(NAME, config={"model": model, **config})
         if initialize:
             exclusive = config.get("exclusive") is not False
@@ -115,6 +126,92 @@ def test_learns_without_bias_and_with_dropout(make, tmp_path):
     assert losses[-1] < 0.2 * losses[0]
     nlp.to_disk(tmp_path / "nlp")
     assert_same(cats(spacy.load(tmp_path / "nlp")), cats(nlp))
+
+
+WORDS_VECTORS = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "pretrained_vectors": None,
+    "width": 8,
+    "depth": 1,
+    "embed_size": 64,
+    "window_size": 1,
+    "maxout_pieces": 2,
+    "subword_features": False,
+}
+NGRAMS = {"@architectures": "spacy-bloom.NgramClassifier.v1", "rows": 1024}
+WORDS = {
+    "@architectures": "spacy.TextCatBOW.v3",
+    "exclusive_classes": True,
+    "ngram_size": 1,
+    "no_output_layer": True,
+    "length": 1024,
+}
+
+
+@pytest.mark.parametrize("linear", [NGRAMS, WORDS])
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_a_second_classifier_learns_beside_it(make, linear, exclusive, tmp_path):
+    nlp = make(linear=linear, exclusive=exclusive)
+    examples = make_examples(nlp, [*TEXTS, *EMPTY[:1]], exclusive)
+    losses = train(nlp, examples, steps=80)
+    assert sum(losses[-10:]) < 0.2 * sum(losses[:10])
+    assert nlp.evaluate(make_examples(nlp, TEXTS, exclusive))["cats_micro_f"] > 0.95
+    model = nlp.get_pipe(NAME).model
+    docs = [nlp.make_doc(text) for text in TEXTS]
+    alone = model.get_ref("linear_model").predict(docs)  # it knows the training data without BLOOM
+    animals = numpy.array([gold_cats(text)["animal"] == 1 for text in TEXTS])
+    if exclusive:
+        assert ((alone[:, 0] > alone[:, 1]) == animals).all()
+    expected = cats(nlp)
+    assert_same(cats(nlp, batch_size=1), expected)
+    nlp.to_disk(tmp_path / "nlp")
+    assert_same(cats(spacy.load(tmp_path / "nlp")), expected, 1e-7)
+    fresh = make(initialize=False, linear=linear, exclusive=exclusive)
+    assert_same(cats(fresh.from_bytes(nlp.to_bytes())), expected, 1e-7)
+
+
+@pytest.mark.parametrize("linear", [NGRAMS, WORDS])
+def test_a_label_is_added_to_both_classifiers(make, linear, tmp_path):
+    nlp = make(linear=linear)
+    train(nlp, make_examples(nlp), steps=20)
+    before = cats(nlp, TEXTS)
+    nlp.get_pipe(NAME).add_label("drink")
+    after = cats(nlp, TEXTS)
+    assert all(scores.pop("drink") < 0.05 for scores in after)
+    assert_same(after, before, 0.05)
+    tea = Example.from_dict(nlp.make_doc("tea"), {"cats": {"animal": 0.0, "food": 0.0, "drink": 1.0}})
+    train(nlp, [tea, *make_examples(nlp)], steps=120)
+    assert nlp("tea").cats["drink"] > 0.5
+    nlp.to_disk(tmp_path / "nlp")
+    assert_same(cats(spacy.load(tmp_path / "nlp")), cats(nlp), 1e-7)
+
+
+def test_the_share_of_the_second_classifier_is_that_of_the_config(make, tmp_path):
+    nlp = make(linear=NGRAMS)
+    train(nlp, make_examples(nlp), steps=10)
+    nlp.to_disk(tmp_path / "nlp")
+    share = {"components": {NAME: {"model": {"linear_share": 1.0}}}}
+    loaded = spacy.load(tmp_path / "nlp", config=share)
+    logits = nlp.get_pipe(NAME).model.get_ref("linear_model").predict([nlp.make_doc("the cat")])[0]
+    expected = numpy.exp(logits) / numpy.exp(logits).sum()
+    assert list(loaded("the cat").cats.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_that_is_none(make, share):
+    with pytest.raises(ConfigError, match="linear_share to be from 0 to 1"):
+        make(linear=NGRAMS, share=share)
+
+
+def test_a_second_classifier_whose_outputs_cannot_be_set(make):
+    with pytest.raises(ConfigError, match="number of outputs cannot be set"):
+        make(
+            linear={
+                "@architectures": "spacy.TextCatCNN.v1",
+                "exclusive_classes": True,
+                "tok2vec": WORDS_VECTORS,
+            }
+        )
 
 
 def test_scores_of_exclusive_labels_sum_to_one(make):
