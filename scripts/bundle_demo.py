@@ -1,13 +1,18 @@
 """Add a trained pipeline to the package, without the vocabulary of its training data.
 
-python scripts/bundle_demo.py training/model-last xx_bloom_tiny_demo
+    python scripts/bundle_demo.py training/model-last xx_bloom_tiny_demo
+    python scripts/bundle_demo.py topics/model-last xx_bloom_tiny_demo --only bloom_text_classifier
+
+The second command takes one component, which must have been trained on the bundled transformer as it is.
 """
 
 import argparse
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import spacy
+from spacy.language import Language
 
 from spacy_bloom.checkpoint.sources import BUNDLED, BUNDLED_PIPELINES
 
@@ -18,9 +23,21 @@ DESCRIPTIONS = {
 }
 
 
-def bundle(source: Path, name: str, assets: Path = BUNDLED) -> None:
-    """Save the pipeline in `source` to the package. An existing pipeline of that name is replaced."""
+def with_component(nlp: Language, name: str, other: Language) -> Language:
+    """RETURNS (Language): A pipeline with another one's component instead of its own, at the same place."""
+    after = dict(pairwise(nlp.component_names)).get(name)
+    nlp.remove_pipe(name)
+    nlp.add_pipe(name, source=other, before=after)
+    return nlp
+
+
+def bundle(source: Path, name: str, assets: Path = BUNDLED, *, only: str | None = None) -> None:
+    """Save the pipeline in `source` to the package. An existing pipeline of that name is replaced, or its component
+    `only` is.
+    """
     nlp = spacy.load(source)
+    if only is not None:
+        nlp = with_component(spacy.load(assets / name), only, nlp)
     nlp.meta["name"] = name.removeprefix(f"{nlp.lang}_")
     nlp.meta["description"] = DESCRIPTIONS[name]
     nlp.meta["license"] = "CC BY-SA 4.0"
@@ -37,5 +54,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("source", type=Path, help="the trained pipeline")
     parser.add_argument("name", choices=BUNDLED_PIPELINES, help="its name in the package")
+    parser.add_argument("--only", metavar="COMPONENT", help="replace this component of the bundled pipeline")
     arguments = parser.parse_args()
-    bundle(arguments.source, arguments.name)
+    bundle(arguments.source, arguments.name, only=arguments.only)

@@ -15,12 +15,17 @@ from safetensors.numpy import load_file, save_file
 
 CHECKPOINT = "*.safetensors"
 HEADS = ("model", "head")  # thinc's files
+LONG = 10_000  # numbers; a bias has fewer
 
 
 def round_rows(matrix: numpy.ndarray, levels: int) -> numpy.ndarray:
-    """RETURNS (numpy.ndarray): A matrix with rounded rows. Other arrays are returned unchanged."""
-    if matrix.ndim < 2 or matrix.dtype.kind != "f" or not matrix.size:
+    """RETURNS (numpy.ndarray): A matrix with rounded rows. Other arrays are returned unchanged, unless they are long:
+    the matrix of thinc's sparse linear layer is one row.
+    """
+    if (matrix.ndim < 2 and matrix.size < LONG) or matrix.dtype.kind != "f" or not matrix.size:
         return matrix
+    if matrix.ndim < 2:
+        return round_rows(matrix[None], levels)[0]
     values = matrix.astype("float64")
     largest = numpy.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
     with numpy.errstate(divide="ignore"):

@@ -85,10 +85,9 @@ def _check_weights(which: str, name: str, value: Any, dims: Mapping[str, int | N
     elif set(dims) == {
         "nO",
         "length",
-    }:  # thinc's sparse linear layer, which would read beyond a smaller array
-        fits = None not in dims.values() and value.shape == (
-            (dims["nO"] * dims["length"],) if name == "W" else (dims["nO"],)
-        )
+    }:  # a sparse linear layer: thinc would read beyond the end of a smaller array
+        n_outputs, length = dims["nO"] or 0, dims["length"] or 0
+        fits = value.shape == ((n_outputs * length,) if name == "W" else (n_outputs,))
     elif set(dims) == {"nO"} and name == "W":  # scores of transitions
         fits = dims["nO"] is not None and value.shape == (dims["nO"] + 1, dims["nO"])
     else:

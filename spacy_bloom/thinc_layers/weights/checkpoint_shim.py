@@ -8,7 +8,6 @@ import torch
 from thinc.api import PyTorchShim, Shim, get_torch_default_device
 from typing_extensions import Self
 
-from ...checkpoint.directory import Checkpoint
 from ...errors import CheckpointError
 from ...tokenizer import BloomTokenizerFast
 from .forks import settle_in_fork
@@ -59,7 +58,7 @@ class CheckpointShim(PyTorchShim):
         """Load weights and tokenizer of the named checkpoint, unless they are there."""
         settle_in_fork()
         if not self.loaded:
-            self._read(Checkpoint.find(self.weights.name, revision=self.weights.revision))
+            self._read(self.weights.name, self.weights.revision)
 
     def __getstate__(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): What is copied and pickled."""
@@ -96,8 +95,7 @@ class CheckpointShim(PyTorchShim):
     @torch.inference_mode(mode=False)
     def from_disk(self, path: str | Path) -> Self:
         """Map a checkpoint's weights into memory. RETURNS (CheckpointShim): The shim itself."""
-        checkpoint = Checkpoint.find(Path(path).absolute())  # a relative path could be a name on the Hub
-        self._read(checkpoint)
+        self._read(Path(path).absolute())  # a relative path could be a name on the Hub
         return self
 
     def to_bytes(self) -> bytes:
@@ -113,27 +111,28 @@ class CheckpointShim(PyTorchShim):
         """
         device = get_torch_default_device()
         saved = SavedModel.from_bytes(bytes_data, self.model_class, self.weights, device=device)
-        self._take(saved, "the bytes")
+        self._take(saved)
         return self
 
-    def _read(self, checkpoint: Checkpoint) -> None:
-        device = get_torch_default_device()
-        saved = SavedModel.from_disk(
-            checkpoint, self.model_class, self.weights, device=device, read_only=self.read_only
+    def _read(self, name: str | Path, revision: str | None = None) -> None:
+        device, read_only = get_torch_default_device(), self.read_only
+        self._take(
+            SavedModel.from_disk(
+                name, self.model_class, self.weights, revision=revision, device=device, read_only=read_only
+            )
         )
-        self._take(saved, str(checkpoint.path))
 
-    def _take(self, saved: SavedModel, where: str) -> None:
+    def _take(self, saved: SavedModel) -> None:
         """Use what was read. RAISES (CheckpointError, ConfigError): Its parts do not belong together."""
         vocab_size = saved.module.config.vocab_size
         if len(saved.tokenizer) > vocab_size:
             raise CheckpointError(
                 f"Got a tokenizer of {len(saved.tokenizer)} pieces and a model of {vocab_size} embedding rows in "
-                f"{where}. Expected both from one checkpoint."
+                f"{saved.where}. Expected both from one checkpoint."
             )
-        self._model, self._tokenizer = self._build(saved, where), saved.tokenizer
+        self._model, self._tokenizer = self._build(saved), saved.tokenizer
 
-    def _build(self, saved: SavedModel, where: str) -> Any:
+    def _build(self, saved: SavedModel) -> Any:
         """RETURNS (Module): What the shim holds, of what was read."""
         return saved.module
 

@@ -22,7 +22,7 @@ from ...files import check_depth, write_file
 from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weights
 from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
-from ...parallel.pipelines import expect_no_adapters, load_for_pipeline
+from ...parallel.pipelines import load_for_pipeline
 from ...tokenizer import BloomTokenizerFast
 from ..saved_layers import reading
 from .adapter_files import adapter_config, named_for_peft, remove_adapter, set_adapter, write_adapter
@@ -42,40 +42,44 @@ class SavedModel:
     tokenizer (BloomTokenizerFast): Its tokenizer.
     lora (LoraSettings | None): Settings of the module's adapters, if it has any.
     mix (bytes | None): The mixture of its layers, see `LayerMix.to_bytes`.
+    where (str): What it was read from, for errors.
     """
 
     module: Any
     tokenizer: BloomTokenizerFast
     lora: LoraSettings | None = None
     mix: bytes | None = None
+    where: str = "memory"
 
     @classmethod
     def from_disk(
         cls,
-        checkpoint: Checkpoint,
+        name: str | Path,
         make: Any,
         weights: WeightSettings,
         *,
+        revision: str | None = None,
         device: torch.device,
         read_only: bool,
     ) -> "SavedModel":
         """Map a checkpoint into memory.
 
-        checkpoint (Checkpoint): Where it is.
+        name (str | Path): As for `Checkpoint.find`.
         make (type[PretrainedMixin]): The module's class.
         weights (WeightSettings): The dtype to compute in, and how to quantise weights that are in float.
         read_only (bool): Whether nobody trains the module.
         RETURNS (SavedModel): What was read.
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
         """
-        expect_no_adapters(checkpoint.adapter is not None, str(checkpoint.path))
+        checkpoint = Checkpoint.find(name, revision=revision)
         module = load_shared(make, checkpoint, weights, device=device, read_only=read_only)
         lora = None
         if not isinstance(module, BloomModel):
             checkpoint.warn_of_adapter()
         elif checkpoint.adapter is not None:
             lora = set_adapter(module, *checkpoint.adapter)
-        return cls(module, BloomTokenizerFast.from_checkpoint(checkpoint), lora, checkpoint.layer_mix)
+        tokenizer = BloomTokenizerFast.from_checkpoint(checkpoint)
+        return cls(module, tokenizer, lora, checkpoint.layer_mix, str(checkpoint.path))
 
     @classmethod
     def from_bytes(
@@ -95,7 +99,6 @@ class SavedModel:
             settings = _from_json(parts["adapter_config"]) if "adapter" in parts else None
             generation = _from_json(parts["generation"]) if "generation" in parts else None
             generates = None if generation is None else GenerationConfig.from_dict(generation)
-        expect_no_adapters(adapter is not None, "the bytes")
         module = load_for_pipeline(
             make,
             config,
@@ -105,11 +108,12 @@ class SavedModel:
             new_head=False,
             quantization=weights.quantization,
             device_map=weights.device_map,
+            has_adapters=adapter is not None,
         )
         if generates is not None:
             module.generation_config = generates
         lora = None if adapter is None else set_adapter(module, settings, adapter)
-        return cls(module, tokenizer, lora, parts.get(MIX))
+        return cls(module, tokenizer, lora, parts.get(MIX), "the bytes")
 
     def to_disk(self, path: Path, *, dtype: torch.dtype | None) -> None:
         """Write a checkpoint in the Hugging Face layout, with adapters and mixture beside it.

@@ -200,14 +200,14 @@ class BloomShim(CheckpointShim):
         self._close_pending()
         super().to_device(device_type, device_id)
 
-    def _build(self, saved: SavedModel, where: str) -> BloomEncoder:
+    def _build(self, saved: SavedModel) -> BloomEncoder:
         self._close_pending()
         n_layer, device = saved.module.config.n_layer, saved.module.device
         layers = self.attention.layers_of(n_layer)
         self.learning.schedule.check(n_layer)
         mix = LayerMix(n_layer).to(device) if self.learning.mix_layers else None
         if mix is not None and saved.mix is not None:
-            mix.from_bytes(saved.mix, where)
+            mix.from_bytes(saved.mix, saved.where)
         if self.learning.gradient_checkpointing:
             saved.module.gradient_checkpointing_enable()
         # Adapters that were read go on as they are; only whether to merge them is the config's to say.
