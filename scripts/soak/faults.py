@@ -130,15 +130,14 @@ class Replaced:
         try:
             self.load(self.path)
         except Exception as error:
-            return f"{REFUSED}" if isinstance(error, (BloomError, OSError, ValueError)) else repr(error)
+            return REFUSED if isinstance(error, (BloomError, OSError, ValueError)) else repr(error)
         mixed = sorted(name for name in {*found, *self.new} if found.get(name) != self.new.get(name))
         return f"loads, but is neither; not new: {', '.join(mixed)[:300]}"
 
 
 def kill_replacing(
-    kind: str, budget: Budget, make: Callable[[Path], tuple[Replaced, Path]], place: Path, *, refusals: bool
+    kind: str, budget: Budget, make: Callable[[Path], tuple[Replaced, Path]], place: Path
 ) -> Figure:
-    """refusals (bool): Whether nothing readable is a promise kept."""
     job, before = make(place)
     seconds, operations = job.learn(before)
     figure, states, rng = Figure(kind), Counter[str](), budget.random(kind)
@@ -152,7 +151,7 @@ def kill_replacing(
         figure.tried += 1
         state = job.state() if code == -9 else f"exit code {code}"
         states[state if state in (OLD, NEW, REFUSED, OTHERS) else "mixed"] += 1
-        if state not in (OLD, NEW, OTHERS) and not (refusals and state == REFUSED):
+        if state not in (OLD, NEW, OTHERS):
             figure.found.append(f"{kind}, {moment}: {state}")
         elif figure.tried % 10 == 0:  # what was left does not disturb the next
             again = run_forked(job.write, root=place)
@@ -383,13 +382,13 @@ def kill_apply(kind: str, budget: Budget, place: Path) -> Figure:
 
 KINDS: dict[str, Callable[[str, Budget, Path], Figure]] = {
     "kill -9 in nlp.to_disk": lambda k, b, p: kill_replacing(
-        k, b, partial(saved_pipeline, lambda nlp, path: nlp.to_disk(path), in_place=True), p, refusals=False
+        k, b, partial(saved_pipeline, lambda nlp, path: nlp.to_disk(path), in_place=True), p
     ),
     "kill -9 in save_pipeline": lambda k, b, p: kill_replacing(
-        k, b, partial(saved_pipeline, save_pipeline), p, refusals=False
+        k, b, partial(saved_pipeline, save_pipeline), p
     ),
-    "kill -9 in convert": lambda k, b, p: kill_replacing(k, b, converted, p, refusals=True),
-    "kill -9 in trim-vocab": lambda k, b, p: kill_replacing(k, b, trimmed, p, refusals=True),
+    "kill -9 in convert": lambda k, b, p: kill_replacing(k, b, converted, p),
+    "kill -9 in trim-vocab": lambda k, b, p: kill_replacing(k, b, trimmed, p),
     "kill -9 in train-lm": kill_train_lm,
     "kill -9 in spacy train": kill_spacy_train,
     "kill -9 in apply": kill_apply,

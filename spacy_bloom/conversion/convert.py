@@ -1,5 +1,6 @@
 """Copying a checkpoint to safetensors in another dtype or with fewer blocks, one shard in memory at a time."""
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from ..checkpoint.writing import (
 )
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
-from ..files import partial_path, replacing, replacing_together, write_text
+from ..files import partial_path, replacing, replacing_folder, replacing_together, write_text
 
 # The config is written anew; the files of tokenizer and generation are copied.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
@@ -134,8 +135,9 @@ def convert_checkpoint(
 ) -> list[Path]:
     """Convert a checkpoint, with as much memory as the largest shard takes.
 
-    A process killed while writing leaves the output as it was. When all files are complete, the old config is removed
-    first and the new one takes its name last: a process killed in between leaves no checkpoint rather than a mixed one.
+    A process killed at any time leaves the output as it was, or whole and new: a checkpoint is replaced together with
+    its folder, where that can be (not on Windows, nor where nothing may be written beside the folder). Elsewhere the
+    old config is removed first and the new one takes its name last: killed in between, that leaves no checkpoint.
 
     plan (Plan): What to convert.
     output (Path): Directory, created if it does not exist; with force, the source itself is possible.
@@ -152,19 +154,20 @@ def convert_checkpoint(
     check_output(output, plan.new_n_bytes, force)
     read = _reader(plan, progress)
 
-    def remove_old(files: Sequence[Path]) -> None:
-        (output / CONFIG_FILE).unlink(missing_ok=True)
-        remove_index(files)
+    with _directory(output), _replaceable(output) as folder, replacing(folder / CONFIG_FILE) as config:
 
-    with _directory(output), replacing(output / CONFIG_FILE) as config:
+        def remove_old(files: Sequence[Path]) -> None:
+            (folder / CONFIG_FILE).unlink(missing_ok=True)
+            remove_index(files)
+
         write_text(config, plan.config.to_json_string())
-        with replacing_together(output, before=remove_old) as create:
+        with replacing_together(folder, before=remove_old) as create:
             weights = write_shards(plan.sizes, read, create, max_bytes)
             small = _write_small_files(plan, create)
-            check({name: partial_path(output / name) for name in (CONFIG_FILE, *small, *weights)})
-        remove_old_weights(output, weights)
+            check({name: partial_path(folder / name) for name in (CONFIG_FILE, *small, *weights)})
+        remove_old_weights(folder, weights)
         for name in set(COPIED) - set(small):
-            (output / name).unlink(missing_ok=True)  # of the checkpoint that was here
+            (folder / name).unlink(missing_ok=True)  # of the checkpoint that was here
     return [output / name for name in (CONFIG_FILE, *small, *weights)]
 
 
@@ -197,6 +200,33 @@ def _directory(path: Path) -> Iterator[None]:
             with suppress(OSError):  # others may have put something there meanwhile
                 path.rmdir()
         raise
+
+
+@contextmanager
+def _replaceable(path: Path) -> Iterator[Path]:
+    """YIELDS (Path): Where to write: a twin of the directory that takes its place at the end, if there is a checkpoint
+    in it and a directory can be replaced here, or the directory itself.
+    """
+    place = path.resolve()
+    if os.name != "posix" or not (place / CONFIG_FILE).exists() or not os.access(place.parent, os.W_OK):
+        yield path
+        return
+    with replacing_folder(place) as twin:
+        shutil.copymode(place, twin)
+        for file in place.iterdir():
+            if file.is_dir() and not file.is_symlink():
+                shutil.copytree(file, twin / file.name, symlinks=True, copy_function=_link)
+            elif not PARTIAL.fullmatch(file.name):
+                _link(file, twin / file.name)
+        yield twin
+
+
+def _link(file: str | Path, twin: str | Path) -> None:
+    """Give a file a second name, or copy it where a file has only one."""
+    try:
+        os.link(file, twin, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(file, twin, follow_symlinks=False)
 
 
 def _write_small_files(plan: Plan, create: Callable[[str], Path]) -> list[str]:

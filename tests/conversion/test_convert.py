@@ -324,13 +324,34 @@ def test_a_process_that_is_killed_leaves_the_old_checkpoint(two, python_torch):
     other.save_pretrained(output, max_shard_size=10_000)
     before = contents(output)
     assert python_torch.run("-c", KILLED, source, output).returncode == -9
-    after = contents(output)
-    assert {name: after[name] for name in before} == before
-    assert all(name.endswith(".partial") for name in set(after) - set(before)) and len(after) > len(before)
+    assert contents(output) == before
+    left = output.with_name(f".{output.name}.partial")  # the half of a new one
+    assert left.is_dir()
     weight = BloomForCausalLM.from_pretrained(output).lm_head.weight
     assert torch.equal(weight, other.lm_head.weight)
     run(source, output, force=True)
-    assert not [name for name in contents(output) if name.endswith(".partial")]
+    assert not left.exists() and not [name for name in contents(output) if name.endswith(".partial")]
+
+
+def test_what_else_is_in_the_folder_stays(two, tmp_path):
+    source, output, other = two
+    other.save_pretrained(output)
+    (output / "notes.txt").write_text("mine", encoding="utf8")
+    (output / "onnx" / "deep").mkdir(parents=True)
+    (output / "onnx" / "deep" / "model.onnx").write_bytes(b"theirs")
+    (output / "link").symlink_to("notes.txt")
+    output.chmod(0o750)
+    link = tmp_path / "by_another_name"
+    link.symlink_to(output, target_is_directory=True)
+    with (output / "notes.txt").open("r+", encoding="utf8") as notes:
+        run(source, link, force=True)
+        notes.write("yours")  # the same file as before, not a copy
+    assert link.is_symlink() and output.stat().st_mode & 0o777 == 0o750
+    assert (output / "link").is_symlink() and (output / "link").read_text(encoding="utf8") == "yours"
+    assert (output / "onnx" / "deep" / "model.onnx").read_bytes() == b"theirs"
+    weight = BloomForCausalLM.from_pretrained(output).lm_head.weight
+    assert torch.equal(weight, BloomForCausalLM.from_pretrained(source).lm_head.weight)
+    assert not [name for name in output.parent.iterdir() if name.name.startswith(".")]
 
 
 def test_a_full_disk(two, monkeypatch):
@@ -353,22 +374,47 @@ def test_a_full_disk(two, monkeypatch):
     assert contents(output) == before
 
 
+def fail_to_replace(monkeypatch, number):
+    """The rename of that number fails, as if the process had ended there. RETURNS (list): The renames."""
+    calls, replace = [], os.replace
+
+    def fail(partial, final):
+        calls.append(final)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+        return replace(partial, final)
+
+    monkeypatch.setattr(os, "replace", fail)
+    return calls
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("after", [10**9, 10_000])
+@pytest.mark.parametrize("fails_at", range(1, 15, 2))
+def test_a_failure_among_the_renames_leaves_the_old_checkpoint(two, monkeypatch, exchanges, after, fails_at):
+    source, output, other = two
+    other.save_pretrained(output, max_shard_size=10_000)
+    before = contents(output)
+    if not exchanges:  # as on systems that cannot let two names change places
+        monkeypatch.setattr("spacy_bloom.files._exchange", lambda one, other: False)
+    calls = fail_to_replace(monkeypatch, fails_at)
+    try:
+        run(source, output, max_shard_size=after, force=True)
+    except KeyboardInterrupt:
+        assert contents(output) == before
+        return
+    assert fails_at > len(calls)
+
+
 @pytest.mark.parametrize("before", [10**9, 10_000])
 @pytest.mark.parametrize("after", [10**9, 10_000])
 @pytest.mark.parametrize("fails_at", range(1, 15))
 def test_a_failure_among_the_renames_never_mixes(two, monkeypatch, before, after, fails_at):
+    """Where a folder cannot be replaced as a whole."""
     source, output, other = two
     other.save_pretrained(output, max_shard_size=before)
-    calls = []
-
-    def fail(partial, final):
-        calls.append(final)
-        if len(calls) == fails_at:
-            raise KeyboardInterrupt
-        return replace(partial, final)
-
-    replace = os.replace
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # nothing may be written beside it
+    calls = fail_to_replace(monkeypatch, fails_at)
     try:
         run(source, output, max_shard_size=after, force=True)
     except KeyboardInterrupt:

@@ -26,22 +26,22 @@ def in_place(nlp, path):
     nlp.to_disk(path)
 
 
-def kill(make, place, **options):
-    return faults.kill_replacing("kills", Budget(60.0, 6, 3, place), make, place, **options)
+def kill(make, place):
+    return faults.kill_replacing("kills", Budget(60.0, 6, 3, place), make, place)
 
 
 def test_kills_leave_the_old_pipeline_or_the_new(tmp_path):
-    figure = kill(partial(blank, save_pipeline), tmp_path, refusals=False)
+    figure = kill(partial(blank, save_pipeline), tmp_path)
     assert figure.tried == 6 and figure.found == [] and figure.notes.keys() <= {faults.OLD, faults.NEW}
 
 
 def test_the_soak_sees_what_is_mixed(tmp_path):
     """`nlp.to_disk` alone promises nothing: a soak that finds nothing there would find nothing anywhere."""
-    assert kill(partial(blank, in_place), tmp_path, refusals=False).found
+    assert kill(partial(blank, in_place), tmp_path).found
 
 
-def test_kills_leave_no_mixed_checkpoint(tmp_path):
-    figure = kill(faults.converted, tmp_path, refusals=True)
+def test_kills_leave_the_old_checkpoint_or_the_new(tmp_path):
+    figure = kill(faults.converted, tmp_path)
     assert figure.tried == 6 and figure.found == []
 
 
