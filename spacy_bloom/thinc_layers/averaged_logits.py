@@ -12,25 +12,17 @@ from thinc.types import Floats2d
 def averaged_logits(
     left: Model[List[Doc], Floats2d], right: Model[List[Doc], Floats2d], right_share: float = 0.5
 ) -> Model[List[Doc], Floats2d]:
-    """The mean of two classifiers' logits. In training, a Doc's logits are those of one of them, drawn at random: a
-    mean would teach the slower one only what the faster one does not know of the training data, which is little.
+    """The mean of two classifiers' logits.
 
     right_share (float): Weight of the second one in the mean, from 0 to 1.
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
     """
     # The share is not an attribute of the layer, so that the config decides and not what was saved.
-    return Model(
-        "averaged_logits", partial(_forward, right_share=right_share), init=_init, layers=[left, right]
-    )
+    return Model("averaged_logits", partial(_forward, share=right_share), init=_init, layers=[left, right])
 
 
-def _forward(
-    model: Model, docs: List[Doc], is_train: bool, *, right_share: float
-) -> tuple[Floats2d, Callable]:
+def _forward(model: Model, docs: List[Doc], is_train: bool, *, share: float) -> tuple[Floats2d, Callable]:
     (left, backprop_left), (right, backprop_right) = (layer(docs, is_train) for layer in model.layers)
-    share = model.ops.alloc2f(len(docs), 1) + right_share
-    if is_train:
-        share[:] = model.ops.xp.random.uniform(size=share.shape) < 0.5
 
     def backprop(d_logits: Floats2d) -> list[Doc]:
         backprop_left((1 - share) * d_logits)

@@ -37,7 +37,7 @@ def create_text_classifier_v2(
     bias (bool): Whether the linear layer has a bias. Hugging Face's has none.
     nO (Optional[int]): Number of labels; set from the labels if None.
     linear_model (Optional[Model]): A second classifier, from Docs to logits, such as spacy-bloom.NgramClassifier.v1
-        or spacy.TextCatBOW.v3 with no_output_layer = true. The two learn apart, and the mean of their logits counts.
+        or spacy.TextCatBOW.v3 with no_output_layer = true. Each learns by itself, and the mean of their logits counts.
     linear_share (float): Weight of its logits in that mean, from 0 to 1. Choose it on development data.
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
     RAISES (ConfigError): tok2vec is another kind of layer, or linear_share is not from 0 to 1.

@@ -1,8 +1,11 @@
 """What one, two and eight virtual devices compute, as JSON: to be run in a process of its own, as the number of
 devices is fixed when JAX starts.
+
+    python mesh_report.py one_checkpoint 1x1 1x2 other_checkpoint 1x1 2x2
 """
 
 import json
+import re
 import sys
 from collections import Counter
 
@@ -73,5 +76,10 @@ def held(arrays, device):
 
 
 if __name__ == "__main__":
-    shapes = [tuple(map(int, shape.split("x"))) for shape in sys.argv[2:]]
-    print(json.dumps({"x".join(map(str, shape)): report(sys.argv[1], shape) for shape in shapes}))
+    path, found = "", {}
+    for word in sys.argv[1:]:
+        if re.fullmatch(r"\d+x\d+", word):
+            found[path][word] = report(path, tuple(map(int, word.split("x"))))
+        else:
+            path, found[word] = word, {}
+    print(json.dumps(found))

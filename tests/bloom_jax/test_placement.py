@@ -25,16 +25,16 @@ ODD = BloomConfig(n_head=6, hidden_size=24, n_layer=1, vocab_size=61)  # a vocab
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory, randomize):
     """What different meshes compute from one checkpoint; see mesh_report.py."""
-    found = {}
+    paths, command = {}, [sys.executable, str(Path(__file__).with_name("mesh_report.py"))]
     for name, config, shapes in (("even", EVEN, ("1x1", "1x2", "2x4")), ("odd", ODD, ("1x1", "2x2"))):
-        path = tmp_path_factory.mktemp(name)
-        randomize(BloomForCausalLM(config)).save_pretrained(path)
-        environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-        command = [sys.executable, str(Path(__file__).with_name("mesh_report.py")), str(path), *shapes]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
-        assert result.returncode == 0, result.stderr[-2000:]
-        found[name] = json.loads(result.stdout)
-    return found
+        paths[name] = str(tmp_path_factory.mktemp(name))
+        randomize(BloomForCausalLM(config)).save_pretrained(paths[name])
+        command += [paths[name], *shapes]
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, env=environment)
+    assert result.returncode == 0, result.stderr[-2000:]
+    found = json.loads(result.stdout)
+    return {name: found[path] for name, path in paths.items()}
 
 
 @pytest.mark.parametrize("name, mesh", [("even", "1x2"), ("even", "2x4"), ("odd", "2x2")])

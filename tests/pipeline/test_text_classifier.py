@@ -153,7 +153,7 @@ WORDS = {
 def test_a_second_classifier_learns_beside_it(make, linear, exclusive, tmp_path):
     nlp = make(linear=linear, exclusive=exclusive)
     examples = make_examples(nlp, [*TEXTS, *EMPTY[:1]], exclusive)
-    losses = train(nlp, examples, steps=80)
+    losses = train(nlp, examples, steps=40, rate=0.01)
     assert sum(losses[-10:]) < 0.2 * sum(losses[:10])
     assert nlp.evaluate(make_examples(nlp, TEXTS, exclusive))["cats_micro_f"] > 0.95
     model = nlp.get_pipe(NAME).model
@@ -180,7 +180,7 @@ def test_a_label_is_added_to_both_classifiers(make, linear, tmp_path):
     assert all(scores.pop("drink") < 0.05 for scores in after)
     assert_same(after, before, 0.05)
     tea = Example.from_dict(nlp.make_doc("tea"), {"cats": {"animal": 0.0, "food": 0.0, "drink": 1.0}})
-    train(nlp, [tea, *make_examples(nlp)], steps=120)
+    train(nlp, [tea, *make_examples(nlp)], steps=40, rate=0.03)
     assert nlp("tea").cats["drink"] > 0.5
     nlp.to_disk(tmp_path / "nlp")
     assert_same(cats(spacy.load(tmp_path / "nlp")), cats(nlp), 1e-7)

@@ -26,6 +26,8 @@ EMBED = {
     "rows": [2500, 500, 1000, 500],
     "include_static_vectors": False,
 }
+# They learn topics from few texts, where a small BLOOM sees little.
+NGRAMS = {"@architectures": "spacy-bloom.NgramClassifier.v1", "ngram_sizes": [3, 4], "rows": 131072}
 TRANSFORMER = "transformer"  # the name under which spaCy's debug model looks for it
 # storage_dtype: half the size on disk.
 TRANSFORMER_CONFIG = {
@@ -114,7 +116,8 @@ def _span_classifier(target: str) -> Dict[str, Any]:
 
 
 def _text_classifier(exclusive: bool) -> Dict[str, Any]:
-    model = {"@architectures": "spacy-bloom.TextClassifier.v1", "tok2vec": LISTENER}
+    architecture = "spacy-bloom.TextClassifier.v2"
+    model = {"@architectures": architecture, "linear_model": NGRAMS, "tok2vec": LISTENER}
     return {"factory": "bloom_text_classifier", "exclusive": exclusive, "model": model}
 
 

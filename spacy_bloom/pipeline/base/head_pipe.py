@@ -115,7 +115,10 @@ class HeadPipe(TrainablePipe):
 
     def _learn(self, examples: list[Example]) -> float:
         """RETURNS (float): The loss, after the backward pass."""
-        scores, backprop = self.model.begin_update([eg.predicted for eg in examples])
+        return self._teach(self.model, examples)
+
+    def _teach(self, model: Model, examples: list[Example]) -> float:
+        scores, backprop = model.begin_update([eg.predicted for eg in examples])
         loss, d_scores = self.get_loss(examples, scores)
         backprop(d_scores)
         return loss
