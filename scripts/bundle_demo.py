@@ -25,9 +25,13 @@ DESCRIPTIONS = {
 
 def with_component(nlp: Language, name: str, other: Language) -> Language:
     """RETURNS (Language): A pipeline with another one's component instead of its own, at the same place."""
-    after = dict(pairwise(nlp.component_names)).get(name)
+    following = dict(pairwise(nlp.component_names)).get(name)
+    scores = other.get_pipe_meta(name).scores
     nlp.remove_pipe(name)
-    nlp.add_pipe(name, source=other, before=after)
+    nlp.add_pipe(name, source=other, before=following)
+    new = {score: value for score, value in other.meta.get("performance", {}).items() if score in scores}
+    old = nlp.meta.get("performance", {})
+    nlp.meta["performance"] = {score: value for score, value in old.items() if score not in scores} | new
     return nlp
 
 

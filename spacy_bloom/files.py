@@ -247,12 +247,14 @@ def _lock(place: int, folder: Path, wait: float) -> None:
 
 
 @contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, *, in_one_step: bool = False) -> Iterator[Path]:
     """A folder that takes its name when it is complete and on the disk: whoever looks finds the old one or the new one,
     also after a crash. Where a system cannot exchange two names (Windows, some file systems of networks), the old one
     has the name with ".old" for a moment; if the process is ended there, the next call gives it its name back.
 
     path (Path): The folder, which may exist, in a directory that exists.
+    in_one_step (bool): Only where two names can be exchanged.
+    RAISES (OSError): They cannot, with the number ENOTSUP and before anything was done.
     YIELDS (Path): An empty folder to be filled, or to be removed and made anew.
     RAISES (InputError): Another process writes the same folder all the time.
     """
@@ -261,6 +263,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         _make_alone(partial, locks)
         _tidy(path, old)
         try:
+            if in_one_step:
+                _expect_exchange(partial, old)
             yield partial
             for file in (*partial.rglob("*"), partial):
                 if file.is_file() or file.is_dir():
@@ -321,6 +325,14 @@ def _exchange(one: Path, other: Path) -> bool:
     if number in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
         return False
     raise OSError(number, os.strerror(number), str(other))
+
+
+def _expect_exchange(partial: Path, old: Path) -> None:
+    """RAISES (OSError): These two names cannot be exchanged, which is tried there and back with empty folders."""
+    old.mkdir()
+    if not (_exchange(partial, old) and _exchange(partial, old)):
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(partial))
+    old.rmdir()
 
 
 def _tidy(path: Path, old: Path) -> None:

@@ -27,6 +27,7 @@ RELEASED = {
         "spacy-bloom.Tok2VecTransformer.v2",
         "spacy-bloom.LanguageModel.v1",
         "spacy-bloom.LanguageModel.v2",
+        "spacy-bloom.EncodedTok2Vec.v1",
         "spacy-bloom.TokenClassifier.v1",
         "spacy-bloom.TokenClassifier.v2",
         "spacy-bloom.TextClassifier.v1",

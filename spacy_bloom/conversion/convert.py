@@ -1,11 +1,13 @@
 """Copying a checkpoint to safetensors in another dtype or with fewer blocks, one shard in memory at a time."""
 
+import errno
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +18,7 @@ from ..checkpoint.load import READABLE, check_tied_head, first_blocks, match_wei
 from ..checkpoint.names import EMBEDDING, TIED_HEAD, decoder_shapes, head_class
 from ..checkpoint.quantized import quantization_method
 from ..checkpoint.sizes import format_size, parse_size
-from ..checkpoint.sources import SMALL_FILES
+from ..checkpoint.sources import BIN_FILES, SAFETENSORS_FILES, SMALL_FILES
 from ..checkpoint.writing import (
     MAX_SHARD_SIZE,
     check_range,
@@ -27,7 +29,7 @@ from ..checkpoint.writing import (
 )
 from ..config import BloomConfig
 from ..errors import CheckpointError, InputError
-from ..files import partial_path, replacing, replacing_folder, replacing_together, write_text
+from ..files import partial_path, replacing, replacing_folder, replacing_together, write_text, writing_alone
 
 # The config is written anew; the files of tokenizer and generation are copied.
 COPIED = [name for name in SMALL_FILES if name != CONFIG_FILE]
@@ -135,9 +137,10 @@ def convert_checkpoint(
 ) -> list[Path]:
     """Convert a checkpoint, with as much memory as the largest shard takes.
 
-    A process killed at any time leaves the output as it was, or whole and new: a checkpoint is replaced together with
-    its folder, where that can be (not on Windows, nor where nothing may be written beside the folder). Elsewhere the
-    old config is removed first and the new one takes its name last: killed in between, that leaves no checkpoint.
+    A process killed while writing leaves the output as it was. Where a folder holds a checkpoint and nothing else, and
+    the system can exchange two folders, the new one takes its place in one step (see `_stands_alone`). Elsewhere the
+    old config is removed first, when all files are complete, and the new one takes its name last: a process killed in
+    between leaves no checkpoint rather than a mixed one.
 
     plan (Plan): What to convert.
     output (Path): Directory, created if it does not exist; with force, the source itself is possible.
@@ -152,23 +155,82 @@ def convert_checkpoint(
     _expect_nothing_beside(output, "it is of the weights that are there; choose another directory")
     max_bytes = parse_size(max_shard_size)
     check_output(output, plan.new_n_bytes, force)
-    read = _reader(plan, progress)
+    place = output.resolve()  # before the folder is exchanged, which may be the working directory
+    write = partial(_write, plan, max_bytes=max_bytes, progress=progress, check=check)
+    with _directory(place):
+        names = None
+        names = _exchanged(place, write) if _stands_alone(place) else None
+        if names is None:
+            names = write(place)
+    return [output / name for name in names]
 
-    with _directory(output), _replaceable(output) as folder, replacing(folder / CONFIG_FILE) as config:
 
-        def remove_old(files: Sequence[Path]) -> None:
-            (folder / CONFIG_FILE).unlink(missing_ok=True)
-            remove_index(files)
+def _write(
+    plan: Plan,
+    folder: Path,
+    *,
+    max_bytes: int,
+    progress: Callable[[int], object],
+    check: Callable[[Mapping[str, Path]], object],
+) -> list[str]:
+    """Write the files of the result, in the place of those of another checkpoint. RETURNS (list[str]): Their names."""
 
+    def remove_old(files: Sequence[Path]) -> None:
+        (folder / CONFIG_FILE).unlink(missing_ok=True)
+        remove_index(files)
+
+    with replacing(folder / CONFIG_FILE) as config:
         write_text(config, plan.config.to_json_string())
         with replacing_together(folder, before=remove_old) as create:
-            weights = write_shards(plan.sizes, read, create, max_bytes)
+            weights = write_shards(plan.sizes, _reader(plan, progress), create, max_bytes)
             small = _write_small_files(plan, create)
-            check({name: partial_path(folder / name) for name in (CONFIG_FILE, *small, *weights)})
+            names = [CONFIG_FILE, *small, *weights]
+            check({name: partial_path(folder / name) for name in names})
         remove_old_weights(folder, weights)
         for name in set(COPIED) - set(small):
             (folder / name).unlink(missing_ok=True)  # of the checkpoint that was here
-    return [output / name for name in (CONFIG_FILE, *small, *weights)]
+    return names
+
+
+def _exchanged(place: Path, write: Callable[[Path], list[str]]) -> list[str] | None:
+    """Write into another folder, which then takes the place of one that holds a checkpoint.
+
+    place (Path): The folder.
+    write (Callable): Writes into a folder, and returns the files' names.
+    RETURNS (list[str] | None): The names; None if the folder stays as it is, because it cannot be exchanged (such as
+        one of a lower layer in a container), or is no longer alone.
+    """
+    try:
+        with writing_alone(place), replacing_folder(place, in_one_step=True) as twin:
+            shutil.copymode(place, twin)
+            names = write(twin)
+            if not _stands_alone(place):
+                raise OSError(errno.EBUSY, "other files were written there meanwhile", str(place))
+        return names
+    except OSError as error:
+        if error.errno in (errno.ENOTSUP, errno.EXDEV, errno.EBUSY, errno.EPERM):
+            return None
+        raise
+
+
+def _stands_alone(place: Path) -> bool:
+    """RETURNS (bool): Whether a folder may be replaced by another: there is a checkpoint in it and nothing else, it is
+    an ordinary folder of this user's, and this process does not work in it.
+    """
+    if os.name != "posix" or not (place / CONFIG_FILE).is_file() or os.path.ismount(place):
+        return False
+    if Path.cwd().resolve().is_relative_to(place) or not os.access(place.parent, os.W_OK | os.X_OK):
+        return False
+    own, parent = place.stat(), place.parent.stat()
+    if own.st_uid != os.geteuid() or own.st_dev != parent.st_dev:
+        return False
+    known = [*SMALL_FILES, *SAFETENSORS_FILES, *BIN_FILES]
+    return all(
+        file.is_file()
+        and not file.is_symlink()
+        and (PARTIAL.fullmatch(file.name) or any(file.match(name) for name in known))
+        for file in place.iterdir()
+    )
 
 
 def _reader(plan: Plan, progress: Callable[[int], object]) -> Callable[[Sequence[str]], dict[str, Tensor]]:
@@ -200,33 +262,6 @@ def _directory(path: Path) -> Iterator[None]:
             with suppress(OSError):  # others may have put something there meanwhile
                 path.rmdir()
         raise
-
-
-@contextmanager
-def _replaceable(path: Path) -> Iterator[Path]:
-    """YIELDS (Path): Where to write: a twin of the directory that takes its place at the end, if there is a checkpoint
-    in it and a directory can be replaced here, or the directory itself.
-    """
-    place = path.resolve()
-    if os.name != "posix" or not (place / CONFIG_FILE).exists() or not os.access(place.parent, os.W_OK):
-        yield path
-        return
-    with replacing_folder(place) as twin:
-        shutil.copymode(place, twin)
-        for file in place.iterdir():
-            if file.is_dir() and not file.is_symlink():
-                shutil.copytree(file, twin / file.name, symlinks=True, copy_function=_link)
-            elif not PARTIAL.fullmatch(file.name):
-                _link(file, twin / file.name)
-        yield twin
-
-
-def _link(file: str | Path, twin: str | Path) -> None:
-    """Give a file a second name, or copy it where a file has only one."""
-    try:
-        os.link(file, twin, follow_symlinks=False)
-    except OSError:
-        shutil.copy2(file, twin, follow_symlinks=False)
 
 
 def _write_small_files(plan: Plan, create: Callable[[str], Path]) -> list[str]:

@@ -69,8 +69,8 @@ def load_for_pipeline(
     """
     if has_adapters and _divided:
         raise InputError(
-            f"Got adapters beside {source}, which cannot be divided among processes. Save the pipeline with lora.merge "
-            "= true."
+            "Got a checkpoint with adapters, which cannot be divided among processes. Save the pipeline with "
+            "lora.merge = true."
         )
     spread = spread_of(device_map)
     load: Callable[..., Any] = load_model if spread is None else SPREADS[spread.split()[0]]

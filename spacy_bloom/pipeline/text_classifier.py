@@ -59,13 +59,13 @@ def make_text_classifier_scorer() -> Callable:
     score_weights=SCORE_WEIGHTS,
 )
 class BloomTextClassifier(LabelledPipe):
-    """Writes doc.cats from the vectors of a Doc's pieces.
+    """Writes doc.cats from the vectors of a Doc's pieces, and from its words if the model has a second classifier.
 
     A Doc without tokens gets 0 for every label, and nothing is learnt from it. Other components' labels in the same
     doc.cats are left alone, in prediction, training and scoring.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.TextClassifier.v1`.
+    model (Model): A model made by `spacy-bloom.TextClassifier.v2`.
     name (str): Name of the component.
     scorer (Callable | None): Scores Examples.
     **settings: Those of `TextClassifierSettings`.

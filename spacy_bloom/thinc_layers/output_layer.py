@@ -35,9 +35,11 @@ def set_output(model: Model, n_outputs: int) -> None:
 
 
 def _resize_linear_model(linear_model: Model, n_outputs: int) -> None:
-    if "resize_output" not in linear_model.attrs:  # as spaCy's classifiers that take new labels have it
+    # As spaCy's classifiers that take new labels have it; their scores are no logits if an activation follows.
+    activated = any(node.name in ("softmax_activation", "logistic") for node in linear_model.walk())
+    if activated or "resize_output" not in linear_model.attrs:
         raise ConfigError(
-            f"Got {linear_model.name!r} as linear_model, whose number of outputs cannot be set. Use "
+            f"Expected logits of linear_model, and a number of outputs that can be set, got {linear_model.name!r}. Use "
             "spacy-bloom.NgramClassifier.v1, or spacy.TextCatBOW.v3 with no_output_layer = true."
         )
     linear_model.attrs["resize_output"](linear_model, n_outputs)
@@ -69,6 +71,16 @@ def _replace_output(model: Model, new: Model) -> None:
 def has_output(model: Model) -> bool:
     """RETURNS (bool): Whether the last layer has weights: random, trained or a checkpoint's."""
     return model.get_ref("output_layer").has_param("W") is True
+
+
+def found_outputs(model: Model) -> list[int]:
+    """RETURNS (list[int]): The number of outputs of each classifier in a model that has weights; 0 for one without."""
+    if not has_output(model):
+        return []
+    layers = [model.get_ref("output_layer")]
+    if model.has_ref("linear_model"):
+        layers += [node for node in model.get_ref("linear_model").walk() if "W" in node.param_names]
+    return [layer.get_dim("nO") if layer.has_param("W") else 0 for layer in layers]
 
 
 @contextmanager

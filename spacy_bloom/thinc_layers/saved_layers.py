@@ -82,10 +82,8 @@ def _check_weights(which: str, name: str, value: Any, dims: Mapping[str, int | N
     if set(dims) == {"nO", "nI"} and name in ("W", "b"):  # a linear layer
         expected = (dims["nO"], dims["nI"]) if name == "W" else (dims["nO"],)
         fits = value.shape == expected
-    elif set(dims) == {
-        "nO",
-        "length",
-    }:  # a sparse linear layer: thinc would read beyond the end of a smaller array
+    elif set(dims) == {"nO", "length"}:
+        # A sparse linear layer: thinc would read beyond the end of a smaller array.
         n_outputs, length = dims["nO"] or 0, dims["length"] or 0
         fits = value.shape == ((n_outputs * length,) if name == "W" else (n_outputs,))
     elif set(dims) == {"nO"} and name == "W":  # scores of transitions

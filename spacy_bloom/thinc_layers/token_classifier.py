@@ -8,7 +8,7 @@ from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
-from .joined_vectors import joined_vectors
+from .encoded_tok2vec import with_words
 from .output_layer import find_head, load_output
 from .transitions import transitions
 
@@ -34,15 +34,11 @@ def create_token_classifier_v2(
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
     RAISES (ConfigError): embed without encode.
     """
-    vectors = tok2vec
-    hidden_size = tok2vec.maybe_get_dim("nO")
-    if embed is not None:
-        if encode is None:
-            raise ConfigError(
-                "Got embed without encode: the layers that combine it with the transformer's vectors."
-            )
-        vectors = joined_vectors(tok2vec, embed)
-        hidden_size = None if hidden_size is None else hidden_size + embed.get_dim("nO")
+    if embed is not None and encode is None:
+        raise ConfigError(
+            "Got embed without encode: the layers that combine it with the transformer's vectors."
+        )
+    vectors, hidden_size = with_words(tok2vec, embed)
     output_layer = Linear(nO, hidden_size if encode is None else encode.get_dim("nO"))
     classifier: Model[Floats2d, Floats2d] = chain(Dropout(), output_layer)
     if encode is None:

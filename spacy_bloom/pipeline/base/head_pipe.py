@@ -118,6 +118,7 @@ class HeadPipe(TrainablePipe):
         return self._teach(self.model, examples)
 
     def _teach(self, model: Model, examples: list[Example]) -> float:
+        """RETURNS (float): The loss of one model, after its backward pass."""
         scores, backprop = model.begin_update([eg.predicted for eg in examples])
         loss, d_scores = self.get_loss(examples, scores)
         backprop(d_scores)

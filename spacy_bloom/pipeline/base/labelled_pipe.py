@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from spacy.training import Example
 
 from ...errors import ConfigError
-from ...thinc_layers.output_layer import has_output, set_output
+from ...thinc_layers.output_layer import found_outputs, has_output, set_output
 from .head_pipe import HeadPipe
 
 
@@ -69,6 +69,6 @@ class LabelledPipe(HeadPipe):
             raise ValueError(f"{self.found_settings[0]} is {found!r:.80}, expected labels")
         if len(set(found)) < len(found):
             raise ValueError(f"{self.found_settings[0]} has labels twice: {found!r:.80}")
-        if has_output(self.model) and self.model.get_ref("output_layer").get_dim("nO") != len(found):
-            n_outputs = self.model.get_ref("output_layer").get_dim("nO")
-            raise ValueError(f"{len(found)} labels for {n_outputs} outputs")
+        for n_outputs in found_outputs(self.model):
+            if n_outputs != len(found):
+                raise ValueError(f"{len(found)} labels for {n_outputs} outputs")
