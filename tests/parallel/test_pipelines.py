@@ -1,10 +1,23 @@
 import numpy
 import pytest
 
-from spacy_bloom import bundled_path
+from spacy_bloom import BloomModel, bundled_path
+from spacy_bloom.checkpoint.files import TensorSource
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import InputError
-from spacy_bloom.parallel.pipelines import HeldParts, spread_of, tensor_parallel_pipelines
+from spacy_bloom.parallel import pipelines
+from spacy_bloom.parallel.pipelines import (
+    HeldParts,
+    load_for_pipeline,
+    spread_of,
+    tensor_parallel_pipelines,
+)
+
+
+def test_adapters_cannot_be_divided(monkeypatch):
+    monkeypatch.setattr(pipelines, "_divided", True)
+    with pytest.raises(InputError, match="adapters, which cannot be divided"):
+        load_for_pipeline(BloomModel, BloomConfig(), TensorSource(), device="cpu", has_adapters=True)
 
 
 def test_a_divided_pipeline_annotates_like_the_whole_one(run_report):

@@ -5,6 +5,24 @@ import spacy
 from spacy.tokens import Doc
 from spacy.training import Example
 
+# Layers over a listener's vectors, with the words beside them
+ENCODED = {
+    "@architectures": "spacy-bloom.EncodedTok2Vec.v1",
+    "encode": {
+        "@architectures": "spacy.MaxoutWindowEncoder.v2",
+        "width": 12,
+        "window_size": 1,
+        "maxout_pieces": 2,
+        "depth": 1,
+    },
+    "embed": {
+        "@architectures": "spacy.MultiHashEmbed.v2",
+        "width": 8,
+        "attrs": ["NORM", "SHAPE"],
+        "rows": [64, 32],
+        "include_static_vectors": False,
+    },
+}
 OURS, STOCK = "spacy-bloom.TransformerListener.v1", "spacy-transformers.TransformerListener.v1"
 
 
@@ -25,10 +43,12 @@ def listener():
 
 @pytest.fixture(scope="session")
 def stock_config(listener):
-    """A function that makes a small config for one of spaCy's own trainable components on a listener."""
+    """A function that makes a small config for one of spaCy's own trainable components on a listener, ours or
+    spacy-transformers' ("stock"), or on layers over ours ("encoded").
+    """
 
     def make(factory, kind="ours"):
-        tok2vec = listener(kind)
+        tok2vec = {**ENCODED, "tok2vec": listener()} if kind == "encoded" else listener(kind)
         parser = {
             "@architectures": "spacy.TransitionBasedParser.v2",
             "state_type": "ner" if factory == "ner" else "parser",

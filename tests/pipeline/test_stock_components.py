@@ -23,8 +23,13 @@ def changed(before, after):
     return sorted(name for name in before if not torch.equal(before[name], after[name]))
 
 
-@pytest.mark.parametrize("kind", ["ours", "stock"])
-@pytest.mark.parametrize("factory", FACTORIES)
+@pytest.mark.parametrize(
+    ("factory", "kind"),
+    [
+        *((factory, kind) for factory in FACTORIES for kind in ("ours", "stock")),
+        *((factory, "encoded") for factory in ("ner", "tagger", "parser")),
+    ],
+)
 def test_learns_and_is_saved(make_nlp, make_examples, predictions, weights, tmp_path, factory, kind):
     fix_random_seed(0)
     nlp = make_nlp(factory, kind=kind)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy
 import pytest
 import spacy
+import srsly
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -203,8 +204,29 @@ def test_a_share_that_is_none(make, share):
         make(linear=NGRAMS, share=share)
 
 
+@pytest.mark.parametrize("damage", [lambda old: None, lambda old: old[: len(old) // 2]])
+def test_saved_outputs_of_the_second_classifier_that_do_not_fit(make, damage):
+    """One output would be spread over all labels without a word."""
+    nlp = make(linear=NGRAMS)
+    model = nlp.get_pipe(NAME).model
+    content = model.to_dict()
+    place = next(i for i, node in enumerate(model.walk()) if node.name == "sparse_linear")
+    for name, value in content["params"][place].items():
+        content["params"][place][name] = damage(value)
+    content["nodes"][place]["dims"]["nO"] = 1
+    saved = srsly.msgpack_loads(nlp.get_pipe(NAME).to_bytes())
+    saved["model"] = srsly.msgpack_dumps(srsly.msgpack_loads(saved["model"]) | content)
+    with pytest.raises(CheckpointError, match=f"{NAME}.*(labels for|sparse_linear)"):
+        make(linear=NGRAMS, initialize=False).get_pipe(NAME).from_bytes(srsly.msgpack_dumps(saved))
+
+
+def test_scores_that_are_no_logits_are_refused(make):
+    with pytest.raises(ConfigError, match="Expected logits of linear_model"):
+        make(linear={**WORDS, "no_output_layer": False})
+
+
 def test_a_second_classifier_whose_outputs_cannot_be_set(make):
-    with pytest.raises(ConfigError, match="number of outputs cannot be set"):
+    with pytest.raises(ConfigError, match="number of outputs that can be set"):
         make(
             linear={
                 "@architectures": "spacy.TextCatCNN.v1",
@@ -676,6 +698,13 @@ def test_a_hugging_face_classifier(hf_checkpoint, problem_type, bias, tmp_path):
     nlp.to_disk(tmp_path / "nlp")
     path.rename(tmp_path / "gone")
     assert_same(cats(spacy.load(tmp_path / "nlp")), [doc.cats for doc in docs])
+
+
+def test_a_checkpoint_has_no_second_classifier(hf_checkpoint, make):
+    path, _ = hf_checkpoint(PROBLEMS[0])
+    nlp = make(linear=NGRAMS, initialize=False, checkpoint=str(path))
+    with pytest.raises(ConfigError, match="linear_model, for which the checkpoint"):
+        nlp("cat")
 
 
 def test_the_config_decides_over_the_checkpoint(hf_checkpoint):

@@ -117,7 +117,7 @@ def _span_classifier(target: str) -> Dict[str, Any]:
 
 def _text_classifier(exclusive: bool) -> Dict[str, Any]:
     architecture = "spacy-bloom.TextClassifier.v2"
-    model = {"@architectures": architecture, "linear_model": NGRAMS, "tok2vec": LISTENER}
+    model = {"@architectures": architecture, "linear_model": NGRAMS, "linear_share": 0.8, "tok2vec": LISTENER}
     return {"factory": "bloom_text_classifier", "exclusive": exclusive, "model": model}
 
 
