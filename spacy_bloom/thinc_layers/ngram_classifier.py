@@ -1,5 +1,6 @@
 """A linear classifier over hashed words and character n-grams of a Doc."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import List, Optional
@@ -20,14 +21,16 @@ from .output_layer import NEW_OUTPUT_MARGIN
 SCALE = 8.0
 FACTOR = numpy.uint64(0x9E3779B97F4A7C15)  # odd, with bits in no order: 2^64 over the golden ratio
 HALF = numpy.uint64(32)
+DIGIT = re.compile(r"\d")
 
 
 @registry.architectures("spacy-bloom.NgramClassifier.v1")
 def create_ngram_classifier(
     ngram_sizes: Sequence[int] = (3, 4), rows: int = 2**17, nO: Optional[int] = None
 ) -> Model[List[Doc], Floats2d]:
-    """One weight for each label and each hashed word and character n-gram of a Doc's lower-cased text. Knows nothing
-    but the surface of a text, needs few examples, and is right where a small transformer is wrong. Runs on the CPU.
+    """One weight for each label and each hashed word and character n-gram of a Doc's lower-cased text, in which all
+    digits are alike. Knows nothing but the surface of a text, needs few examples, and is right where a small
+    transformer is wrong. Runs on the CPU.
 
     ngram_sizes (Sequence[int]): Lengths of the character n-grams, spaces included.
     rows (int): Weights per label. Fewer take less memory, and let more n-grams share a weight.
@@ -72,7 +75,7 @@ def _features(doc: Doc, sizes: Collection[int]) -> NDArray[numpy.uint64]:
     words = doc.text.lower().split()
     if not words:
         return numpy.zeros(0, dtype="uint64")
-    text = f" {' '.join(words)} "
+    text = DIGIT.sub("0", f" {' '.join(words)} ")  # which number it is says little
     characters = numpy.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype("uint64")
     found = [doc.to_array("LOWER").reshape(-1)]
     hashed = characters  # those of one character

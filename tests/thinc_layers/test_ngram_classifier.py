@@ -1,3 +1,5 @@
+import re
+
 import numpy
 import pytest
 import spacy
@@ -35,7 +37,7 @@ def trained(n_outputs=2, rows=512):
 @pytest.mark.parametrize("sizes", [(1,), (2,), (3,), (1, 4), (50,)])
 def test_features_are_the_words_and_the_ngrams_each_once(text, sizes):
     words = text.lower().split()
-    padded = f" {' '.join(words)} "
+    padded = re.sub(r"\d", "0", f" {' '.join(words)} ")
     ngrams = {padded[i : i + n] for n in sizes for i in range(len(padded) - n + 1)} if words else set()
     tokens = {token.lower for token in NLP.make_doc(text)} if words else set()
     assert len(features(text, sizes)) == len(ngrams) + len(tokens)
@@ -44,6 +46,12 @@ def test_features_are_the_words_and_the_ngrams_each_once(text, sizes):
 def test_ngrams_of_other_lengths_and_order_differ():
     texts = ["ab", "ba", "aab", "aba", "baa", "abab"]
     assert len({tuple(features(text, (2,))) for text in texts}) == len(texts)
+
+
+def test_all_digits_are_alike_in_ngrams_and_not_in_words():
+    one, other = (set(features(text, (4,))) for text in ("in 1874", "in 2036"))
+    assert len(one - other) == len(other - one) == 1
+    assert set(features("in ١٨٧٤", (4,))) >= one & other
 
 
 def test_case_and_whitespace_do_not_matter_to_ngrams():
