@@ -287,7 +287,7 @@ LONG = {
 def lengths(checkpoint: Path) -> Callable[[Budget], Figure]:
     """Time for a text ten times as long must not be more than twenty times as long, or forty times where the tokenizers
     library does the work: its heap of pairs takes n log n, and leaves the processor's caches with 100,000 characters
-    (15 to 27 times; in quadratic time it would be 100).
+    (15 to 34 times; in quadratic time it would be 100).
     """
 
     def run(budget: Budget, sizes: Sequence[int] = SIZES) -> Figure:
