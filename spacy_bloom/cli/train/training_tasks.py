@@ -139,7 +139,7 @@ QUESTION_ANSWERER = {
         "encode": ENCODE,
     },
 }
-# SOURCE: spaCy's quickstart_training.jinja, for a transformer.
+# SOURCE: spaCy's quickstart_training.jinja, for a transformer, whose vectors have words and a window beside them here.
 PARSER = {
     "factory": "parser",
     "model": {
@@ -149,7 +149,12 @@ PARSER = {
         "hidden_width": 128,
         "maxout_pieces": 3,
         "use_upper": False,
-        "tok2vec": LISTENER,
+        "tok2vec": {
+            "@architectures": "spacy-bloom.EncodedTok2Vec.v1",
+            "tok2vec": LISTENER,
+            "encode": ENCODE,
+            "embed": EMBED,
+        },
     },
 }
 
@@ -173,14 +178,14 @@ TASKS = {
         "fine-grained tags, with a window over the neighbours",
         "bloom_token_classifier_tag",
         "token.tag",
-        _token_classifier("tag"),
+        _token_classifier("tag", embed=EMBED),
         {"tag_acc": 1.0},
     ),
     "pos": Task(
         "parts of speech, likewise",
         "bloom_token_classifier_pos",
         "token.pos",
-        _token_classifier("pos"),
+        _token_classifier("pos", embed=EMBED),
         {"pos_acc": 1.0},
     ),
     "tagger": Task(
