@@ -4,19 +4,22 @@ A step of generation multiplies one row for each text. The matrix is then read f
 reads it slowly: with one row on one thread only, with two to some dozens copied into another layout first.
 """
 
+import platform
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Measured with bloom-560m's matrices. Smaller ones stay in a core's cache, where torch is best; with AVX-512 those of
-# three rows too, whatever their size. By instructions: the least elements of a matrix, and the least rows.
-LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4)}
+# Measured with bloom-560m's matrices. Smaller ones stay in a core's cache, where torch is best; with Intel's AVX-512
+# those of three rows too, whatever their size. By instructions: the least elements of a matrix, and the least rows.
+LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4), "AVX512 of AMD": (2**20, 1)}
 MAX_ROWS = 96
-# With AVX2 the library behind `@` is the fastest for some numbers of rows: one and two with the matrix as a batch of
-# slices, which its threads share (a slice of an LM head would be too large with fewer); four with it on the left.
-MAX_SLICED_ROWS, ROWS_ON_THE_RIGHT = 2, 4
+# The library behind `@` is the fastest for some numbers of rows: with AVX2 for one and two, with the matrix as a batch
+# of slices, which its threads share (a slice of an LM head would be too large with fewer); for others with the matrix
+# on the left. With AMD's AVX-512 that reads 32 GB/s for two rows, torch's own way 8.
+MAX_SLICED_ROWS = {"AVX2": 2}
+ON_THE_LEFT = {"AVX2": (4,), "AVX512 of AMD": (2, 3)}
 SLICES, SLICES_OF_A_HEAD, HEAD_FEATURES = 128, 512, 2**15
 
 
@@ -34,13 +37,13 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         return F.linear(inner, weight, bias)
     rows = inner.reshape(-1, inner.shape[-1])
     n, features = len(rows), weight.shape[0]
-    by_matrices = instructions() == "AVX2" and torch.backends.mkl.is_available()
+    kind = instructions() if torch.backends.mkl.is_available() else ""
     n_slices = SLICES if features < HEAD_FEATURES else SLICES_OF_A_HEAD
-    if by_matrices and n <= MAX_SLICED_ROWS and features % n_slices == 0:
+    if n <= MAX_SLICED_ROWS.get(kind, 0) and features % n_slices == 0:
         # Of shape (slices, columns, features of a slice).
         slices = weight.view(n_slices, features // n_slices, -1).transpose(1, 2)
         total = torch.bmm(rows.expand(n_slices, -1, -1), slices).transpose(0, 1).reshape(n, features)
-    elif by_matrices and n == ROWS_ON_THE_RIGHT:
+    elif n in ON_THE_LEFT.get(kind, ()):
         total = (weight @ rows.T).T.contiguous()
     else:
         total = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
@@ -73,5 +76,15 @@ def has_few_row_kernel() -> bool:
 
 @cache
 def instructions() -> str:
-    """RETURNS (str): What torch computes with on this CPU: "AVX2", "AVX512", or a name that is not in LIMITS."""
-    return torch.backends.cpu.get_cpu_capability()
+    """RETURNS (str): What torch computes with on this CPU: a name in LIMITS, or another one."""
+    found = torch.backends.cpu.get_cpu_capability()
+    return f"{found} of AMD" if found == "AVX512" and is_amd() else found
+
+
+def is_amd() -> bool:
+    """RETURNS (bool): Whether this is known to be a CPU of AMD's, for which MKL has other ways than for Intel's."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf8") as file:
+            return "AuthenticAMD" in file.read(4096)
+    except OSError:  # not on Linux
+        return "AuthenticAMD" in platform.processor()

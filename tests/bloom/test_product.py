@@ -37,7 +37,7 @@ def test_all_ways_agree_with_float64(kind, shape, leading, monkeypatch):
 
 
 @pytest.mark.skipif(not has_few_row_kernel(), reason="no other way than torch's on this CPU")
-@pytest.mark.parametrize(("kind", "few"), [("AVX2", 1), ("AVX512", 4)])
+@pytest.mark.parametrize(("kind", "few"), [("AVX2", 1), ("AVX512", 4), ("AVX512 of AMD", 1)])
 def test_few_rows_take_another_way_than_torchs(kind, few, monkeypatch):
     monkeypatch.setattr(CHOICE, lambda: kind)
     weight = draw(LIMITS[kind][0] // 256, 256)

@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 
+from spacy_bloom.quantization import kernels
 from spacy_bloom.quantization.kernels import (
     FEW_ROWS,
     FULL,
@@ -80,6 +81,25 @@ def test_the_kernel_of_this_machine_is_exact_for_its_range():
 
 def test_other_devices_have_plain_sums():
     assert isinstance(find_kernel("cuda"), PlainSums)
+
+
+@pytest.mark.skipif(
+    not (OneDnn.is_built() and Fbgemm.is_built()), reason="this build of torch has one kernel"
+)
+@pytest.mark.parametrize(
+    ("amd", "exact", "numbers", "kernel"),
+    [
+        (True, True, FULL, Fbgemm),
+        (True, False, FULL, OneDnn),
+        (False, True, FULL, OneDnn),
+        (False, False, NARROW, Fbgemm),
+    ],
+)
+def test_the_kernel_is_that_of_the_cpu(amd, exact, numbers, kernel, monkeypatch):
+    monkeypatch.setattr(kernels, "is_amd", lambda: amd)
+    monkeypatch.setattr(kernels, "_is_exact", lambda kernel: exact)
+    monkeypatch.setattr(kernels, "activation_range", lambda: numbers)
+    assert isinstance(find_kernel.__wrapped__("cpu"), kernel)
 
 
 WITHOUT_VNNI = """
