@@ -254,9 +254,9 @@ def replacing_folder(path: Path, *, in_one_step: bool = False) -> Iterator[Path]
 
     path (Path): The folder, which may exist, in a directory that exists.
     in_one_step (bool): Only where two names can be exchanged.
-    RAISES (OSError): They cannot, with the number ENOTSUP and before anything was done.
     YIELDS (Path): An empty folder to be filled, or to be removed and made anew.
     RAISES (InputError): Another process writes the same folder all the time.
+    RAISES (OSError): With in_one_step, before anything is yielded and with the number ENOTSUP: they cannot.
     """
     partial, old = partial_path(path), path.with_name(f".{path.name}.old")
     with ExitStack() as locks:
@@ -330,9 +330,11 @@ def _exchange(one: Path, other: Path) -> bool:
 def _expect_exchange(partial: Path, old: Path) -> None:
     """RAISES (OSError): These two names cannot be exchanged, which is tried there and back with empty folders."""
     old.mkdir()
-    if not (_exchange(partial, old) and _exchange(partial, old)):
-        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(partial))
-    old.rmdir()
+    try:
+        if not (_exchange(partial, old) and _exchange(partial, old)):
+            raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(partial))
+    finally:
+        old.rmdir()
 
 
 def _tidy(path: Path, old: Path) -> None:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Measured with bloom-560m's matrices. Smaller ones stay in a core's cache, where torch is best; with Intel's AVX-512
-# those of three rows too, whatever their size, and with AMD's matrices of 192 columns only. By instructions: the
-# least elements of a matrix, and the least rows.
+# By instructions: the least elements of a matrix, and the least rows. Measured with bloom-560m's matrices, for AMD's
+# AVX-512 also with those of 512 x 512. Smaller ones stay in a core's cache, where torch is best; with Intel's AVX-512
+# torch is best for up to three rows too, whatever the matrix.
 LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4), "AVX512 of AMD": (2**18, 1)}
 MAX_ROWS = 96
 # The library behind `@` is the fastest for some numbers of rows: with AVX2 for one and two, with the matrix as a batch

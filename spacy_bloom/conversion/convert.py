@@ -155,13 +155,10 @@ def convert_checkpoint(
     _expect_nothing_beside(output, "it is of the weights that are there; choose another directory")
     max_bytes = parse_size(max_shard_size)
     check_output(output, plan.new_n_bytes, force)
-    place = output.resolve()  # before the folder is exchanged, which may be the working directory
+    place = output.resolve()  # a link to a folder stays one
     write = partial(_write, plan, max_bytes=max_bytes, progress=progress, check=check)
     with _directory(place):
-        names = None
-        names = _exchanged(place, write) if _stands_alone(place) else None
-        if names is None:
-            names = write(place)
+        names = _exchanged(place, write) or write(place)
     return [output / name for name in names]
 
 
@@ -197,9 +194,11 @@ def _exchanged(place: Path, write: Callable[[Path], list[str]]) -> list[str] | N
 
     place (Path): The folder.
     write (Callable): Writes into a folder, and returns the files' names.
-    RETURNS (list[str] | None): The names; None if the folder stays as it is, because it cannot be exchanged (such as
-        one of a lower layer in a container), or is no longer alone.
+    RETURNS (list[str] | None): The names; None if the folder stays as it is, because it does not stand alone, not even
+        at the end, or cannot be exchanged (such as one of a lower layer in a container).
     """
+    if not _stands_alone(place):
+        return None
     try:
         with writing_alone(place), replacing_folder(place, in_one_step=True) as twin:
             shutil.copymode(place, twin)

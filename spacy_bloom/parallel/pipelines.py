@@ -55,34 +55,22 @@ def load_for_pipeline(
     *,
     device: Any,
     device_map: Any = None,
-    held: bool = False,
-    has_adapters: bool = False,
     **options: Any,
 ) -> Any:
     """As `load_model`, in the way that holds now.
 
     device_map (Any): Of the settings.
-    held (bool): Whether the source is another model's weights, which was loaded in the same way.
-    has_adapters (bool): Whether the model gets adapters afterwards.
     RETURNS (PretrainedMixin): The model.
-    RAISES (InputError): It gets adapters, and the models of pipelines are divided.
     """
-    if has_adapters and _divided:
-        raise InputError(
-            "Got a checkpoint with adapters, which cannot be divided among processes. Save the pipeline with "
-            "lora.merge = true."
-        )
     spread = spread_of(device_map)
     load: Callable[..., Any] = load_model if spread is None else SPREADS[spread.split()[0]]
     place = {"device": device} if device_map is None else {"device_map": device_map}
-    if held and _divided:
-        assert isinstance(source, TensorSource)
-        source = HeldParts(config, source)
     return load(make, config, source, **place, **options)
 
 
 class HeldParts(TensorSource):
-    """A rank's parts of a decoder's weights that are in memory already, under the shapes of the whole.
+    """A decoder's weights that another model holds, loaded in the way that holds now: a rank's parts of them where they
+    are divided, under the shapes of the whole.
 
     config (BloomConfig): The geometry.
     parts (Mapping[str, Tensor]): The parts by name.
@@ -100,3 +88,12 @@ class HeldParts(TensorSource):
     def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
         """RETURNS (Tensor): The part that is here."""
         return self[name]
+
+
+def expect_no_adapters(has_adapters: bool, where: str) -> None:
+    """RAISES (InputError): There are adapters, and the models of pipelines are divided."""
+    if has_adapters and _divided:
+        raise InputError(
+            f"Got adapters in {where}, which cannot be divided among processes. Save the pipeline with lora.merge = "
+            "true."
+        )

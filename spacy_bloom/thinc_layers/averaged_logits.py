@@ -10,7 +10,7 @@ from thinc.types import Floats2d
 
 
 def averaged_logits(
-    left: Model[List[Doc], Floats2d], right: Model[List[Doc], Floats2d], right_share: float = 0.5
+    left: Model[List[Doc], Floats2d], right: Model[List[Doc], Floats2d], right_share: float
 ) -> Model[List[Doc], Floats2d]:
     """The mean of two classifiers' logits.
 

@@ -77,7 +77,7 @@ def _features(doc: Doc, sizes: Collection[int]) -> NDArray[numpy.uint64]:
         return numpy.zeros(0, dtype="uint64")
     text = DIGIT.sub("0", f" {' '.join(words)} ")  # which number it is says little
     characters = numpy.frombuffer(text.encode("utf-32-le"), dtype="<u4").astype("uint64")
-    found = [doc.to_array("LOWER").reshape(-1)]
+    found = [doc.to_array("LOWER")]
     hashed = characters  # those of one character
     for size in range(1, min(max(sizes, default=0), len(characters)) + 1):
         if size > 1:

@@ -1,14 +1,13 @@
 import numpy
 import pytest
 
-from spacy_bloom import BloomModel, bundled_path
-from spacy_bloom.checkpoint.files import TensorSource
+from spacy_bloom import bundled_path
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import InputError
 from spacy_bloom.parallel import pipelines
 from spacy_bloom.parallel.pipelines import (
     HeldParts,
-    load_for_pipeline,
+    expect_no_adapters,
     spread_of,
     tensor_parallel_pipelines,
 )
@@ -16,8 +15,9 @@ from spacy_bloom.parallel.pipelines import (
 
 def test_adapters_cannot_be_divided(monkeypatch):
     monkeypatch.setattr(pipelines, "_divided", True)
-    with pytest.raises(InputError, match="adapters, which cannot be divided"):
-        load_for_pipeline(BloomModel, BloomConfig(), TensorSource(), device="cpu", has_adapters=True)
+    expect_no_adapters(False, "here")
+    with pytest.raises(InputError, match="adapters in here, which cannot be divided"):
+        expect_no_adapters(True, "here")
 
 
 def test_a_divided_pipeline_annotates_like_the_whole_one(run_report):

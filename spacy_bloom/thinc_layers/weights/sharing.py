@@ -16,9 +16,9 @@ from torch import nn
 
 from ...bloom.model import BloomModel
 from ...checkpoint.directory import Checkpoint
-from ...checkpoint.files import TensorSource, WeightSource
+from ...checkpoint.files import WeightSource
 from ...finetuning.lora import base_weights
-from ...parallel.pipelines import load_for_pipeline, spread_of
+from ...parallel.pipelines import HeldParts, load_for_pipeline, spread_of
 from .settings import WeightSettings
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ def load_shared(
         logger.debug("%s: equal weights are in memory and are shared", checkpoint.path)
         # What was quantised in memory is described there alone.
         config = config.replace(extra={**holder.config.extra, **config.extra})
-        source = TensorSource({name: p.data for name, p in base_weights(holder).items()})
+        source = HeldParts(config, {name: p.data for name, p in base_weights(holder).items()})
     model = load_for_pipeline(
         make,
         config,
@@ -111,8 +111,6 @@ def load_shared(
         device=device,
         quantization=quantization,
         device_map=weights.device_map,
-        held=holder is not None,
-        has_adapters=checkpoint.adapter is not None,
     )
     model._read_more(checkpoint)
     if shares:
