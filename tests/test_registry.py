@@ -33,6 +33,7 @@ RELEASED = {
         "spacy-bloom.TextClassifier.v1",
         "spacy-bloom.TextClassifier.v2",
         "spacy-bloom.NgramClassifier.v1",
+        "spacy-bloom.NgramTokenClassifier.v1",
         "spacy-bloom.QuestionAnswerer.v1",
     },
     "spacy_loggers": {"spacy-bloom.ConsoleLogger.v1"},

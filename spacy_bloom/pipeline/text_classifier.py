@@ -204,11 +204,7 @@ class BloomTextClassifier(LabelledPipe):
 
     def _learn(self, examples: list[Example]) -> float:
         self._check_gold(examples)
-        if not self.model.has_ref("linear_model"):
-            return super()._learn(examples)
-        # Each by itself: the slower one would learn from their mean only what the faster one does not know of the
-        # training data yet, which is soon nothing.
-        return sum(self._teach(classifier, examples) for classifier in self.model.layers) / 2
+        return super()._learn(examples)
 
     def get_loss(self, examples: Iterable[Example], scores: Floats2d) -> tuple[float, Floats2d]:
         """Cross entropy, summed like that of spaCy's components, so that they share a transformer fairly. Labels

@@ -216,6 +216,7 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
         outputs = self._run(docs)
         if outputs is None:
             return [no_tokens(len(self.tags)) for _ in docs]
+        outputs = [self._biased(logits) for logits in outputs]
         blanks = [~edge_tokens(doc) for doc in docs]
         if self.model.has_ref("transitions"):
             found = decode_sequences(self.model.get_ref("transitions"), self._scheme, outputs, blanks)
@@ -225,6 +226,12 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
                 for logits, blank in zip(outputs, blanks, strict=True)
             ]
         return [(tags, tempered(probabilities, self.cfg["temperature"])) for tags, probabilities in found]
+
+    def _biased(self, logits: Floats2d) -> Floats2d:
+        bias = self.cfg["outside_bias"]
+        if bias == 0 or OUTSIDE not in self.tags:
+            return logits
+        return logits + self.model.ops.asarray1f([bias if tag == OUTSIDE else 0.0 for tag in self.tags])
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write what was predicted, as the target says."""

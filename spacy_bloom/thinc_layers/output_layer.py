@@ -13,7 +13,7 @@ from ..checkpoint.files import WeightFiles
 from ..checkpoint.names import HEAD_CLASSES, is_head
 from ..config import BloomConfig
 from ..errors import CheckpointError, ConfigError
-from .transitions import resize_transitions
+from .transitions import replace_layer, resize_transitions
 
 # A new output starts at the mean of the others, less so many nats.
 NEW_OUTPUT_MARGIN = 10.0
@@ -40,7 +40,8 @@ def _resize_linear_model(linear_model: Model, n_outputs: int) -> None:
     if activated or "resize_output" not in linear_model.attrs:
         raise ConfigError(
             f"Expected logits of linear_model, and a number of outputs that can be set, got {linear_model.name!r}. Use "
-            "spacy-bloom.NgramClassifier.v1, or spacy.TextCatBOW.v3 with no_output_layer = true."
+            "spacy-bloom.NgramClassifier.v1 (for tokens spacy-bloom.NgramTokenClassifier.v1), or spacy.TextCatBOW.v3 "
+            "with no_output_layer = true."
         )
     linear_model.attrs["resize_output"](linear_model, n_outputs)
 
@@ -61,11 +62,7 @@ def _replace_output(model: Model, new: Model) -> None:
     for node in model.walk():
         if node.layers and node.has_dim("nO") and any(leaf is old for leaf in node.layers[-1].walk()):
             node.set_dim("nO", new.get_dim("nO"), force=True)
-    for node in list(model.walk(order="dfs_post")):  # thinc's replace_node fails on references that are unset
-        node.layers[:] = [new if layer is old else layer for layer in node.layers]
-        for name in node.ref_names:
-            if node.maybe_get_ref(name) is old:
-                node.set_ref(name, new)
+    replace_layer(model, old, new)
 
 
 def has_output(model: Model) -> bool:

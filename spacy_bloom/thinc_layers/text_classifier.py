@@ -11,8 +11,8 @@ from thinc.api import Dropout, Linear, Model, chain, uniform_init
 from thinc.types import Floats2d, Ragged
 from thinc.util import get_width
 
-from ..errors import ConfigError, ListenerError
-from .averaged_logits import averaged_logits
+from ..errors import ListenerError
+from .averaged_logits import averaged_logits, check_share
 from .listener import BloomTransformerListener, TokenVectors
 
 # With standard deviation 0.02, as in BLOOM. Hidden states are long vectors: with thinc's usual weights, a new
@@ -42,8 +42,7 @@ def create_text_classifier_v2(
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
     RAISES (ConfigError): tok2vec is another kind of layer, or linear_share is not from 0 to 1.
     """
-    if not 0 <= linear_share <= 1:
-        raise ConfigError(f"Expected linear_share to be from 0 to 1, got {linear_share}.")
+    check_share("linear_share", linear_share)
     output, pooling, grad_factor = TokenVectors.of(tok2vec)
     if isinstance(output, BloomTransformerListener):
         output.read_pieces()

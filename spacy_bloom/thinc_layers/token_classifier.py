@@ -1,4 +1,4 @@
-"""A linear classifier over token vectors."""
+"""A linear classifier over token vectors, alone or with a second one over the words."""
 
 from typing import List, Optional
 
@@ -8,6 +8,7 @@ from thinc.api import Dropout, Linear, Model, chain, with_array
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
+from .averaged_logits import averaged_logits, check_share
 from .encoded_tok2vec import with_words
 from .output_layer import find_head, load_output
 from .transitions import transitions
@@ -20,6 +21,8 @@ def create_token_classifier_v2(
     nO: Optional[int] = None,
     embed: Optional[Model[List[Doc], List[Floats2d]]] = None,
     learn_transitions: bool = False,
+    linear_model: Optional[Model[List[Doc], List[Floats2d]]] = None,
+    linear_share: float = 0.5,
 ) -> Model[List[Doc], List[Floats2d]]:
     """Dropout and a linear layer on each token's vector, as in BloomForTokenClassification.
 
@@ -31,9 +34,14 @@ def create_token_classifier_v2(
         transformer: its pieces say little about rare names. Needs encode.
     learn_transitions (bool): Learn a score for each tag after each other, as a conditional random field does, and
         predict the best sequence of tags under them.
+    linear_model (Optional[Model]): A second classifier, from Docs to logits of each token, such as
+        spacy-bloom.NgramTokenClassifier.v1. Each learns by itself, and the mean of their logits counts; they share the
+        scores of transitions.
+    linear_share (float): Weight of its logits in that mean, from 0 to 1. Choose it on development data.
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
-    RAISES (ConfigError): embed without encode.
+    RAISES (ConfigError): embed without encode, or linear_share is not from 0 to 1.
     """
+    check_share("linear_share", linear_share)
     if embed is not None and encode is None:
         raise ConfigError(
             "Got embed without encode: the layers that combine it with the transformer's vectors."
@@ -46,9 +54,13 @@ def create_token_classifier_v2(
     else:
         project: Model[Floats2d, Floats2d] = Linear(encode.get_dim("nO"), hidden_size)
         model = chain(vectors, with_array(project), encode, with_array(classifier))
+    if linear_model is not None:
+        model = averaged_logits(model, linear_model, linear_share)
     if learn_transitions:
         model = chain(model, transitions())
         model.set_ref("transitions", model.layers[-1])
+    if linear_model is not None:
+        model.set_ref("linear_model", linear_model)
     model.set_ref("tok2vec", tok2vec)
     model.set_ref("encode", encode)
     model.set_ref("output_layer", output_layer)
@@ -61,7 +73,7 @@ def create_token_classifier(
     encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
     nO: Optional[int] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """See `create_token_classifier_v2`; without vectors of the words and learned transitions."""
+    """See `create_token_classifier_v2`; without vectors of the words, learned transitions and a second classifier."""
     return create_token_classifier_v2(tok2vec, encode, nO)
 
 

@@ -46,4 +46,13 @@ def resize_transitions(model: Model, n_tags: int) -> None:
     for node in model.walk():
         if node.layers and node.layers[-1] is old:
             node.set_dim("nO", n_tags, force=True)
-    model.replace_node(old, new)
+    replace_layer(model, old, new)
+
+
+def replace_layer(model: Model, old: Model, new: Model) -> None:
+    """Put a layer in another one's place, in references too. thinc's `replace_node` fails on those that are unset."""
+    for node in list(model.walk(order="dfs_post")):
+        node.layers[:] = [new if layer is old else layer for layer in node.layers]
+        for name in node.ref_names:
+            if node.maybe_get_ref(name) is old:
+                node.set_ref(name, new)

@@ -14,6 +14,7 @@ from transformers import BloomForTokenClassification as HfModel
 from spacy_bloom.errors import BloomWarning, CheckpointError, ConfigError, NotTrainedError
 from spacy_bloom.pipeline.tagging import sequences
 from spacy_bloom.pipeline.token_classifier import BloomTokenClassifier
+from spacy_bloom.thinc_layers.averaged_logits import classifiers
 
 NAME = "bloom_token_classifier"
 TARGETS = ["ents", "tag", "pos", "spans"]
@@ -24,9 +25,9 @@ TEXT = "Ana lives in Lima near Rio ."
 def make(make_nlp):
     """A function that makes a pipeline of transformer and classifier."""
 
-    def make_pipeline(initialize=True, **classifier):
+    def make_pipeline(initialize=True, keep_activations=False, **classifier):
         fix_random_seed(0)
-        return make_nlp(NAME, classifier=classifier, initialize=initialize)
+        return make_nlp(NAME, classifier=classifier, initialize=initialize, keep_activations=keep_activations)
 
     return make_pipeline
 
@@ -184,6 +185,118 @@ def test_a_label_that_is_added_keeps_learned_transitions(make, make_examples, pr
     assert (new[:5, :5] == old[:5]).all() and (new[-1, :5] == old[-1]).all() and not new[:, 5:].any()
     assert predictions(nlp) == before
     train(nlp, examples, steps=1)
+
+
+NGRAMS = {
+    "@architectures": "spacy-bloom.NgramTokenClassifier.v1",
+    "rows": 2048,
+    "ngram_sizes": [2, 3],
+    "feature_dropout": 0.1,
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("model", [{}, {"encode": ENCODE, "embed": EMBED, "learn_transitions": True}])
+def test_a_second_classifier_over_the_words_learns_by_itself(
+    make, make_examples, predictions, target, model, tmp_path
+):
+    both = {**model, "linear_model": NGRAMS, "linear_share": 0.4}
+    nlp = make(target=target, model=both)
+    examples = make_examples(nlp)
+    losses = train(nlp, examples)
+    assert losses[-1] < 0.1 * losses[0]
+    assert nlp.evaluate(make_examples(nlp))[SCORES[target]] > 0.95
+    expected = predictions(nlp)
+    nlp.to_disk(tmp_path / "nlp")
+    for share in (0.0, 1.0):  # each knows the training data
+        config = {"components": {NAME: {"model": {"linear_share": share}}}}
+        alone = spacy.load(tmp_path / "nlp", config=config)
+        assert alone.evaluate(make_examples(alone))[SCORES[target]] > 0.95
+    assert predictions(spacy.load(tmp_path / "nlp")) == expected
+    fresh = make(initialize=False, target=target, model=both)
+    assert predictions(fresh.from_bytes(nlp.to_bytes())) == expected
+
+
+def test_logits_of_both_classifiers_are_averaged(make, make_examples):
+    model = {"linear_model": NGRAMS, "linear_share": 0.25, "learn_transitions": True}
+    nlp = make(model=model, keep_activations=True)
+    train(nlp, make_examples(nlp), steps=5)
+    model = nlp.get_pipe(NAME).model
+    doc = nlp.get_pipe("bloom_transformer")(nlp.make_doc(TEXT))
+    left, right = (classifier.predict([doc])[0] for classifier in classifiers(model))
+    assert right.shape == (7, 5) and (right == model.get_ref("linear_model").predict([doc])[0]).all()
+    numpy.testing.assert_allclose(model.predict([doc])[0], 0.75 * left + 0.25 * right, atol=1e-5)
+    assert model.get_ref("transitions").get_param("W").any()
+
+
+def test_a_label_is_added_to_both_classifiers(make, make_examples, predictions, tmp_path):
+    nlp = make(model={"linear_model": NGRAMS, "learn_transitions": True})
+    examples = make_examples(nlp)
+    train(nlp, examples)
+    before = predictions(nlp)
+    pipe = nlp.get_pipe(NAME)
+    pipe.add_label("ORG")
+    assert predictions(nlp) == before
+    assert pipe.model.get_ref("transitions").get_param("W").shape == (8, 7)
+    acme = Example.from_dict(nlp.make_doc("Acme grows"), {"entities": ["U-ORG", "O"]})
+    train(nlp, [acme, *examples], steps=60, rate=0.02)
+    assert [ent.label_ for ent in nlp("Acme grows").ents] == ["ORG"]
+    nlp.to_disk(tmp_path / "nlp")
+    assert predictions(spacy.load(tmp_path / "nlp")) == predictions(nlp)
+
+
+def test_a_second_classifier_for_whole_docs_is_refused(make):
+    with pytest.raises(ConfigError, match="spacy-bloom.NgramTokenClassifier.v1"):
+        make(
+            model={
+                "linear_model": {
+                    "@architectures": "spacy.TextCatCNN.v1",
+                    "exclusive_classes": True,
+                    "tok2vec": {
+                        "@architectures": "spacy.HashEmbedCNN.v2",
+                        "width": 8,
+                        "depth": 1,
+                        "embed_size": 20,
+                        "window_size": 1,
+                        "maxout_pieces": 2,
+                        "subword_features": False,
+                        "pretrained_vectors": None,
+                    },
+                }
+            }
+        )
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_a_share_that_is_none(make, share):
+    with pytest.raises(ConfigError, match="linear_share to be from 0 to 1"):
+        make(model={"linear_model": NGRAMS, "linear_share": share})
+
+
+@pytest.mark.parametrize("learn_transitions", [False, True])
+def test_the_bias_of_outside(make, make_examples, learn_transitions):
+    """The fewer tokens are outside, the lower it is."""
+    nlp = make(model={"learn_transitions": learn_transitions}, keep_activations=True)
+    train(nlp, make_examples(nlp), steps=8)
+    pipe = nlp.get_pipe(NAME)
+    doc = nlp.get_pipe("bloom_transformer")(nlp.make_doc(TEXT))
+    found = []
+    for bias in (50.0, 0.0, -50.0):
+        pipe.cfg["outside_bias"] = bias
+        ((tags, probabilities),) = pipe.predict([doc])
+        numpy.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-4)
+        found.append(sum(pipe.tags[tag] != "O" for tag in tags))
+    assert found[0] == 0 < found[2] == len(doc) and found[1] <= found[2]
+
+
+def test_the_bias_of_outside_is_that_of_the_config(make, make_examples, tmp_path):
+    nlp = make(outside_bias=50.0)
+    train(nlp, make_examples(nlp))
+    assert not nlp(TEXT).ents
+    nlp.to_disk(tmp_path / "nlp")
+    assert not spacy.load(tmp_path / "nlp")(TEXT).ents
+    config = {"components": {NAME: {"outside_bias": 0.0}}}
+    assert spacy.load(tmp_path / "nlp", config=config)(TEXT).ents
 
 
 def test_embed_needs_encode(make):

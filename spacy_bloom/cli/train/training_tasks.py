@@ -26,6 +26,13 @@ EMBED = {
     "rows": [2500, 500, 1000, 500],
     "include_static_vectors": False,
 }
+# They find names from few texts, where a small BLOOM sees little.
+TOKEN_NGRAMS = {
+    "@architectures": "spacy-bloom.NgramTokenClassifier.v1",
+    "ngram_sizes": [2, 3, 4, 5],
+    "rows": 131072,
+    "feature_dropout": 0.1,
+}
 # They learn topics from few texts, where a small BLOOM sees little.
 NGRAMS = {"@architectures": "spacy-bloom.NgramClassifier.v1", "ngram_sizes": [3, 4], "rows": 131072}
 TRANSFORMER = "transformer"  # the name under which spaCy's debug model looks for it
@@ -112,7 +119,8 @@ def _token_classifier(target: str, **model: Any) -> Dict[str, Any]:
 
 
 def _span_classifier(target: str) -> Dict[str, Any]:
-    return _token_classifier(target, embed=EMBED, learn_transitions=True)
+    second = {"linear_model": TOKEN_NGRAMS, "linear_share": 0.6}
+    return _token_classifier(target, embed=EMBED, learn_transitions=True, **second)
 
 
 def _text_classifier(exclusive: bool) -> Dict[str, Any]:

@@ -14,6 +14,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from typing_extensions import Self
 
 from ...errors import NotTrainedError
+from ...thinc_layers.averaged_logits import classifiers
 from ...thinc_layers.output_layer import has_output, keeping_output
 from ...thinc_layers.saved_layers import reading
 from ..saving import component_folder
@@ -115,7 +116,10 @@ class HeadPipe(TrainablePipe):
 
     def _learn(self, examples: list[Example]) -> float:
         """RETURNS (float): The loss, after the backward pass."""
-        return self._teach(self.model, examples)
+        # Each by itself: the slower one would learn from their mean only what the faster one does not know of the
+        # training data yet, which is soon nothing.
+        losses = [self._teach(classifier, examples) for classifier in classifiers(self.model)]
+        return sum(losses) / len(losses)
 
     def _teach(self, model: Model, examples: list[Example]) -> float:
         """RETURNS (float): The loss of one model, after its backward pass."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from ...errors import ConfigError
 from ...settings import check_settings, number, one_of
 
 
@@ -20,6 +21,8 @@ class TokenClassifierSettings:
     score_attr (str | None): Name of a span extension for the probabilities of entities: ent._.NAME.
     temperature (float): Divides the logits of the probabilities, so that they mean what they say. What is predicted
         stays the same. `bloom calibrate` finds it.
+    outside_bias (float): Added to the logit of the tag for tokens outside of entities or spans. Below 0, more is found,
+        and less of it is right. Choose it on development data.
     overwrite (bool): Whether existing annotation is replaced. If not, it is kept, and predictions that overlap it
         are dropped.
     RAISES (ConfigError): A setting has a wrong value.
@@ -31,10 +34,16 @@ class TokenClassifierSettings:
     scores_attr: str | None = None
     score_attr: str | None = None
     temperature: Annotated[float, number(above=0)] = 1.0
+    outside_bias: Annotated[float, number()] = 0.0
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self, "bloom_token_classifier")
+        if self.outside_bias and self.target in ("tag", "pos"):
+            raise ConfigError(
+                f"Expected no outside_bias for the target {self.target!r}, whose tokens are never outside, got "
+                f"{self.outside_bias}. Leave it out."
+            )
 
     @property
     def score(self) -> str:

@@ -25,3 +25,10 @@ def test_wrong_settings(settings):
     (name,) = settings
     with pytest.raises(ConfigError, match=f"bloom_token_classifier: expected {name} to be"):
         TokenClassifierSettings(**settings)
+
+
+@pytest.mark.parametrize("target", ["tag", "pos"])
+def test_a_bias_of_what_is_never_outside(target):
+    assert TokenClassifierSettings(target=target, outside_bias=0).outside_bias == 0
+    with pytest.raises(ConfigError, match="Expected no outside_bias"):
+        TokenClassifierSettings(target=target, outside_bias=-1.0)
