@@ -20,8 +20,6 @@ Sparse = Tuple[Hashes, Floats1d, Ints1d]  # keys and values of all rows, and how
 
 NEW_OUTPUT = {"W": 0.0, "b": -NEW_OUTPUT_MARGIN}
 
-# Lets a weight of these layers matter as much after a step of Adam as a weight over a transformer's long vectors.
-SCALE = 8.0
 FACTOR = numpy.uint64(0x9E3779B97F4A7C15)  # odd, with bits in no order: 2^64 over the golden ratio
 HALF = numpy.uint64(32)
 DIGIT = re.compile(r"\d")

@@ -11,7 +11,6 @@ from thinc.api import Model, chain
 from thinc.types import Floats2d
 
 from .hashed_ngrams import (
-    SCALE,
     Hashes,
     Sparse,
     check_sizes,
@@ -20,6 +19,9 @@ from .hashed_ngrams import (
     sparse_linear,
     with_like_digits,
 )
+
+# Lets a weight of this layer matter as much after a step of Adam as a weight over a transformer's long vectors.
+SCALE = 8.0
 
 
 @registry.architectures("spacy-bloom.NgramClassifier.v1")

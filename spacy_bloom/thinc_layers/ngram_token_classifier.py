@@ -16,7 +16,6 @@ from thinc.types import Floats2d
 from ..errors import ConfigError
 from .hashed_ngrams import (
     FACTOR,
-    SCALE,
     Hashes,
     Sparse,
     check_sizes,
@@ -28,6 +27,8 @@ from .hashed_ngrams import (
 
 Places = NDArray[numpy.int64]
 
+# Lets a weight of this layer matter as much after a step of Adam as a weight over a transformer's long vectors.
+SCALE = 16.0
 # Characters at the beginning and at the end of a word, up to so many.
 LONGEST_AFFIX = 4
 # Before and after each text, so that each token has as many neighbours.
