@@ -188,6 +188,7 @@ TASKS = {
         "token.tag",
         _token_classifier("tag", embed=EMBED),
         {"tag_acc": 1.0},
+        batch_words=500,
     ),
     "pos": Task(
         "parts of speech, likewise",
@@ -195,6 +196,7 @@ TASKS = {
         "token.pos",
         _token_classifier("pos", embed=EMBED),
         {"pos_acc": 1.0},
+        batch_words=500,
     ),
     "tagger": Task(
         "fine-grained tags, by spaCy's component",
@@ -216,6 +218,7 @@ TASKS = {
         "sentences",
         PARSER,
         {"dep_uas": 0.5, "dep_las": 0.5, "sents_f": 0.0},
+        batch_words=500,
     ),
     "senter": Task(
         "sentences alone, by spaCy's component",

@@ -58,7 +58,7 @@ def test_all_that_go_together():
     names = ["ner", "spans", "tag", "pos", "parser", "textcat_multilabel", "qa"]
     config = make(*reversed(names))
     assert config["nlp"]["pipeline"] == ["transformer", *(TASKS[name].name for name in names)]
-    assert config["training"]["batcher"]["size"] == 1500 and config["training"]["max_steps"] == 4000
+    assert config["training"]["batcher"]["size"] == 500 and config["training"]["max_steps"] == 4000
     assert config["nlp"]["batch_size"] == 64
     weights = config["training"]["score_weights"]
     assert [weights[key] for key in ("ents_f", "spans_sc_f", "tag_acc", "pos_acc", "cats_score")] == [
