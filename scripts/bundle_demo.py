@@ -24,10 +24,13 @@ DESCRIPTIONS = {
 
 
 def with_component(nlp: Language, name: str, other: Language) -> Language:
-    """RETURNS (Language): A pipeline with another one's component instead of its own, at the same place."""
+    """RETURNS (Language): A pipeline with another one's component instead of its own, at the same place, or at the end
+    if it has none of that name.
+    """
     following = dict(pairwise(nlp.component_names)).get(name)
     scores = other.get_pipe_meta(name).scores
-    nlp.remove_pipe(name)
+    if name in nlp.component_names:
+        nlp.remove_pipe(name)
     nlp.add_pipe(name, source=other, before=following)
     new = {score: value for score, value in other.meta.get("performance", {}).items() if score in scores}
     old = nlp.meta.get("performance", {})

@@ -36,6 +36,9 @@ PADDING = 2
 # Bounds the memory that features take: about a kilobyte each, while they are made.
 MAX_TOKENS = 2**13
 BORDER = "\0"
+# India's scripts: letters of one sound are at one place of their blocks in Unicode, from Bengali to Malayalam as in
+# Devanagari. As one letter, they let names be found in scripts that training has not shown.
+LIKE_LETTERS = {code: 0x900 + code % 0x80 for code in range(0x980, 0xD80)}
 WORD, SHAPE = 0, 1  # columns of what neighbours see
 # Tell what is seen of a neighbour from what is seen of the token: odd numbers with bits in no order.
 SALTS = [FACTOR ** numpy.uint64(n) for n in range(2, 8)]
@@ -48,10 +51,10 @@ def create_ngram_token_classifier(
     feature_dropout: float = 0.3,
     nO: Optional[int] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
-    """One weight for each tag and each hashed feature of a token: its lower-cased text, in which all digits are alike,
-    with its beginnings, ends, character n-grams and shape; those of the tokens before and after it, without n-grams;
-    and the words and shapes of the next ones. Knows nothing but the surface of a text, needs few examples, and finds
-    names that a small transformer does not. Runs on the CPU.
+    """One weight for each tag and each hashed feature of a token: its lower-cased text, with its beginnings, ends,
+    character n-grams and shape; those of the tokens before and after it, without n-grams; and the words and shapes of
+    the next ones. All digits are alike, and so are letters of one sound in India's scripts. Knows nothing but the
+    surface of a text, needs few examples, and finds names that a small transformer does not. Runs on the CPU.
 
     ngram_sizes (Sequence[int]): Lengths of the character n-grams, the ends of the word included.
     rows (int): Weights per tag. Fewer take less memory, and let more features share a weight.
@@ -125,8 +128,8 @@ def _word_features(words: Sequence[str], sizes: Collection[int]) -> tuple[Hashes
     n-grams of all words, one word's after the other's; and where those of each word begin, and the last ones end.
     Shapes (words, 2 + 2 * LONGEST_AFFIX), (n-grams,) and (words + 1,).
     """
-    cleaned = (word.replace(BORDER, " ") for word in words)
-    text = with_like_digits(BORDER.join(["", *cleaned, ""]).lower())
+    words = [word.replace(BORDER, " ").translate(LIKE_LETTERS) for word in words]
+    text = with_like_digits(BORDER.join(["", *words, ""]).lower())
     by_size = dict(hashed_ngrams(text, max([*sizes, LONGEST_AFFIX + 1])))
     is_border = by_size[1] == ord(BORDER)
     borders = numpy.flatnonzero(is_border)

@@ -44,3 +44,14 @@ def test_one_component_is_replaced_and_the_others_stay(assets, tmp_path):
     assert after(TEXT).cats == nlp(TEXT).cats != before(TEXT).cats
     assert after.get_pipe("bloom_token_classifier").cfg == before.get_pipe("bloom_token_classifier").cfg
     assert [ent.text for ent in after(TEXT).ents] == [ent.text for ent in before(TEXT).ents]
+
+
+def test_one_component_is_added(assets, tmp_path):
+    whole = spacy.load(assets / NAME)
+    alone = spacy.load(assets / NAME, exclude=["bloom_text_classifier"])
+    alone.to_disk(assets / NAME)
+    whole.to_disk(tmp_path / "trained")
+    bundle_demo.bundle(tmp_path / "trained", NAME, assets, only="bloom_text_classifier")
+    after = spacy.load(assets / NAME)
+    assert after.component_names == whole.component_names
+    assert after(TEXT).cats == whole(TEXT).cats

@@ -87,6 +87,14 @@ def test_case_and_digits_count_in_the_shape_alone():
     assert not twelve ^ (features("Ana saw 98 cats")[2]) and len(twelve - other) == 1  # that of ANA
 
 
+def test_letters_of_one_sound_in_the_scripts_of_india_are_alike():
+    names = ["दिल्ली", "দিল্লী", "ਦਿੱਲੀ", "દિલ્લી", "ଦିଲ୍ଲୀ", "డిల్లి"]  # Delhi, written in as many ways
+    hindi, bengali, punjabi, gujarati, odia, telugu = (features(name)[0] for name in names)
+    assert hindi == bengali == gujarati == odia  # shapes too: letters without case
+    assert len(hindi & punjabi) > N_FIXED // 2 and hindi != punjabi != telugu
+    assert features("दिल्ली")[0] != features("दिल्लि")[0]
+
+
 def test_what_a_token_sees_of_its_neighbours():
     one = features("a b c d e f")[2]
     assert features("x b c d e f")[2] != one != features("a b c d x f")[2]
