@@ -13,7 +13,7 @@ from spacy.tokens import Doc, Span, Token
 from spacy.training import Example, validate_get_examples
 from spacy.util import registry
 from thinc.api import Config, Model
-from thinc.types import Floats2d
+from thinc.types import Floats1d, Floats2d
 
 from ..errors import BloomWarning, ConfigError
 from ..thinc_layers.output_layer import set_output
@@ -216,7 +216,9 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
         outputs = self._run(docs)
         if outputs is None:
             return [no_tokens(len(self.tags)) for _ in docs]
-        outputs = [self._biased(logits) for logits in outputs]
+        if self.cfg["outside_bias"]:
+            bias = self._bias()
+            outputs = [logits + bias for logits in outputs]
         blanks = [~edge_tokens(doc) for doc in docs]
         if self.model.has_ref("transitions"):
             found = decode_sequences(self.model.get_ref("transitions"), self._scheme, outputs, blanks)
@@ -227,11 +229,14 @@ class BloomTokenClassifier(LabelledPipe, UntypedSpanCategorizer):
             ]
         return [(tags, tempered(probabilities, self.cfg["temperature"])) for tags, probabilities in found]
 
-    def _biased(self, logits: Floats2d) -> Floats2d:
-        bias = self.cfg["outside_bias"]
-        if bias == 0 or OUTSIDE not in self.tags:
-            return logits
-        return logits + self.model.ops.asarray1f([bias if tag == OUTSIDE else 0.0 for tag in self.tags])
+    def _bias(self) -> Floats1d:
+        """RETURNS (Floats1d): What is added to the logits. RAISES (ConfigError): No tag for outside."""
+        if OUTSIDE not in self.tags:
+            raise ConfigError(
+                f"{self.name!r} has outside_bias = {self.cfg['outside_bias']} and no tag {OUTSIDE!r}, got "
+                f"{', '.join(self.tags):.200}. Leave outside_bias out."
+            )
+        return self.model.ops.asarray1f([self.cfg["outside_bias"] * (tag == OUTSIDE) for tag in self.tags])
 
     def set_annotations(self, docs: Iterable[Doc], predictions: Sequence[Prediction]) -> None:
         """Write what was predicted, as the target says."""

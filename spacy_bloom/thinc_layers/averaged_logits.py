@@ -11,15 +11,20 @@ from ..errors import ConfigError
 
 
 def averaged_logits(
-    left: Model[List[Doc], Any], right: Model[List[Doc], Any], right_share: float
+    left: Model[List[Doc], Any], right: Model[List[Doc], Any], right_share: float, *, of_tokens: bool
 ) -> Model[List[Doc], Any]:
-    """The mean of two classifiers' logits.
+    """The mean of two classifiers' logits. The second one gets the reference "linear_model".
 
     right_share (float): Weight of the second one in the mean, from 0 to 1.
-    RETURNS (Model): Docs to logits, like both: of shape (Docs, nO), or a list of shapes (tokens, nO).
+    of_tokens (bool): Whether they are logits of each token: a list of shapes (tokens, nO). If not, of each Doc: of
+        shape (Docs, nO).
+    RETURNS (Model): Docs to logits, like both.
     """
-    # The share is not an attribute of the layer, so that the config decides and not what was saved.
-    return Model("averaged_logits", partial(_forward, share=right_share), init=_init, layers=[left, right])
+    # Neither is an attribute of the layer, so that the config decides and not what was saved.
+    forward, init = partial(_forward, share=right_share), partial(_init, of_tokens=of_tokens)
+    model = Model("averaged_logits", forward, init=init, layers=[left, right])
+    model.set_ref("linear_model", right)
+    return model
 
 
 def check_share(name: str, share: float) -> None:
@@ -30,7 +35,10 @@ def check_share(name: str, share: float) -> None:
 
 def classifiers(model: Model) -> list[Model]:
     """RETURNS (list[Model]): The two in a model that averages, or the model itself."""
-    return next((node.layers for node in model.walk() if node.name == "averaged_logits"), [model])
+    if not model.has_ref("linear_model"):
+        return [model]
+    second = model.get_ref("linear_model")
+    return next(node.layers for node in model.walk() if node.layers and node.layers[-1] is second)
 
 
 def _forward(model: Model, docs: List[Doc], is_train: bool, *, share: float) -> tuple[Any, Callable]:
@@ -49,6 +57,12 @@ def _each(function: Callable, *logits: Any) -> Any:
     return list(map(function, *logits)) if isinstance(logits[0], list) else function(*logits)
 
 
-def _init(model: Model, X: List[Doc] | None = None, Y: Any = None) -> None:
+def _init(model: Model, X: List[Doc] | None = None, Y: Any = None, *, of_tokens: bool) -> None:
     for layer in model.layers:
         layer.initialize(X, Y)
+    if X is not None and isinstance(model.layers[1].predict(X), list) != of_tokens:
+        expected, got = ("token", "Doc") if of_tokens else ("Doc", "token")
+        kind = "NgramTokenClassifier.v1" if of_tokens else "NgramClassifier.v1"
+        raise ConfigError(
+            f"Expected logits of each {expected} from linear_model, got those of each {got}. Use spacy-bloom.{kind}."
+        )

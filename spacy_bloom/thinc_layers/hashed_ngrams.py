@@ -56,14 +56,14 @@ def sparse_linear(rows: int, nO: Optional[int]) -> Model[Sparse, Floats2d]:
     return resizable(SparseLinear_v2(nO, rows), partial(resize_linear_weighted, fill_defaults=NEW_OUTPUT))
 
 
-def on_cpu(model: Model[Any, Floats2d], output_layer: Model) -> Model[Any, Floats2d]:
+def on_cpu(model: Model[Any, Floats2d], output_layer: Optional[Model] = None) -> Model[Any, Floats2d]:
     """Run a model on the CPU, wherever what is around it runs. thinc runs it as in training even if it predicts.
 
-    output_layer (Model): Its last layer, made by `sparse_linear`.
+    output_layer (Optional[Model]): Its last layer, made by `sparse_linear`; None if the model is that.
     RETURNS (Model): Its attribute "resize_output" is a function that sets the number of outputs.
     """
     outer: Model[Any, Floats2d] = with_cpu(model, model.ops)
-    outer.attrs["resize_output"] = partial(_resize_output, output_layer=output_layer)
+    outer.attrs["resize_output"] = partial(_resize_output, output_layer=output_layer or model)
     return outer
 
 

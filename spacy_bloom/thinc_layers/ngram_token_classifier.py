@@ -33,13 +33,17 @@ SCALE = 16.0
 LONGEST_AFFIX = 4
 # Before and after each text, so that each token has as many neighbours.
 PADDING = 2
-# Bounds the memory that features take: about a kilobyte each, while they are made.
-MAX_TOKENS = 2**13
-BORDER = "\0"
+# Features that are there at once in prediction: some 20 MB while they are made.
+MAX_FEATURES = 2**19
+BORDER = "\x1f"  # between words
 # India's scripts: letters of one sound are at one place of their blocks in Unicode, from Bengali to Malayalam as in
-# Devanagari. As one letter, they let names be found in scripts that training has not shown.
-LIKE_LETTERS = {code: 0x900 + code % 0x80 for code in range(0x980, 0xD80)}
+# Devanagari, but for the last column. As one letter, they let names be found in scripts that training has not shown.
+LIKE_LETTERS = {code: 0x900 + code % 0x80 for code in range(0x980, 0xD80) if code % 0x80 < 0x70}
+LIKE_LETTERS |= {0x9F0: 0x930, 0x9F1: 0x935, 0xB71: 0x935}  # Assamese ra and va, Odia va
 WORD, SHAPE = 0, 1  # columns of what neighbours see
+N_OWN = 2 + 2 * LONGEST_AFFIX  # of these columns
+# Of the token, of the tokens beside it, of the next ones, and the two pairs of words.
+N_FIXED = 3 * N_OWN + 2 * 2 + 2
 # Tell what is seen of a neighbour from what is seen of the token: odd numbers with bits in no order.
 SALTS = [FACTOR ** numpy.uint64(n) for n in range(2, 8)]
 
@@ -47,14 +51,15 @@ SALTS = [FACTOR ** numpy.uint64(n) for n in range(2, 8)]
 @registry.architectures("spacy-bloom.NgramTokenClassifier.v1")
 def create_ngram_token_classifier(
     ngram_sizes: Sequence[int] = (2, 3, 4, 5),
-    rows: int = 2**18,
-    feature_dropout: float = 0.3,
+    rows: int = 2**17,
+    feature_dropout: float = 0.1,
     nO: Optional[int] = None,
 ) -> Model[List[Doc], List[Floats2d]]:
     """One weight for each tag and each hashed feature of a token: its lower-cased text, with its beginnings, ends,
-    character n-grams and shape; those of the tokens before and after it, without n-grams; and the words and shapes of
-    the next ones. All digits are alike, and so are letters of one sound in India's scripts. Knows nothing but the
-    surface of a text, needs few examples, and finds names that a small transformer does not. Runs on the CPU.
+    character n-grams and shape; those of the tokens before and after it, without n-grams, and its pairs with them; and
+    the words and shapes of the next ones. All digits are alike, and so are letters of one sound in India's scripts.
+    Knows nothing but the surface of a text, needs few examples, and finds names that a small transformer does not.
+    Runs on the CPU.
 
     ngram_sizes (Sequence[int]): Lengths of the character n-grams, the ends of the word included.
     rows (int): Weights per tag. Fewer take less memory, and let more features share a weight.
@@ -71,7 +76,7 @@ def create_ngram_token_classifier(
     # Neither is an attribute of the layer, which a file could change.
     forward = partial(_forward, sizes=frozenset(ngram_sizes), dropout=feature_dropout)
     model: Model[List[Doc], List[Floats2d]] = Model(
-        "ngrams_by_token", forward, init=_init, layers=[on_cpu(output_layer, output_layer)], dims={"nO": nO}
+        "ngrams_by_token", forward, init=_init, layers=[on_cpu(output_layer)], dims={"nO": nO}
     )
     model.attrs["resize_output"] = _resize_output
     return model
@@ -93,21 +98,35 @@ def _forward(
 ) -> tuple[List[Floats2d], Callable]:
     words, numbers, tokens = _number_words(docs)
     by_word = _word_features(words, sizes)
-    step = max(len(tokens), 1) if is_train else MAX_TOKENS
-    parts = []
-    for start in range(0, max(len(tokens), 1), step):
-        keys, values, lengths = _features(*by_word, numbers, tokens[start : start + step])
-        if is_train:
-            values *= (numpy.random.random_sample(len(values)) >= dropout) / numpy.float32(1 - dropout)
-        parts.append(model.layers[0]((keys, values, lengths), is_train))
     n_tokens = model.ops.asarray1i([len(doc) for doc in docs])
+    if not is_train:
+        parts = [
+            model.layers[0].predict(_features(*by_word, numbers, part))
+            for part in _parts(*by_word, numbers, tokens)
+        ]
+        return model.ops.unflatten(model.ops.xp.concatenate(parts), n_tokens), lambda d_logits: docs
+    keys, values, lengths = _features(*by_word, numbers, tokens)
+    values *= (numpy.random.random_sample(len(values)) >= dropout) / numpy.float32(1 - dropout)
+    logits, backprop_logits = model.layers[0]((keys, values, lengths), is_train)
 
     def backprop(d_logits: List[Floats2d]) -> Sequence[Doc]:
         if len(tokens):
-            parts[0][1](model.ops.flatten(d_logits))
+            backprop_logits(model.ops.flatten(d_logits))
         return docs
 
-    return model.ops.unflatten(model.ops.xp.concatenate([logits for logits, _ in parts]), n_tokens), backprop
+    return model.ops.unflatten(logits, n_tokens), backprop
+
+
+def _parts(own: Hashes, ngrams: Hashes, starts: Places, numbers: Places, tokens: Places) -> list[Places]:
+    """RETURNS (list[Places]): The tokens in parts of MAX_FEATURES, or of one token with more. Arguments as for
+    `_features`.
+    """
+    if not len(tokens):
+        return [tokens]
+    here = numbers[tokens]
+    total = numpy.cumsum(N_FIXED + starts[here + 1] - starts[here])
+    cuts = numpy.searchsorted(total, numpy.arange(MAX_FEATURES, total[-1], MAX_FEATURES))
+    return numpy.split(tokens, cuts)
 
 
 def _number_words(docs: Sequence[Doc]) -> tuple[list[str], Places, Places]:
@@ -126,15 +145,21 @@ def _number_words(docs: Sequence[Doc]) -> tuple[list[str], Places, Places]:
 def _word_features(words: Sequence[str], sizes: Collection[int]) -> tuple[Hashes, Hashes, Places]:
     """RETURNS (tuple): What neighbours also see of each word: itself, its shape, its beginnings and its ends; the
     n-grams of all words, one word's after the other's; and where those of each word begin, and the last ones end.
-    Shapes (words, 2 + 2 * LONGEST_AFFIX), (n-grams,) and (words + 1,).
+    Shapes (words, N_OWN), (n-grams,) and (words + 1,).
     """
     words = [word.replace(BORDER, " ").translate(LIKE_LETTERS) for word in words]
     text = with_like_digits(BORDER.join(["", *words, ""]).lower())
-    by_size = dict(hashed_ngrams(text, max([*sizes, LONGEST_AFFIX + 1])))
+    folded = text.split(BORDER)[1:-1]
+    longest = min(max([*sizes, LONGEST_AFFIX + 1]), max(map(len, folded)) + 2)
+    by_size = {
+        size: hashed
+        for size, hashed in hashed_ngrams(text, longest)
+        if size <= LONGEST_AFFIX + 1 or size in sizes
+    }
     is_border = by_size[1] == ord(BORDER)
     borders = numpy.flatnonzero(is_border)
     before, after = borders[:-1], borders[1:]  # of each word
-    first = numpy.array([get_string_id(word) for word in text.split(BORDER)[1:-1]], dtype="uint64")
+    first = numpy.array([get_string_id(word) for word in folded], dtype="uint64")
     shapes = numpy.array([get_string_id(word_shape(word)) for word in words], dtype="uint64")
     columns, last = [first.copy(), shapes], first.copy()
     for length in range(1, LONGEST_AFFIX + 1):
@@ -144,14 +169,16 @@ def _word_features(words: Sequence[str], sizes: Collection[int]) -> tuple[Hashes
             first[long] = hashed[before[long]]
             last[long] = hashed[after[long] - length]
         columns += [first.copy(), last.copy()]
-    own = numpy.stack(columns, axis=1) + numpy.arange(len(columns), dtype="uint64")
+    # What the features are counts as much as what they say.
+    kinds = numpy.arange(1, len(columns) + 1, dtype="uint64") * FACTOR
+    own = numpy.stack(columns, axis=1) + kinds
     words_of = numpy.cumsum(is_border)[:-1] - 1  # by place
     found, owners = [], []
-    for size in set(sizes) & set(by_size):
+    for size in sorted(set(sizes) & set(by_size)):
         hashed = by_size[size][: len(words_of)]
         owner = words_of[: len(hashed)]
         inside = numpy.arange(len(hashed)) + size - 1 <= after[owner]
-        found.append(hashed[inside] + numpy.uint64(len(columns) + size))
+        found.append(hashed[inside] + numpy.array([len(columns) + size], dtype="uint64") * FACTOR)
         owners.append(owner[inside])
     owner = numpy.concatenate([*owners, numpy.zeros(0, dtype="int64")])
     ngrams = numpy.concatenate([*found, numpy.zeros(0, dtype="uint64")])
@@ -179,11 +206,11 @@ def _features(own: Hashes, ngrams: Hashes, starts: Places, numbers: Places, toke
     ]
     rows = numpy.concatenate(fixed, axis=1)
     counts = starts[here + 1] - starts[here]
-    lengths = rows.shape[1] + counts
+    lengths = N_FIXED + counts
     ends = numpy.cumsum(lengths)
     keys = numpy.empty(lengths.sum(), dtype="uint64")
     # Those of a token together: first the row, then the n-grams.
-    keys[(ends - lengths)[:, None] + numpy.arange(rows.shape[1])] = rows
+    keys[(ends - lengths)[:, None] + numpy.arange(N_FIXED)] = rows
     nth = numpy.arange(counts.sum()) - numpy.repeat(numpy.cumsum(counts) - counts, counts)
     keys[numpy.repeat(ends - counts, counts) + nth] = ngrams[numpy.repeat(starts[here], counts) + nth]
     # Vectors of the same length for words of all lengths.

@@ -50,7 +50,7 @@ def create_text_classifier_v2(
     output_layer = Linear(nO, init_W=draw_weights) if bias else linear_without_bias(nO)
     model: Model[List[Doc], Floats2d] = chain(output, pooled, Dropout(), output_layer)
     if linear_model is not None:
-        model = averaged_logits(model, linear_model, linear_share)
+        model = averaged_logits(model, linear_model, linear_share, of_tokens=False)
         model.set_ref("linear_model", linear_model)
     model.set_ref("tok2vec", output)
     model.set_ref("output_layer", output_layer)

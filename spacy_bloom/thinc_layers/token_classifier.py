@@ -55,7 +55,7 @@ def create_token_classifier_v2(
         project: Model[Floats2d, Floats2d] = Linear(encode.get_dim("nO"), hidden_size)
         model = chain(vectors, with_array(project), encode, with_array(classifier))
     if linear_model is not None:
-        model = averaged_logits(model, linear_model, linear_share)
+        model = averaged_logits(model, linear_model, linear_share, of_tokens=True)
     if learn_transitions:
         model = chain(model, transitions())
         model.set_ref("transitions", model.layers[-1])

@@ -246,25 +246,9 @@ def test_a_label_is_added_to_both_classifiers(make, make_examples, predictions, 
 
 
 def test_a_second_classifier_for_whole_docs_is_refused(make):
-    with pytest.raises(ConfigError, match="spacy-bloom.NgramTokenClassifier.v1"):
-        make(
-            model={
-                "linear_model": {
-                    "@architectures": "spacy.TextCatCNN.v1",
-                    "exclusive_classes": True,
-                    "tok2vec": {
-                        "@architectures": "spacy.HashEmbedCNN.v2",
-                        "width": 8,
-                        "depth": 1,
-                        "embed_size": 20,
-                        "window_size": 1,
-                        "maxout_pieces": 2,
-                        "subword_features": False,
-                        "pretrained_vectors": None,
-                    },
-                }
-            }
-        )
+    second = {"@architectures": "spacy-bloom.NgramClassifier.v1", "rows": 64}
+    with pytest.raises(ConfigError, match="linear_model.*spacy-bloom.NgramTokenClassifier.v1"):
+        make(model={"linear_model": second})
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5])
@@ -287,6 +271,13 @@ def test_the_bias_of_outside(make, make_examples, learn_transitions):
         numpy.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-4)
         found.append(sum(pipe.tags[tag] != "O" for tag in tags))
     assert found[0] == 0 < found[2] == len(doc) and found[1] <= found[2]
+
+
+def test_a_bias_without_a_tag_for_outside(make, make_examples):
+    nlp = make(outside_bias=-1.0)
+    nlp.get_pipe(NAME).cfg["tags"][0] = "X"
+    with pytest.raises(ConfigError, match="no tag 'O'"):
+        nlp(TEXT)
 
 
 def test_the_bias_of_outside_is_that_of_the_config(make, make_examples, tmp_path):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy
 import pytest
 import spacy
@@ -6,7 +8,12 @@ from thinc.api import Adam, fix_random_seed
 
 from spacy_bloom.errors import CheckpointError, ConfigError
 from spacy_bloom.thinc_layers import ngram_token_classifier
-from spacy_bloom.thinc_layers.ngram_token_classifier import SCALE, _features, create_ngram_token_classifier
+from spacy_bloom.thinc_layers.ngram_token_classifier import (
+    BORDER,
+    SCALE,
+    _features,
+    create_ngram_token_classifier,
+)
 from spacy_bloom.thinc_layers.ngram_token_classifier import _number_words as number_words
 from spacy_bloom.thinc_layers.ngram_token_classifier import _word_features as word_features
 from spacy_bloom.thinc_layers.saved_layers import reading
@@ -57,7 +64,7 @@ def test_ngrams_are_those_of_the_word_between_borders(sizes):
     own, ngrams, starts = word_features(words, sizes)
     assert own.shape == (len(words), 10) and len(starts) == len(words) + 1 and starts[-1] == len(ngrams)
     for number, word in enumerate(words):
-        bordered = f"\0{word.lower()}\0"
+        bordered = f"{BORDER}{word.lower()}{BORDER}"
         expected = {bordered[i : i + n] for n in sizes for i in range(len(bordered) - n + 1)}
         if any(character.isdigit() for character in word):
             continue
@@ -89,6 +96,7 @@ def test_case_and_digits_count_in_the_shape_alone():
 
 def test_letters_of_one_sound_in_the_scripts_of_india_are_alike():
     names = ["दिल्ली", "দিল্লী", "ਦਿੱਲੀ", "દિલ્લી", "ଦିଲ୍ଲୀ", "డిల్లి"]  # Delhi, written in as many ways
+    assert features("ৰাম")[0] == features("राम")[0] and features("ೱ")[0] != features("॰")[0]
     hindi, bengali, punjabi, gujarati, odia, telugu = (features(name)[0] for name in names)
     assert hindi == bengali == gujarati == odia  # shapes too: letters without case
     assert len(hindi & punjabi) > N_FIXED // 2 and hindi != punjabi != telugu
@@ -120,14 +128,36 @@ def test_logits_are_the_mean_of_the_weights_of_what_is_seen():
     )
 
 
-@pytest.mark.parametrize("most", [1, 3, 1000])
+@pytest.mark.parametrize("most", [1, 200, 10**6])
 def test_a_doc_does_not_depend_on_its_neighbours_or_on_how_many_tokens_run_at_once(monkeypatch, most):
     model = make(4)
     draw_weights(model)
     expected = [model.predict([doc])[0] for doc in docs(*TEXTS)]
-    monkeypatch.setattr(ngram_token_classifier, "MAX_TOKENS", most)
+    monkeypatch.setattr(ngram_token_classifier, "MAX_FEATURES", most)
     for one, other in zip(model.predict(docs(*TEXTS)), expected, strict=True):
         numpy.testing.assert_array_equal(one, other)
+
+
+def test_a_long_text_takes_no_more_memory_than_its_logits(monkeypatch):
+    monkeypatch.setattr(ngram_token_classifier, "MAX_FEATURES", 2**14)
+    model, long = make(2), docs("Ana saw " * 20_000)
+    tracemalloc.start()
+    (logits,) = model.predict(long)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (
+        logits.shape == (40_000, 2) and peak < 10_000_000
+    )  # all features would be 20 million bytes of keys alone
+
+
+def test_no_two_kinds_of_features_are_one():
+    letters = "abcdefg"
+    words = ["", *(a + b + c for a in letters for b in letters for c in letters)]
+    own, ngrams, _ = word_features(words, (2, 3, 4, 5))
+    assert not set(own.ravel().tolist()) & set(ngrams.tolist())
+    bordered = [f"{BORDER}{word}{BORDER}" for word in words]
+    different = {word[i : i + n] for word in bordered for n in (2, 3, 4, 5) for i in range(len(word) - n + 1)}
+    assert len(set(ngrams.tolist())) == len(different)
 
 
 def test_without_tokens():
@@ -139,12 +169,12 @@ def test_without_tokens():
 
 
 def test_odd_words():
-    words = ["", "a\0b", "\0", "x" * 3000, "\n", "İstanbul", "ΟΔΟΣ", "1"]
+    words = ["", "a\0b", "\0", "\x1f", "a\x1fb", "x" * 3000, "\n", "İstanbul", "ΟΔΟΣ", "1"]
     model = make(2)
     draw_weights(model)
     doc = Doc(NLP.vocab, words=words[1:])
     (found,) = model.predict([doc])
-    assert found.shape == (7, 2) and numpy.isfinite(found).all()
+    assert found.shape == (9, 2) and numpy.isfinite(found).all()
     own, ngrams, starts = word_features(words, (2,))
     assert len(own) == len(words) and starts[-1] == len(ngrams)
 

@@ -22,7 +22,7 @@ class TokenClassifierSettings:
     temperature (float): Divides the logits of the probabilities, so that they mean what they say. What is predicted
         stays the same. `bloom calibrate` finds it.
     outside_bias (float): Added to the logit of the tag for tokens outside of entities or spans. Below 0, more is found,
-        and less of it is right. Choose it on development data.
+        and less of it is right. Choose it on development data, before a temperature.
     overwrite (bool): Whether existing annotation is replaced. If not, it is kept, and predictions that overlap it
         are dropped.
     RAISES (ConfigError): A setting has a wrong value.
@@ -34,7 +34,7 @@ class TokenClassifierSettings:
     scores_attr: str | None = None
     score_attr: str | None = None
     temperature: Annotated[float, number(above=0)] = 1.0
-    outside_bias: Annotated[float, number()] = 0.0
+    outside_bias: Annotated[float, number(-100, 100)] = 0.0
     overwrite: bool = False
 
     def __post_init__(self) -> None:

@@ -32,3 +32,9 @@ def test_a_bias_of_what_is_never_outside(target):
     assert TokenClassifierSettings(target=target, outside_bias=0).outside_bias == 0
     with pytest.raises(ConfigError, match="Expected no outside_bias"):
         TokenClassifierSettings(target=target, outside_bias=-1.0)
+
+
+@pytest.mark.parametrize("bias", [1e39, float("nan"), "1"])
+def test_a_bias_that_no_logit_has(bias):
+    with pytest.raises(ConfigError, match="outside_bias to be a finite number"):
+        TokenClassifierSettings(outside_bias=bias)
