@@ -22,10 +22,12 @@ def test_a_pipeline_is_bundled_without_what_it_was_trained_on(assets, tmp_path):
     secrets = {"train": "secret/train", "dev": "secret/dev", "checkpoint": "secret"}
     nlp.config["paths"] = {**nlp.config["paths"], **secrets}
     nlp.vocab.strings.add("secretword")
+    nlp.rename_pipe("bloom_transformer", "transformer")
     nlp.to_disk(tmp_path / "trained")
     bundle_demo.bundle(tmp_path / "trained", NAME, assets)
     files = [path for path in (assets / NAME).rglob("*") if path.is_file()]
     assert not [path for path in files if b"secret" in path.read_bytes()]
+    assert spacy.load(assets / NAME).component_names[0] == "bloom_transformer"
     found = spacy.load(assets / NAME)(TEXT)
     assert [ent.text for ent in found.ents] == [ent.text for ent in nlp(TEXT).ents] and found.cats
 
