@@ -78,7 +78,7 @@ def test_wheel_holds_the_models_within_their_size(wheel):
     assert 0 < model <= 12 * MEGABYTE
     for pipeline in BUNDLED_PIPELINES:
         size = sum(size for name, size in sizes.items() if f"assets/{pipeline}/" in name)
-        assert 0 < size <= 21 * MEGABYTE  # the demo's n-grams take 7, and a fifth of that in the wheel
+        assert 0 < size <= 36 * MEGABYTE  # the demo's n-grams take 22, and a fifth of that in the wheel
     assert wheel.stat().st_size < 20 * MEGABYTE  # if not: scripts/compact.py
     assert "spacy_bloom/py.typed" in sizes
     assert not [name for name in sizes if name.startswith(("tests/", "benchmarks/", "scripts/"))]
