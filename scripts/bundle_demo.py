@@ -43,7 +43,9 @@ def bundle(source: Path, name: str, assets: Path = BUNDLED, *, only: str | None 
     `only` is.
     """
     nlp = spacy.load(source)
-    if "transformer" in nlp.component_names:  # the configs' name; people know the bundled pipelines by another one
+    if (
+        "transformer" in nlp.component_names
+    ):  # the configs' name; people know the bundled pipelines by another one
         nlp.rename_pipe("transformer", "bloom_transformer")
     if only is not None:
         nlp = with_component(spacy.load(assets / name), only, nlp)

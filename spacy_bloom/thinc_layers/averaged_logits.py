@@ -13,7 +13,7 @@ from ..errors import ConfigError
 def averaged_logits(
     left: Model[List[Doc], Any], right: Model[List[Doc], Any], right_share: float, *, of_tokens: bool
 ) -> Model[List[Doc], Any]:
-    """The mean of two classifiers' logits. The second one gets the reference "linear_model".
+    """The mean of two classifiers' logits.
 
     right_share (float): Weight of the second one in the mean, from 0 to 1.
     of_tokens (bool): Whether they are logits of each token: a list of shapes (tokens, nO). If not, of each Doc: of
@@ -22,19 +22,17 @@ def averaged_logits(
     """
     # Neither is an attribute of the layer, so that the config decides and not what was saved.
     forward, init = partial(_forward, share=right_share), partial(_init, of_tokens=of_tokens)
-    model = Model("averaged_logits", forward, init=init, layers=[left, right])
-    model.set_ref("linear_model", right)
-    return model
+    return Model("averaged_logits", forward, init=init, layers=[left, right])
 
 
-def check_share(name: str, share: float) -> None:
+def check_share(linear_share: float) -> None:
     """RAISES (ConfigError): It is not from 0 to 1."""
-    if not 0 <= share <= 1:
-        raise ConfigError(f"Expected {name} to be from 0 to 1, got {share}.")
+    if not 0 <= linear_share <= 1:
+        raise ConfigError(f"Expected linear_share to be from 0 to 1, got {linear_share}.")
 
 
 def classifiers(model: Model) -> list[Model]:
-    """RETURNS (list[Model]): The two in a model that averages, or the model itself."""
+    """RETURNS (list[Model]): The two in a model with a reference "linear_model" to the second, or the model itself."""
     if not model.has_ref("linear_model"):
         return [model]
     second = model.get_ref("linear_model")

@@ -102,7 +102,7 @@ def _forward(
     if not is_train:
         parts = [
             model.layers[0].predict(_features(*by_word, numbers, part))
-            for part in _parts(*by_word, numbers, tokens)
+            for part in _parts(by_word[-1], numbers, tokens)
         ]
         return model.ops.unflatten(model.ops.xp.concatenate(parts), n_tokens), lambda d_logits: docs
     keys, values, lengths = _features(*by_word, numbers, tokens)
@@ -117,7 +117,7 @@ def _forward(
     return model.ops.unflatten(logits, n_tokens), backprop
 
 
-def _parts(own: Hashes, ngrams: Hashes, starts: Places, numbers: Places, tokens: Places) -> list[Places]:
+def _parts(starts: Places, numbers: Places, tokens: Places) -> list[Places]:
     """RETURNS (list[Places]): The tokens in parts of MAX_FEATURES, or of one token with more. Arguments as for
     `_features`.
     """

@@ -42,7 +42,7 @@ def create_text_classifier_v2(
     RETURNS (Model): Docs to logits. Shape (Docs, nO).
     RAISES (ConfigError): tok2vec is another kind of layer, or linear_share is not from 0 to 1.
     """
-    check_share("linear_share", linear_share)
+    check_share(linear_share)
     output, pooling, grad_factor = TokenVectors.of(tok2vec)
     if isinstance(output, BloomTransformerListener):
         output.read_pieces()

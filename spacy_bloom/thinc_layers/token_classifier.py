@@ -41,7 +41,7 @@ def create_token_classifier_v2(
     RETURNS (Model): Docs to logits. Each of shape (tokens, nO).
     RAISES (ConfigError): embed without encode, or linear_share is not from 0 to 1.
     """
-    check_share("linear_share", linear_share)
+    check_share(linear_share)
     if embed is not None and encode is None:
         raise ConfigError(
             "Got embed without encode: the layers that combine it with the transformer's vectors."

@@ -145,9 +145,8 @@ def test_a_long_text_takes_no_more_memory_than_its_logits(monkeypatch):
     (logits,) = model.predict(long)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (
-        logits.shape == (40_000, 2) and peak < 10_000_000
-    )  # all features would be 20 million bytes of keys alone
+    assert logits.shape == (40_000, 2)
+    assert peak < 10_000_000  # the keys of all features alone would be twice as much
 
 
 def test_no_two_kinds_of_features_are_one():
@@ -192,23 +191,19 @@ def test_it_learns_names_by_what_is_around_them():
         assert model.predict(docs(text))[0].argmax(axis=1).tolist() == [0, 1, 0]
 
 
-def test_gradients_are_those_of_finite_differences():
+def test_gradients_are_those_of_finite_differences(check_gradient):
     model = make(3, rows=64, feature_dropout=0.0)
     layer = draw_weights(model)
-    weights = layer.get_param("W").copy()
     batch = docs("Ana saw", "", "cats")
     draw = numpy.random.default_rng(1)
     logits, backprop = model(batch, is_train=True)
     d_logits = [draw.normal(size=x.shape).astype("f") for x in logits]
     assert backprop(d_logits) is batch
-    for place in (0, 70, 150):
-        sums = []
-        for step in (-0.5, 0.5):  # linear: a step of any size
-            moved = weights.copy()
-            moved[place] += step
-            layer.set_param("W", moved)
-            sums.append(sum((x * d).sum() for x, d in zip(model.predict(batch), d_logits, strict=True)))
-        assert layer.get_grad("W")[place] == pytest.approx(sums[1] - sums[0], abs=1e-3)
+
+    def total():
+        return sum((x * d).sum() for x, d in zip(model.predict(batch), d_logits, strict=True))
+
+    check_gradient(layer, total, 1e-3)
 
 
 def test_features_are_left_out_in_training_and_not_in_prediction():
