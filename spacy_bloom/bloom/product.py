@@ -1,26 +1,46 @@
 """Products of few rows with a large matrix, exact in float32.
 
 A step of generation multiplies one row for each text. The matrix is then read from memory once, and torch's own way
-reads it slowly: with one row on one thread only, with two to some dozens copied into another layout first.
+reads it slowly: with one row on one thread only, with more copied into another layout first.
 """
 
 import platform
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# By instructions: the least elements of a matrix, and the least rows. Measured with bloom-560m's matrices, for AMD's
-# AVX-512 also with those of 512 x 512. Smaller ones stay in a core's cache, where torch is best; with Intel's AVX-512
-# torch is best for up to three rows too, whatever the matrix.
-LIMITS = {"AVX2": (2**20, 1), "AVX512": (3 * 2**20, 4), "AVX512 of AMD": (2**18, 1)}
-MAX_ROWS = 96
-# The library behind `@` is the fastest for some numbers of rows: with AVX2 for one and two, with the matrix as a batch
-# of slices, which its threads share (a slice of an LM head would be too large with fewer); for others with the matrix
-# on the left. With AMD's AVX-512 that reads 32 GB/s for two rows, torch's own way 8.
-MAX_SLICED_ROWS = {"AVX2": 2}
-ON_THE_LEFT = {"AVX2": (4,), "AVX512 of AMD": (2, 3)}
+
+@dataclass(frozen=True)
+class Ways:
+    """The numbers of rows for which something is faster than torch's own product, on one kind of CPU.
+
+    min_elements (int): The least elements of a matrix.
+    rows (range): Those that oneDNN takes, if nothing else is said.
+    sliced (range): Those that MKL takes, with the matrix as a batch of slices, which its threads share.
+    left (range): Those that MKL takes with the matrix on the left.
+    slices_left (bool): Whether it is a batch of slices there too.
+    """
+
+    min_elements: int
+    rows: range
+    sliced: range = range(0)
+    left: range = range(0)
+    slices_left: bool = False
+
+
+# Measured with bloom-560m's matrices, for AMD's AVX-512 also with those of 512 x 512. Smaller ones stay in a core's
+# cache, where torch is best; with Intel's AVX-512 torch is best for up to three rows too, whatever the matrix. With
+# AVX2, torch's way is slower even for the thousands of rows of a batch or of prompts: by a third for 128, a tenth for
+# 512, 3% for 2,048.
+WAYS = {
+    "AVX2": Ways(2**20, range(1, 2049), sliced=range(1, 4), left=range(4, 12), slices_left=True),
+    "AVX512": Ways(3 * 2**20, range(4, 97)),
+    "AVX512 of AMD": Ways(2**18, range(1, 97), left=range(2, 4)),
+}
+# A slice of an LM head would be too large if it had as few as other matrices.
 SLICES, SLICES_OF_A_HEAD, HEAD_FEATURES = 128, 512, 2**15
 
 
@@ -38,13 +58,17 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         return F.linear(inner, weight, bias)
     rows = inner.reshape(-1, inner.shape[-1])
     n, features = len(rows), weight.shape[0]
-    kind = instructions() if torch.backends.mkl.is_available() else ""
+    ways = WAYS[instructions()]
     n_slices = SLICES if features < HEAD_FEATURES else SLICES_OF_A_HEAD
-    if n <= MAX_SLICED_ROWS.get(kind, 0) and features % n_slices == 0:
+    has_mkl, divides = torch.backends.mkl.is_available(), features % n_slices == 0
+    if has_mkl and n in ways.sliced and divides:
         # Of shape (slices, columns, features of a slice).
         slices = weight.view(n_slices, features // n_slices, -1).transpose(1, 2)
         total = torch.bmm(rows.expand(n_slices, -1, -1), slices).transpose(0, 1).reshape(n, features)
-    elif n in ON_THE_LEFT.get(kind, ()):
+    elif has_mkl and n in ways.left and ways.slices_left and divides:
+        slices = weight.view(n_slices, features // n_slices, -1)
+        total = torch.bmm(slices, rows.T.expand(n_slices, -1, -1)).view(features, n).T.contiguous()
+    elif has_mkl and n in ways.left:
         total = (weight @ rows.T).T.contiguous()
     else:
         total = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
@@ -59,10 +83,10 @@ def takes_few_rows(inner: Tensor, weight: Tensor) -> bool:
     and no gradients.
     """
     n_rows = inner.numel() // max(inner.shape[-1], 1)
-    if n_rows > MAX_ROWS or torch.is_grad_enabled() or not has_few_row_kernel():
+    if torch.is_grad_enabled() or not has_few_row_kernel():
         return False
-    min_elements, min_rows = LIMITS[instructions()]
-    if n_rows < min_rows or weight.numel() < min_elements:
+    ways = WAYS[instructions()]
+    if n_rows not in ways.rows or weight.numel() < ways.min_elements:
         return False
     exact = inner.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return exact and weight.device.type == "cpu" and weight.is_contiguous()
@@ -72,12 +96,12 @@ def takes_few_rows(inner: Tensor, weight: Tensor) -> bool:
 def has_few_row_kernel() -> bool:
     """RETURNS (bool): Whether this build of torch has oneDNN's product, on a CPU where it was measured."""
     built = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    return built and instructions() in LIMITS
+    return built and instructions() in WAYS
 
 
 @cache
 def instructions() -> str:
-    """RETURNS (str): What torch computes with on this CPU: a name in LIMITS, or another one."""
+    """RETURNS (str): What torch computes with on this CPU: a name in WAYS, or another one."""
     found = torch.backends.cpu.get_cpu_capability()
     return f"{found} of AMD" if found == "AVX512" and is_amd() else found
 

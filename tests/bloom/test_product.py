@@ -1,11 +1,13 @@
 """Every way of a product gives the same numbers, and the fast ones stay out of what they are not for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
 from spacy_bloom import BloomConfig, BloomForCausalLM
-from spacy_bloom.bloom.product import LIMITS, MAX_ROWS, has_few_row_kernel, product, takes_few_rows
+from spacy_bloom.bloom.product import WAYS, has_few_row_kernel, product, takes_few_rows
 
 WIDE, FLAT, HEAD = (12288, 256), (256, 12288), (2**16, 32)
 CHOICE = "spacy_bloom.bloom.product.instructions"
@@ -19,11 +21,9 @@ def in_float64(inner, weight, bias):
     return F.linear(inner.double(), weight.double(), None if bias is None else bias.double())
 
 
-@pytest.mark.parametrize("kind", LIMITS)
+@pytest.mark.parametrize("kind", WAYS)
 @pytest.mark.parametrize("shape", [WIDE, FLAT, HEAD, (64, 32), (12287, 256)])
-@pytest.mark.parametrize(
-    "leading", [(1,), (2,), (3, 1), (4,), (2, 4), (2, 3, 4), (MAX_ROWS,), (MAX_ROWS + 1,), (0,)]
-)
+@pytest.mark.parametrize("leading", [(1,), (2,), (3, 1), (4,), (2, 4), (11,), (2, 3, 4), (96,), (97,), (0,)])
 def test_all_ways_agree_with_float64(kind, shape, leading, monkeypatch):
     if has_few_row_kernel():
         monkeypatch.setattr(CHOICE, lambda: kind)
@@ -37,12 +37,14 @@ def test_all_ways_agree_with_float64(kind, shape, leading, monkeypatch):
 
 
 @pytest.mark.skipif(not has_few_row_kernel(), reason="no other way than torch's on this CPU")
-@pytest.mark.parametrize(("kind", "few"), [("AVX2", 1), ("AVX512", 4), ("AVX512 of AMD", 1)])
-def test_few_rows_take_another_way_than_torchs(kind, few, monkeypatch):
+@pytest.mark.parametrize(
+    ("kind", "few", "many"), [("AVX2", 1, 2048), ("AVX512", 4, 96), ("AVX512 of AMD", 1, 96)]
+)
+def test_few_rows_take_another_way_than_torchs(kind, few, many, monkeypatch):
     monkeypatch.setattr(CHOICE, lambda: kind)
-    weight = draw(LIMITS[kind][0] // 256, 256)
+    weight = draw(WAYS[kind].min_elements // 256, 256)
     with torch.no_grad():
-        rows = (0, few - 1, few, 8, MAX_ROWS, MAX_ROWS + 1)
+        rows = (0, few - 1, few, 8, many, many + 1)
         taken = [takes_few_rows(draw(n, 256), weight) for n in rows]
         assert taken == [False, False, True, True, True, False]
         assert not takes_few_rows(draw(8, 256), weight[:64])
@@ -84,5 +86,6 @@ def test_a_model_gives_the_same_logits_by_all_ways(rows, monkeypatch):
             return model(ids[:, 5:], past_key_values=past).logits
 
     expected = logits()
-    monkeypatch.setattr("spacy_bloom.bloom.product.LIMITS", dict.fromkeys(LIMITS, (1, 1)))
+    everything = {kind: replace(ways, min_elements=1, rows=range(1, 97)) for kind, ways in WAYS.items()}
+    monkeypatch.setattr("spacy_bloom.bloom.product.WAYS", everything)
     torch.testing.assert_close(logits(), expected, rtol=1e-5, atol=1e-5)
