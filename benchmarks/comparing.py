@@ -114,6 +114,7 @@ def parse_arguments(comparison: Comparison, description: str | None) -> argparse
     )
     parser.add_argument("--adapted", help="the same model, adapted to attention to both sides")
     parser.add_argument("--epochs", type=int, default=3, help="passes over the data (default: 3)")
+    parser.add_argument("--seed", type=int, default=0, help="of the trainings (default: 0)")
     parser.add_argument(
         "--every", type=int, default=1, metavar="N", help="train on every Nth Doc (default: 1, all)"
     )
@@ -141,6 +142,7 @@ def train(comparison: Comparison, system: str, args: argparse.Namespace) -> None
         "paths.train": training_docs(args),
         "paths.dev": args.corpus / "dev.spacy",
         "training.max_epochs": args.epochs,
+        "system.seed": args.seed,
         # The state after the last epoch is compared, so spaCy only evaluates once, at the start, on a few Docs.
         "training.eval_frequency": 10**9,
         "corpora.dev.limit": 10,

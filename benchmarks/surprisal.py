@@ -1,4 +1,6 @@
-"""Speed of computing the surprisal of tokens, with the component in nlp.pipe, and with Hugging Face's full logits."""
+"""Speed of computing the surprisal of tokens, with the component in nlp.pipe, in float32 and int8, and with Hugging
+Face's full logits.
+"""
 
 import math
 import sys
@@ -13,6 +15,7 @@ import torch
 import transformers
 from encode import TOLERANCE
 from measuring import (
+    INT8,
     MEGA,
     OURS,
     Geometry,
@@ -30,7 +33,7 @@ from spacy_bloom import BloomTokenizerFast
 
 ONE_BY_ONE, PADDED = "transformers, Doc by Doc", "transformers, padded batches"
 BY_PREFIX = "transformers, prefix by prefix"
-SYSTEMS = (OURS, ONE_BY_ONE, PADDED, BY_PREFIX)
+SYSTEMS = (OURS, INT8, ONE_BY_ONE, PADDED, BY_PREFIX)
 WARM_UP = 16  # Docs
 BOUND = 5.0  # speedup over prefix by prefix
 
@@ -72,9 +75,10 @@ def measure(system: str, checkpoint: str, texts: list[str], options: Namespace) 
     RETURNS (dict[str, Any]): Seconds, memory in bytes before and at the peak, and the bits of each text.
     """
     torch.set_num_threads(options.threads)
-    if system == OURS:
+    if system in (OURS, INT8):
         nlp = spacy.blank("xx")
-        nlp.add_pipe("bloom_surprisal", config={"model": {"name": checkpoint}})
+        model = {"name": checkpoint, "quantization": "int8" if system == INT8 else None}
+        nlp.add_pipe("bloom_surprisal", config={"model": model})
 
         def run(part: list[str]) -> list[float]:
             return [sum(t._.surprisal for t in doc) for doc in nlp.pipe(part, batch_size=options.batch_size)]
@@ -138,12 +142,16 @@ def main() -> int:
         for system in SYSTEMS[1:]
     }
     ours = dict(zip(texts, turns[OURS][0]["bits"], strict=True))
-    difference = max(
-        abs(ours[text] / bits - 1)
-        for system in SYSTEMS[1:]
-        for text, bits in zip(given[system], turns[system][0]["bits"], strict=True)
-    )
-    notes: dict[str, Any] = {}
+
+    def difference_to(system: str) -> float:
+        pairs = zip(given[system], turns[system][0]["bits"], strict=True)
+        return max(abs(ours[text] / bits - 1) for text, bits in pairs)
+
+    difference = max(map(difference_to, (ONE_BY_ONE, PADDED, BY_PREFIX)))
+    notes: dict[str, Any] = {
+        "int8, times float32, median of the rounds": 1 / median(ratios.pop(INT8)),
+        "largest relative difference of a Doc's bits, int8": difference_to(INT8),
+    }
     for system, found in ratios.items():
         notes[f"times as fast as {system}, median of the rounds"] = median(found)
         notes[f"times as fast as {system}, lowest and highest"] = f"{min(found):.2f}, {max(found):.2f}"

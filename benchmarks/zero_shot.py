@@ -1,4 +1,6 @@
-"""Labels by their likelihood, with the zero-shot component in nlp.pipe and with one forward pass per label and Doc."""
+"""Labels by their likelihood, with the zero-shot component in nlp.pipe, in float32 and int8, and with one forward pass
+per label and Doc.
+"""
 
 import sys
 import time
@@ -16,7 +18,8 @@ from transformers import BloomForCausalLM as HfForCausalLM
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 
-OURS, PLAIN, THEIRS = "nlp.pipe", "spacy_bloom, pass by pass", "Hugging Face, pass by pass"
+OURS, QUANTIZED = "nlp.pipe", "nlp.pipe, int8"
+PLAIN, THEIRS = "spacy_bloom, pass by pass", "Hugging Face, pass by pass"
 PROMPT = "{{ doc.text }}\nTopic:"
 BOUND = 5.0  # speedup over our own forward passes
 TOLERANCE = 1e-4
@@ -25,11 +28,13 @@ WARM_UP = 1  # Docs
 Scores = list[list[float]]  # per Doc, per label
 
 
-def pipeline(checkpoint: str, labels: list[str], options: Namespace) -> Callable[[Sequence[str]], Scores]:
+def pipeline(
+    checkpoint: str, labels: list[str], options: Namespace, quantization: str | None
+) -> Callable[[Sequence[str]], Scores]:
     """RETURNS (Callable): A function that scores texts with the component."""
     nlp = spacy.blank("xx")
     config = {
-        "model": {"name": checkpoint},
+        "model": {"name": checkpoint, "quantization": quantization},
         "labels": labels,
         "prompt": PROMPT,
         "max_batch_items": options.max_batch_items,
@@ -71,8 +76,8 @@ def measure(
     RETURNS (dict[str, Any]): Seconds, and the scores.
     """
     torch.set_num_threads(options.threads)
-    if system == OURS:
-        score = pipeline(checkpoint, labels, options)
+    if system in (OURS, QUANTIZED):
+        score = pipeline(checkpoint, labels, options, "int8" if system == QUANTIZED else None)
     else:
         score = pass_by_pass(BloomForCausalLM if system == PLAIN else HfForCausalLM, checkpoint, labels)
     score(texts[:WARM_UP])
@@ -117,7 +122,7 @@ def options_from_command_line() -> Namespace:
 def main() -> int:
     """RETURNS (int): 1 if the scores of the systems differ or the bound is missed, else 0."""
     options = options_from_command_line()
-    turns: dict[str, list[dict[str, Any]]] = {OURS: [], PLAIN: [], THEIRS: []}
+    turns: dict[str, list[dict[str, Any]]] = {system: [] for system in (OURS, QUANTIZED, PLAIN, THEIRS)}
     with TemporaryDirectory(dir=options.work) as directory:
         texts, labels, n_pieces = make_inputs(Path(directory), options)
         for number in range(options.rounds):
@@ -131,7 +136,7 @@ def main() -> int:
     ]
     ratios = {
         system: [b / a for a, b in zip(seconds[OURS], seconds[system], strict=True)]
-        for system in (PLAIN, THEIRS)
+        for system in (QUANTIZED, PLAIN, THEIRS)
     }
     difference = max(largest_gap(turns[OURS][0], turns[system][0]) for system in (PLAIN, THEIRS))
     notes = {
@@ -140,6 +145,8 @@ def main() -> int:
         f"times as fast as {THEIRS}, median of the rounds": median(ratios[THEIRS]),
         "lowest and highest of a round ": f"{min(ratios[THEIRS]):.3g}, {max(ratios[THEIRS]):.3g}",
         f"largest difference of a score (bound {TOLERANCE:.0e})": difference,
+        "int8, times float32, median of the rounds": 1 / median(ratios[QUANTIZED]),
+        "largest difference of a score, int8": largest_gap(turns[OURS][0], turns[QUANTIZED][0]),
     }
     title = (
         f"{len(texts)} Docs, {n_pieces} pieces, {len(labels)} labels; hidden {options.hidden_size} x "
