@@ -1,14 +1,11 @@
 """How the models of pipelines are loaded: whole, divided among the processes of a run, or with layers over devices."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
-
-from ..checkpoint.files import TensorSource, WeightSource
+from ..checkpoint.files import WeightSource
 from ..checkpoint.load import SPREADS, load_model
-from ..checkpoint.names import decoder_shapes
 from ..config import BloomConfig
 from ..errors import InputError
 from .ranks import ranks_together
@@ -55,45 +52,22 @@ def load_for_pipeline(
     *,
     device: Any,
     device_map: Any = None,
+    adapters: str | None = None,
     **options: Any,
 ) -> Any:
     """As `load_model`, in the way that holds now.
 
     device_map (Any): Of the settings.
+    adapters (str | None): Where adapters of the model are; None if it has none.
     RETURNS (PretrainedMixin): The model.
+    RAISES (InputError): There are adapters, and the models of pipelines are divided.
     """
+    if adapters is not None and _divided:
+        raise InputError(
+            f"Got adapters in {adapters}, which cannot be divided among processes. Save the pipeline with lora.merge = "
+            "true."
+        )
     spread = spread_of(device_map)
     load: Callable[..., Any] = load_model if spread is None else SPREADS[spread.split()[0]]
     place = {"device": device} if device_map is None else {"device_map": device_map}
     return load(make, config, source, **place, **options)
-
-
-class HeldParts(TensorSource):
-    """A decoder's weights that another model holds, loaded in the way that holds now: a rank's parts of them where they
-    are divided, under the shapes of the whole.
-
-    config (BloomConfig): The geometry.
-    parts (Mapping[str, Tensor]): The parts by name.
-    """
-
-    def __init__(self, config: BloomConfig, parts: Mapping[str, Tensor]) -> None:
-        super().__init__(parts)
-        self._shapes = decoder_shapes(config)
-
-    @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """RETURNS (dict[str, tuple[int, ...]]): Shapes of the whole weights by name."""
-        return self._shapes
-
-    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
-        """RETURNS (Tensor): The part that is here."""
-        return self[name]
-
-
-def expect_no_adapters(has_adapters: bool, where: str) -> None:
-    """RAISES (InputError): There are adapters, and the models of pipelines are divided."""
-    if has_adapters and _divided:
-        raise InputError(
-            f"Got adapters in {where}, which cannot be divided among processes. Save the pipeline with lora.merge = "
-            "true."
-        )

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from spacy_bloom import BloomConfig, BloomForCausalLM
 from spacy_bloom.bloom.product import WAYS, has_few_row_kernel, product, takes_few_rows
 
-WIDE, FLAT, HEAD = (12288, 256), (256, 12288), (2**16, 32)
+WIDE, FLAT, HEAD = (12288, 256), (256, 12288), (2**15, 96)
 CHOICE = "spacy_bloom.bloom.product.instructions"
 
 

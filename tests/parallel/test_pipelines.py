@@ -2,12 +2,13 @@ import numpy
 import pytest
 
 from spacy_bloom import bundled_path
+from spacy_bloom.bloom.model import BloomModel
+from spacy_bloom.checkpoint.files import TensorSource
 from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import InputError
 from spacy_bloom.parallel import pipelines
 from spacy_bloom.parallel.pipelines import (
-    HeldParts,
-    expect_no_adapters,
+    load_for_pipeline,
     spread_of,
     tensor_parallel_pipelines,
 )
@@ -15,9 +16,8 @@ from spacy_bloom.parallel.pipelines import (
 
 def test_adapters_cannot_be_divided(monkeypatch):
     monkeypatch.setattr(pipelines, "_divided", True)
-    expect_no_adapters(False, "here")
     with pytest.raises(InputError, match="adapters in here, which cannot be divided"):
-        expect_no_adapters(True, "here")
+        load_for_pipeline(BloomModel, BloomConfig(), TensorSource(), device="cpu", adapters="here")
 
 
 def test_a_divided_pipeline_annotates_like_the_whole_one(run_report):
@@ -38,10 +38,3 @@ def test_a_process_alone_has_no_others_to_share_with(monkeypatch):
         pass
     assert spread_of() is None
     assert spread_of("auto") == "device_map auto"
-
-
-def test_parts_in_memory_have_the_shapes_of_the_whole():
-    config = BloomConfig(n_head=2, hidden_size=8, n_layer=1, vocab_size=20)
-    parts = HeldParts(config, {"word_embeddings.weight": numpy.ones((10, 8))})
-    assert parts.shapes["word_embeddings.weight"] == (20, 8)
-    assert parts.part("word_embeddings.weight", (slice(10, 20),)).shape == (10, 8)

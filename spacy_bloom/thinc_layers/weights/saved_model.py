@@ -22,7 +22,7 @@ from ...files import check_depth, write_file
 from ...finetuning.lora import LoraSettings, base_weights, has_lora, merged_weights
 from ...generation.causal_lm import BloomForCausalLM
 from ...generation.config import GenerationConfig
-from ...parallel.pipelines import expect_no_adapters, load_for_pipeline
+from ...parallel.pipelines import load_for_pipeline
 from ...tokenizer import BloomTokenizerFast
 from ..saved_layers import reading
 from .adapter_files import adapter_config, named_for_peft, remove_adapter, set_adapter, write_adapter
@@ -72,7 +72,6 @@ class SavedModel:
         RAISES (CheckpointError): The files are damaged, or the weights are not what the config says.
         """
         checkpoint = Checkpoint.find(name, revision=revision)
-        expect_no_adapters(checkpoint.adapter is not None, str(checkpoint.path))
         module = load_shared(make, checkpoint, weights, device=device, read_only=read_only)
         lora = None
         if not isinstance(module, BloomModel):
@@ -100,7 +99,6 @@ class SavedModel:
             settings = _from_json(parts["adapter_config"]) if "adapter" in parts else None
             generation = _from_json(parts["generation"]) if "generation" in parts else None
             generates = None if generation is None else GenerationConfig.from_dict(generation)
-        expect_no_adapters(adapter is not None, "the bytes")
         module = load_for_pipeline(
             make,
             config,
@@ -110,6 +108,7 @@ class SavedModel:
             new_head=False,
             quantization=weights.quantization,
             device_map=weights.device_map,
+            adapters=None if adapter is None else "the bytes",
         )
         if generates is not None:
             module.generation_config = generates

@@ -7,18 +7,21 @@ equal files: reading those again costs less than comparing mapped weights, which
 
 import logging
 import weakref
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...bloom.model import BloomModel
 from ...checkpoint.directory import Checkpoint
-from ...checkpoint.files import WeightSource
+from ...checkpoint.files import TensorSource, WeightSource
+from ...checkpoint.names import decoder_shapes
+from ...config import BloomConfig
 from ...finetuning.lora import base_weights
-from ...parallel.pipelines import HeldParts, load_for_pipeline, spread_of
+from ...parallel.pipelines import load_for_pipeline, spread_of
 from .settings import WeightSettings
 
 logger = logging.getLogger(__name__)
@@ -77,6 +80,28 @@ _learners: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDicti
 _readers: "weakref.WeakKeyDictionary[nn.Module, Origin]" = weakref.WeakKeyDictionary()  # nobody changes them
 
 
+class HeldParts(TensorSource):
+    """A decoder's weights that another model holds, loaded in the way that holds now: a rank's parts of them where they
+    are divided, under the shapes of the whole.
+
+    config (BloomConfig): The geometry.
+    parts (Mapping[str, Tensor]): The parts by name.
+    """
+
+    def __init__(self, config: BloomConfig, parts: Mapping[str, Tensor]) -> None:
+        super().__init__(parts)
+        self._shapes = decoder_shapes(config)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """RETURNS (dict[str, tuple[int, ...]]): Shapes of the whole weights by name."""
+        return self._shapes
+
+    def part(self, name: str, slices: tuple[slice, ...]) -> Tensor:
+        """RETURNS (Tensor): The part that is here."""
+        return self[name]
+
+
 def load_shared(
     make: Any, checkpoint: Checkpoint, weights: WeightSettings, *, device: torch.device, read_only: bool
 ) -> Any:
@@ -111,6 +136,7 @@ def load_shared(
         device=device,
         quantization=quantization,
         device_map=weights.device_map,
+        adapters=None if checkpoint.adapter is None else str(checkpoint.path),
     )
     model._read_more(checkpoint)
     if shares:

@@ -3,10 +3,12 @@
 import copy
 import gc
 
+import numpy
 import pytest
 import torch
 from thinc.api import Adam
 
+from spacy_bloom.config import BloomConfig
 from spacy_bloom.errors import ConfigError
 from spacy_bloom.thinc_layers.language_model import (
     LanguageModelShim,
@@ -14,7 +16,7 @@ from spacy_bloom.thinc_layers.language_model import (
     language_model_on,
 )
 from spacy_bloom.thinc_layers.weights.settings import WeightSettings
-from spacy_bloom.thinc_layers.weights.sharing import WeightFile, own_weights
+from spacy_bloom.thinc_layers.weights.sharing import HeldParts, WeightFile, own_weights
 from spacy_bloom.thinc_layers.weights.shim import BloomShim
 
 
@@ -196,3 +198,10 @@ def test_a_file_that_is_gone_is_no_error(shims, tmp_path):
     (tmp_path / "a" / "model.safetensors").unlink()
     second = LanguageModelShim(WeightSettings("not-there")).from_disk(tmp_path / "b")
     assert torch.equal(first.module.lm_head.weight, second.module.lm_head.weight)
+
+
+def test_parts_in_memory_have_the_shapes_of_the_whole():
+    config = BloomConfig(n_head=2, hidden_size=8, n_layer=1, vocab_size=20)
+    parts = HeldParts(config, {"word_embeddings.weight": numpy.ones((10, 8))})
+    assert parts.shapes["word_embeddings.weight"] == (20, 8)
+    assert parts.part("word_embeddings.weight", (slice(10, 20),)).shape == (10, 8)
