@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# On CPU, whole products are faster than the fused kernel for so many heads of all sequences, if these are no longer
-# than that; with gradients in half precision, up to so many scores per head.
+# On CPU, whole products beat the fused kernel for many short sequences only: from MIN_HEADS heads of all sequences
+# together, with at most MAX_LENGTH keys. With gradients in half precision, they do up to MAX_HALF_SCORES scores a head.
 MIN_HEADS, MAX_LENGTH, MAX_HALF_SCORES = 96, 32, 256 * 256
 
 

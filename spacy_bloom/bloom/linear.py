@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from .product import product, takes_few_rows
 
-# Elements per slice: what stays in a core's cache between the steps. For fewer elements than the other number, the
-# steps' calls take longer than torch's kernel.
+# Elements per slice: what stays in a core's cache between the steps. With fewer than MIN_ELEMENTS in all, the calls of
+# the steps take longer than torch's kernel.
 CHUNK_ELEMENTS, MIN_ELEMENTS = 2**17, 2**15
 
 
@@ -20,7 +20,7 @@ def gelu_(inner: Tensor) -> Tensor:
 
     0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) equals x sigmoid(1.5957691 x + 0.0713548 x^3). On CPU, torch's
     own kernel takes a tenth of BLOOM's time without gradients; the sigmoid form in slices that stay in cache takes a
-    third of that, if there is more than a few rows. The two differ by rounding (5e-7).
+    third of that, if there are more than a few rows. The two differ by rounding (5e-7).
 
     inner (Tensor): Made for this call; overwritten where no gradient is needed. Shape (*leading, features).
     RETURNS (Tensor): Shape (*leading, features).

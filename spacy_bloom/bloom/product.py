@@ -79,8 +79,8 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 def takes_few_rows(inner: Tensor, weight: Tensor) -> bool:
-    """RETURNS (bool): Whether there is a faster way than torch's own: few rows, a large matrix, float32 on an x86 CPU,
-    and no gradients.
+    """RETURNS (bool): Whether there is a faster way than torch's own: few enough rows, a large matrix, float32 on an
+    x86 CPU, and no gradients.
     """
     n_rows = inner.numel() // max(inner.shape[-1], 1)
     if torch.is_grad_enabled() or not has_few_row_kernel():
