@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spacy_bloom.bloom.alibi import alibi_slopes, causal_alibi
-from spacy_bloom.bloom.attend import MAX_LENGTH, MIN_HEADS, attend, attend_with_weights, rounded_bias
+from spacy_bloom.bloom.attend import attend, attend_with_weights, rounded_bias
 
 
 def draw(queries, keys, *, batch=2, n_head=3, head_dim=8, dtype=torch.float32, seed=0):
@@ -34,10 +34,8 @@ def test_both_ways_agree_with_the_formula(queries, keys):
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, queries))
 
 
-@pytest.mark.parametrize("batch", [1, 3, MIN_HEADS // 4])
-@pytest.mark.parametrize(
-    "queries, keys", [(1, 1), (1, 300), (2, 9), (7, 7), (MAX_LENGTH, MAX_LENGTH), (129, 129)]
-)
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("queries, keys", [(1, 1), (1, 300), (7, 7), (128, 128), (129, 129)])
 def test_short_and_long_sequences_agree_with_the_formula_without_gradients(batch, queries, keys):
     fused = torch.randn(batch, keys, 3, 4, 16, generator=torch.Generator().manual_seed(0))
     query, key, value = (
@@ -50,9 +48,8 @@ def test_short_and_long_sequences_agree_with_the_formula_without_gradients(batch
     torch.testing.assert_close(found.double(), in_float64(query, key, value, bias), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("batch", [2, MIN_HEADS // 3])
-def test_a_row_that_may_attend_to_nothing_stays_finite(batch):
-    query, key, value = draw(3, 3, batch=batch)
+def test_a_row_that_may_attend_to_nothing_stays_finite():
+    query, key, value = draw(3, 3)
     bias = torch.full((1, 3, 3, 3), torch.finfo(torch.float32).min)
     with torch.no_grad():
         found = attend(query, key, value, bias)
