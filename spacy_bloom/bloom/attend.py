@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Up to this many scores per head of several queries, whole products are taken on CPU and not the fused kernel, which
-# works in blocks. Its backward pass in half precision is far slower.
+# Up to this many scores per head, whole products are taken on CPU and not the fused kernel, which works in blocks, but
+# is faster for a single query. Its backward pass in half precision is far slower than theirs.
 MAX_SMALL_SCORES, MAX_HALF_SCORES = 128 * 128, 256 * 256
 
 
@@ -46,9 +46,8 @@ def _is_small(query: Tensor, key: Tensor, dropout: float) -> bool:
         return False
     if torch.is_grad_enabled():
         return query.dtype in (torch.bfloat16, torch.float16) and n_scores <= MAX_HALF_SCORES
-    if query.shape[-2] == 1:  # a step of generation: the fused kernel takes half of the time
-        return False
-    return query.dtype == torch.float32 and n_scores <= MAX_SMALL_SCORES and not dropout
+    several = query.shape[-2] > 1  # not a step of generation
+    return several and query.dtype == torch.float32 and n_scores <= MAX_SMALL_SCORES and not dropout
 
 
 def _attend_small(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, dropout: float) -> Tensor:

@@ -18,17 +18,17 @@ class Ways:
     """The numbers of rows for which something is faster than torch's own product, on one kind of CPU.
 
     min_elements (int): The least elements of a matrix.
-    rows (range): Those that oneDNN takes, if nothing else is said.
-    sliced (range): Those that MKL takes, with the matrix as a batch of slices, which its threads share.
-    left (range): Those that MKL takes with the matrix on the left.
-    slices_left (bool): Whether it is a batch of slices there too.
+    rows (range): All of them. Those that nothing below takes are oneDNN's.
+    sliced, sliced_left (range): MKL's, with the matrix, on the right or left, as a batch of slices, which its threads
+        share. Only matrices that can be cut into equal slices.
+    left (range): MKL's, with the whole matrix on the left.
     """
 
     min_elements: int
     rows: range
     sliced: range = range(0)
+    sliced_left: range = range(0)
     left: range = range(0)
-    slices_left: bool = False
 
 
 # Measured with bloom-560m's matrices, for AMD's AVX-512 also with those of 512 x 512. Smaller ones stay in a core's
@@ -36,7 +36,7 @@ class Ways:
 # AVX2, torch's way is slower even for the thousands of rows of a batch or of prompts: by a third for 128, a tenth for
 # 512, 3% for 2,048.
 WAYS = {
-    "AVX2": Ways(2**20, range(1, 2049), sliced=range(1, 4), left=range(4, 12), slices_left=True),
+    "AVX2": Ways(2**20, range(1, 2049), range(1, 4), sliced_left=range(4, 12), left=range(4, 12)),
     "AVX512": Ways(3 * 2**20, range(4, 97)),
     "AVX512 of AMD": Ways(2**18, range(1, 97), left=range(2, 4)),
 }
@@ -65,7 +65,7 @@ def product(inner: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
         # Of shape (slices, columns, features of a slice).
         slices = weight.view(n_slices, features // n_slices, -1).transpose(1, 2)
         total = torch.bmm(rows.expand(n_slices, -1, -1), slices).transpose(0, 1).reshape(n, features)
-    elif has_mkl and n in ways.left and ways.slices_left and divides:
+    elif has_mkl and n in ways.sliced_left and divides:
         slices = weight.view(n_slices, features // n_slices, -1)
         total = torch.bmm(slices, rows.T.expand(n_slices, -1, -1)).view(features, n).T.contiguous()
     elif has_mkl and n in ways.left:
