@@ -1,5 +1,7 @@
 """Greedy generation at the size of bloom-560m: ours in float32, float16 and int8, Hugging Face's, and CTranslate2's.
 
+A shortlist finds the best pieces with an int8 copy of the language-modelling head; the pieces are the same.
+
 CTranslate2 is included if it is installed (`pip install ctranslate2`).
 """
 
@@ -19,7 +21,10 @@ GOALS = [
     ("ours int8", "CTranslate2 int8", 8, 1.7),
     ("ours float32", "CTranslate2 float32", 1, 1.0),
     *(("ours float32", "CTranslate2 float32", n, 1.1) for n in (2, 4, 8)),
+    ("ours float32, shortlist", "CTranslate2 float32", 1, 1.0),
+    *(("ours float32, shortlist", "CTranslate2 float32", n, 1.1) for n in (2, 4, 8)),
     ("ours float16", "ours int8", 1, 0.95),
+    ("ours float16, shortlist", "ours int8", 1, 0.95),
 ]
 
 

@@ -19,14 +19,12 @@ from texts import new_tokenizer, pseudo_lines
 from spacy_bloom import BloomForCausalLM
 
 VOCABULARY = 2000  # pieces that prompts are drawn from; the embedding has as many rows as the geometry
-OURS = ("ours float32", "ours float16", "ours int8")
+OURS = ("ours float32", "ours float32, shortlist", "ours float16", "ours float16, shortlist", "ours int8")
 THEIRS = "Hugging Face"
 CT2 = ("CTranslate2 float32", "CTranslate2 int8")
 FOLDERS = {
-    "ours float32": "float32",
+    **{system: system.split()[1].rstrip(",") for system in OURS},
     THEIRS: "float32",
-    "ours float16": "float16",
-    "ours int8": "int8",
     **dict.fromkeys(CT2, "ct2"),
 }
 
@@ -104,8 +102,9 @@ def _load(system: str, path: str, threads: int) -> None:
         model = transformers.BloomForCausalLM.from_pretrained(path, torch_dtype=torch.float32).eval()
         _continue = _with_generate(model)
     else:
-        quantization = "float16" if system == "ours float16" else None  # the files contain integers
-        _continue = _with_generate(BloomForCausalLM.from_pretrained(path, quantization=quantization))
+        quantization = "float16" if FOLDERS[system] == "float16" else None  # the files contain integers
+        model = BloomForCausalLM.from_pretrained(path, quantization=quantization)
+        _continue = _with_generate(model, shortlist="shortlist" in system)
 
 
 def _generate(ids: list[list[int]], new: int, cpu_time: bool) -> tuple[float, list[list[int]]]:
@@ -115,7 +114,7 @@ def _generate(ids: list[list[int]], new: int, cpu_time: bool) -> tuple[float, li
     return clock() - start, found
 
 
-def _with_generate(model: Any) -> Callable[[list[list[int]], int], list[list[int]]]:
+def _with_generate(model: Any, **options: Any) -> Callable[[list[list[int]], int], list[list[int]]]:
     def run(ids: list[list[int]], new: int) -> list[list[int]]:
         prompts = torch.tensor(ids)
         with torch.inference_mode():
@@ -125,6 +124,7 @@ def _with_generate(model: Any) -> Callable[[list[list[int]], int], list[list[int
                 max_new_tokens=new,
                 min_new_tokens=new,
                 do_sample=False,
+                **options,
             )
         return found[:, prompts.shape[1] :].tolist()
 

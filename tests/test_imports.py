@@ -19,9 +19,9 @@ LEVELS = {
     "checkpoint": 1,  # below the models: they load and save themselves
     "bloom": 1.5,
     "tokenizer": 1.5,
+    "quantization": 1.8,  # generation finds best pieces with its integers
     "conversion": 2,  # of whole checkpoints
     "generation": 2,
-    "quantization": 2,
     "pretraining": 2,
     "finetuning": 2,
     "parallel": 2.5,  # divides what the rooms of line 2 make

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..bloom.heads import BloomLanguageModel
+from ..quantization.shortlist import Shortlist, has_shortlist
 from .beams import beam_search
 from .config import GenerationConfig
 from .drafting import Drafter, NgramLookup
@@ -121,6 +122,10 @@ class _Stream:
             drafter = partial(NgramLookup, config.max_matching_ngram_size or LONGEST_NGRAM)
         n = config.num_return_sequences
         samplers = row_samplers(config.seed, len(prompts), n) if config.do_sample else []
+        only_forbids = not config.do_sample and all(getattr(p, "only_forbids", False) for p in chain)
+        self.shortlist = (
+            Shortlist(model) if config.shortlist and only_forbids and has_shortlist(model.lm_head) else None
+        )
         self.limits = [config.max_added(len(prompt)) for prompt in prompts]
         self.rows = RunningRows(model)
         self.prompts = prompts
@@ -183,12 +188,17 @@ class _Stream:
         live = [self.live[i] for i in open_rows]
         rows = [sequence.row for sequence in live]
         some = hidden if len(rows) == len(hidden) else hidden[torch.tensor(open_rows, device=hidden.device)]
-        scores = self.model.lm_head.logits(some)  # (open rows, vocab_size)
-        for processor in self.chain:
-            scores = processor(rows, scores)
+        if self.shortlist is not None:
+            return self.shortlist.best(some, partial(self._process, rows)).tolist()
+        scores = self._process(rows, self.model.lm_head.logits(some))  # (open rows, vocab_size)
         if not self.config.do_sample:
             return scores.argmax(dim=-1).tolist()
         return sample(scores, [s.sampler for s in live], [len(row.generated) for row in rows]).tolist()
+
+    def _process(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
+        for processor in self.chain:
+            scores = processor(rows, scores)
+        return scores
 
     def _drop(self, done: list[bool]) -> None:
         if any(done):

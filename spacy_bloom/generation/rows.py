@@ -30,6 +30,9 @@ class LogitsProcessor(Protocol):
     """Changes the scores of the next piece. It keeps no state that depends on which row stands where: rows are
     dropped, reordered and copied between calls. Scores are tensors of inference mode: clone what is kept for later
     outside of it.
+
+    One that does nothing but make scores -inf, whatever the scores are, may say so by an attribute
+    `only_forbids = True`; then greedy decoding may call it with estimates.
     """
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:

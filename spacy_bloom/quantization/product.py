@@ -23,7 +23,7 @@ def quantize_rows(values: Tensor, limit: int = MAX_WEIGHT) -> tuple[Tensor, Tens
     """
     found = []
     for part in values.split(CHUNK_ROWS):
-        scales = _scales(largest_of(part.float()), limit)  # (rows of the part, 1)
+        scales = scales_of(largest_of(part.float()), limit)  # (rows of the part, 1)
         found.append((torch.round(part / scales).to(torch.int8), scales.squeeze(-1)))
     integers, by_row = zip(*found, strict=True)
     return torch.cat(integers), torch.cat(by_row)
@@ -64,7 +64,7 @@ def rounded_product(inner: Tensor, largest: Tensor, packed: Any, scales: Tensor)
         Shapes (rows, features) and (rows, 1).
     """
     numbers = activation_range()
-    row_scales = _scales(largest, numbers.limit)
+    row_scales = scales_of(largest, numbers.limit)
     kernel = find_kernel(inner.device.type)
     return kernel.multiply(inner / row_scales, numbers, packed, scales), row_scales
 
@@ -75,6 +75,6 @@ def largest_of(values: Tensor) -> Tensor:
     return values.abs().amax(dim=-1, keepdim=True)
 
 
-def _scales(largest: Tensor, limit: int) -> Tensor:
+def scales_of(largest: Tensor, limit: int) -> Tensor:
     """RETURNS (Tensor): What makes each row's largest number the limit; zeros stay zeros. Shape (rows, 1)."""
     return largest.div_(limit).clamp_min_(torch.finfo(torch.float32).tiny)

@@ -141,6 +141,7 @@ OPTIONS = {
     "sampled": {"do_sample": True, "temperature": 1.3, "top_k": 40, "min_p": 0.001},
     "beams": {"num_beams": 3},
     "drafts": {"prompt_lookup_num_tokens": 4, "repetition_penalty": 1.2, "no_repeat_ngram_size": 3},
+    "shortlist": {"shortlist": True, "no_repeat_ngram_size": 3},
     "typical": {"do_sample": True, "typical_p": 0.9, "top_p": 0.95},
 }
 CONSTRAINTS = {

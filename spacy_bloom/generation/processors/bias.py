@@ -38,6 +38,8 @@ class Suppress:
     first_only (bool): Only as the first piece that is added.
     """
 
+    only_forbids = True
+
     def __init__(self, pieces: Sequence[int], *, first_only: bool = False) -> None:
         self.pieces = list(pieces)
         self.first_only = first_only

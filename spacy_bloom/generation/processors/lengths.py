@@ -18,6 +18,8 @@ class MinLength:
     eos_token_ids (Sequence[int]): The ends.
     """
 
+    only_forbids = True
+
     def __init__(self, min_length: int, eos_token_ids: Sequence[int]) -> None:
         self.min_length = min_length
         self.eos_token_ids = list(eos_token_ids)
@@ -34,6 +36,8 @@ class MinNewTokens:
     min_new_tokens (int): Minimum number of added pieces before the end.
     eos_token_ids (Sequence[int]): The ends.
     """
+
+    only_forbids = True
 
     def __init__(self, min_new_tokens: int, eos_token_ids: Sequence[int]) -> None:
         self.min_new_tokens = min_new_tokens

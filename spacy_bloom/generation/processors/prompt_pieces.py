@@ -38,6 +38,8 @@ class NoPromptNGram:
     size (int): Number of pieces in a sequence.
     """
 
+    only_forbids = True
+
     def __init__(self, size: int) -> None:
         self.size = size
         self._prompt = PromptMemo(lambda prompt: index_ngrams(prompt, size))

@@ -44,6 +44,8 @@ class NoRepeatNGram:
     size (int): Number of pieces in a sequence. With 1, no piece is repeated.
     """
 
+    only_forbids = True
+
     def __init__(self, size: int) -> None:
         self.size = size
         self._prompt = PromptMemo(lambda prompt: index_ngrams(prompt, size))
@@ -70,6 +72,8 @@ class BadWords:
     words (Sequence[Sequence[int]]): The sequences.
     eos_token_ids (Sequence[int]): Ends stay allowed as words of one piece, as in Hugging Face.
     """
+
+    only_forbids = True
 
     def __init__(self, words: Sequence[Sequence[int]], eos_token_ids: Sequence[int] = ()) -> None:
         distinct = dict.fromkeys(tuple(word) for word in words)

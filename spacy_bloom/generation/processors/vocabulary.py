@@ -15,6 +15,8 @@ class AllowedVocabulary:
     size (int): Number of pieces; ids below it stay allowed.
     """
 
+    only_forbids = True
+
     def __init__(self, size: int) -> None:
         self.size = size
 
@@ -45,6 +47,8 @@ class SomePieceLeft:
 
     RAISES (InputError): When called with such a row, or with NaN scores; names the first row.
     """
+
+    only_forbids = True
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:
         """See LogitsProcessor."""
