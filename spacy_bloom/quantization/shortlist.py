@@ -31,8 +31,9 @@ MOST_ROWS = 16
 MOST_PIECES = 1 / 16
 # What float32 rounds in a sum of products, as a share of the two lengths.
 ROUNDING = 1e-5
-# Of the weight that are in float32 at once while it is copied.
-PACKED_ELEMENTS = 2**22
+# Elements that are packed at once: so much memory is given back to the system, where smaller parts leave holes in the
+# heap, of up to four times their size. And elements that are in float32 at once.
+PACKED_ELEMENTS, CHUNK_ELEMENTS = 2**25, 2**20
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,23 @@ class Int8Copy:
         """
         weight (Tensor): Any float dtype. Shape (vocab_size, hidden_size).
         columns (Tensor): Which stay in float. Shape (kept,), int64.
-        RETURNS (Int8Copy): The copy; a run of rows at a time is in float32.
+        RETURNS (Int8Copy): The copy.
         """
-        kernel = find_kernel(weight.device.type)
-        parts, lengths = [], []
-        for rows in weight.split(max(PACKED_ELEMENTS // weight.shape[1], 1)):
-            exact = rows.float()
-            rest = exact.index_fill(1, columns, 0.0)
-            integers, scales = quantize_rows(rest)
-            rounded = integers.float().mul_(scales[:, None])
-            lost = rest.sub_(rounded)
-            lengths.append(torch.stack([_lengths(part) for part in (lost, rounded, exact)]))
+        kernel, size = find_kernel(weight.device.type), weight.shape[1]
+        rows, step = max(PACKED_ELEMENTS // size, 1), max(CHUNK_ELEMENTS // size, 1)
+        parts, lengths = [], torch.empty(3, len(weight))
+        for part, known in zip(weight.split(rows), lengths.split(rows, dim=1), strict=True):
+            integers, scales = torch.empty_like(part, dtype=torch.int8), torch.empty(len(part))
+            for start in range(0, len(part), step):
+                some = slice(start, start + step)
+                exact = part[some].float()
+                rest = exact.index_fill(1, columns, 0.0)
+                integers[some], scales[some] = quantize_rows(rest)
+                rounded = integers[some].float().mul_(scales[some, None])
+                lost = rest.sub_(rounded)
+                known[:, some] = torch.stack([_lengths(values) for values in (lost, rounded, exact)])
             parts.append((kernel.pack(integers, scales), scales))
-        return cls(parts, columns, weight[:, columns].float(), torch.cat(lengths, dim=1))
+        return cls(parts, columns, weight[:, columns].float(), lengths)
 
     def estimate(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """
