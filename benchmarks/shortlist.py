@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.quantization.kernels import activation_range
-from spacy_bloom.quantization.shortlist import MOST_PIECES, MOST_ROWS, Int8Copy, Shortlist
+from spacy_bloom.quantization.shortlist import MOST_PIECES, MOST_ROWS, Shortlist
 
 
 @torch.inference_mode()
@@ -23,9 +23,8 @@ def measure(model: BloomForCausalLM, states: Tensor) -> tuple[list[int], int]:
     than the exact head's.
     """
     shortlist, left, different = Shortlist(model), [], 0
-    copy: Int8Copy = shortlist.packed.of(model.lm_head.get_parameter("weight"))
     for rows in states.split(MOST_ROWS):
-        scores, reach = copy.estimate(rows)
+        scores, reach = shortlist.copy.estimate(rows)
         left += (scores + reach >= (scores - reach).amax(dim=1, keepdim=True)).sum(dim=1).tolist()
         best = shortlist.best(rows, lambda scores: scores)
         different += int((best != model.lm_head.logits(rows).argmax(dim=1)).sum())

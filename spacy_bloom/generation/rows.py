@@ -32,7 +32,7 @@ class LogitsProcessor(Protocol):
     outside of it.
 
     One that does nothing but make scores -inf, whatever the scores are, may say so by an attribute
-    `only_forbids = True`; then greedy decoding may call it with estimates.
+    `only_forbids = True`; then greedy decoding may call it with estimates, and again with the scores.
     """
 
     def __call__(self, rows: Sequence[Row], scores: Tensor) -> Tensor:

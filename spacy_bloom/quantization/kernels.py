@@ -7,7 +7,7 @@ rows; on Intel's with them oneDNN's is.
 
 import warnings
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Protocol
 
 import torch
@@ -74,6 +74,18 @@ class PlainSums:
         return total.float() * scales
 
 
+class _OneDnnWeight:
+    """A weight for products of few rows, and as oneDNN arranges it for more: only once there are more."""
+
+    def __init__(self, plain: Tensor) -> None:
+        self.plain = plain
+
+    @cached_property
+    def prepacked(self) -> Tensor:
+        """RETURNS (Tensor): The weight in oneDNN's own layout."""
+        return torch.ops.onednn.qlinear_prepack(self.plain, None)
+
+
 class OneDnn:
     """torch's kernels on plain integers."""
 
@@ -84,11 +96,11 @@ class OneDnn:
 
     def pack(self, weight: Tensor, scales: Tensor) -> Any:
         """See Kernel."""
-        return weight, torch.ops.onednn.qlinear_prepack(weight, None)
+        return _OneDnnWeight(weight)
 
     def multiply(self, inner: Tensor, numbers: ActivationRange, packed: Any, scales: Tensor) -> Tensor:
         """See Kernel."""
-        weight, prepacked = packed
+        weight = packed.plain
         rounded = inner.round()
         if 1 <= len(inner) <= FEW_ROWS and numbers == FULL:
             # What it makes of signed numbers without VNNI would overflow with 7 bits too.
@@ -98,7 +110,17 @@ class OneDnn:
         no_zero_points = torch.zeros(1, dtype=torch.int32)
         output = (1.0, 0, torch.float32)  # neither scaled nor shifted
         return torch.ops.onednn.qlinear_pointwise(
-            shifted, 1.0, numbers.offset, prepacked, scales, no_zero_points, None, *output, "none", [], ""
+            shifted,
+            1.0,
+            numbers.offset,
+            packed.prepacked,
+            scales,
+            no_zero_points,
+            None,
+            *output,
+            "none",
+            [],
+            "",
         )
 
 

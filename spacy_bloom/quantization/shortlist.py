@@ -7,7 +7,7 @@ two lengths. The few pieces that can be the best by it are multiplied exactly.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,6 @@ from ..bloom.heads import BloomLanguageModel
 from ..bloom.lm_head import LinearLMHead, LMHead
 from .half_layers import HalfLMHead
 from .kernels import activation_range, find_kernel
-from .packed_weight import PackedWeight
 from .product import largest_of, quantize_rows, scales_of
 
 # Columns that the final layer norm makes largest stay in float: what the rest loses by rounding is less then.
@@ -31,6 +30,9 @@ MOST_ROWS = 16
 MOST_PIECES = 1 / 16
 # What float32 rounds in a sum of products, as a share of the two lengths.
 ROUNDING = 1e-5
+# Products are told apart down to here: squares of smaller numbers are 0 in float32.
+SMALLEST = 1e-20
+PAIRS = {2: torch.int32, 4: torch.int64}  # by the bytes of one number
 # Elements that are packed at once: so much memory is given back to the system, where smaller parts leave holes in the
 # heap, of up to four times their size. And elements that are in float32 at once.
 PACKED_ELEMENTS, CHUNK_ELEMENTS = 2**25, 2**20
@@ -44,12 +46,14 @@ class Int8Copy:
     columns (Tensor): Which columns are left out. Shape (kept,), int64.
     kept (Tensor): Those columns. Shape (vocab_size, kept), float32.
     lengths (Tensor): Of each row: what rounding took, what it left, and the exact row. Shape (3, vocab_size), float32.
+    sums (Tensor): The `row_sums` of the head.
     """
 
     parts: list[tuple[Any, Tensor]]
     columns: Tensor
     kept: Tensor
     lengths: Tensor
+    sums: Tensor
 
     @classmethod
     def of(cls, weight: Tensor, columns: Tensor) -> "Int8Copy":
@@ -60,19 +64,19 @@ class Int8Copy:
         """
         kernel, size = find_kernel(weight.device.type), weight.shape[1]
         rows, step = max(PACKED_ELEMENTS // size, 1), max(CHUNK_ELEMENTS // size, 1)
-        parts, lengths = [], torch.empty(3, len(weight))
-        for part, known in zip(weight.split(rows), lengths.split(rows, dim=1), strict=True):
-            integers, scales = torch.empty_like(part, dtype=torch.int8), torch.empty(len(part))
+        parts, lengths = [], torch.empty(3, len(weight), dtype=torch.float32)
+        for part, own_lengths in zip(weight.split(rows), lengths.split(rows, dim=1), strict=True):
+            integers = torch.empty_like(part, dtype=torch.int8)
+            scales = torch.empty(len(part), dtype=torch.float32)
             for start in range(0, len(part), step):
                 some = slice(start, start + step)
                 exact = part[some].float()
                 rest = exact.index_fill(1, columns, 0.0)
                 integers[some], scales[some] = quantize_rows(rest)
-                rounded = integers[some].float().mul_(scales[some, None])
-                lost = rest.sub_(rounded)
-                known[:, some] = torch.stack([_lengths(values) for values in (lost, rounded, exact)])
+                rounded = integers[some].float() * scales[some, None]
+                own_lengths[:, some] = torch.stack([_lengths(x) for x in (rest - rounded, rounded, exact)])
             parts.append((kernel.pack(integers, scales), scales))
-        return cls(parts, columns, weight[:, columns].float(), lengths)
+        return cls(parts, columns, weight[:, columns].float(), lengths, row_sums(weight))
 
     def estimate(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -88,29 +92,51 @@ class Int8Copy:
         scores = torch.cat(totals, dim=1).mul_(scales).add_(F.linear(rows[:, self.columns], self.kept))
         lost = rest - steps * scales
         sizes = torch.stack([_lengths(part) for part in (rest, lost, rows * ROUNDING)], dim=1)  # (rows, 3)
-        return scores, sizes @ self.lengths
+        return scores, (sizes @ self.lengths).add_(SMALLEST)
 
 
 def _lengths(rows: Tensor) -> Tensor:
     return torch.linalg.vector_norm(rows, dim=1)
 
 
-# The copies of heads that have been asked for one. They are neither copied nor saved with the heads.
-_copies: "WeakKeyDictionary[nn.Module, PackedWeight]" = WeakKeyDictionary()
+# By head; heads of the same weights have the same copy. They are neither copied nor saved with the heads.
+_copies: "WeakKeyDictionary[nn.Module, Int8Copy]" = WeakKeyDictionary()
+_lock = Lock()
+
+
+def copy_of(model: BloomLanguageModel) -> Int8Copy:
+    """RETURNS (Int8Copy): The copy of a model's head as it is now, made if there is none. Every weight is read for
+    that: no counter of torch's knows of what is written through `.data` or by other libraries.
+    """
+    head: Any = model.lm_head
+    weight, gains = head.weight.detach(), model.transformer.ln_f.weight.detach()
+    with _lock:
+        sums = row_sums(weight)
+        same = [copy for copy in _copies.values() if torch.equal(copy.sums, sums)]
+        largest = gains.abs().topk(min(FLOAT_COLUMNS, len(gains)))
+        _copies[head] = same[0] if same else Int8Copy.of(weight, largest.indices.sort().values)
+        return _copies[head]
+
+
+def row_sums(weight: Tensor) -> Tensor:
+    """RETURNS (Tensor): Sums that tell a weight from another: of its bits, two numbers as one integer where they can be
+    read so, which goes as fast as memory. Shape (rows,).
+    """
+    if weight.shape[1] % 2 or weight.storage_offset() % 2:
+        return weight.float().sum(dim=1)
+    integers = PAIRS[weight.element_size()]
+    return weight.view(integers).sum(dim=1, dtype=integers)
 
 
 class Shortlist:
-    """Chooses best pieces for one run of generation. The head's copy stays for further runs, as long as its weight
-    does.
+    """Chooses best pieces for one run of generation. The copy of the head stays for further runs.
 
     model (BloomLanguageModel): With a head that `has_shortlist`.
     """
 
     def __init__(self, model: BloomLanguageModel) -> None:
         self.head: Any = model.lm_head
-        sizes = model.transformer.ln_f.weight.detach().abs()
-        columns = sizes.topk(min(FLOAT_COLUMNS, len(sizes))).indices.sort().values
-        self.packed = _copies.setdefault(self.head, PackedWeight(partial(Int8Copy.of, columns=columns)))
+        self.copy = copy_of(model)
 
     def best(self, hidden: Tensor, forbid: Callable[[Tensor], Tensor]) -> Tensor:
         """
@@ -118,18 +144,27 @@ class Shortlist:
         forbid (Callable): Makes scores -inf where a piece must not follow, whatever the scores are.
         RETURNS (Tensor): The allowed piece with the largest logit of each row. Shape (rows,), int64.
         """
-        if len(hidden) <= MOST_ROWS:
+        # Half precision rounds scores until many are equal.
+        if len(hidden) <= MOST_ROWS and not torch.is_autocast_enabled("cpu"):
             rows = hidden.float()
-            copy: Int8Copy = self.packed.of(self.head.weight)
-            scores, reach = copy.estimate(rows)
-            scores = forbid(scores)
-            least = (scores - reach).amax(dim=1, keepdim=True)
-            places = (scores + reach >= least).nonzero(
-                as_tuple=True
-            )  # rows and pieces, both (possible pieces,)
-            if 0 < len(places[0]) <= MOST_PIECES * self.head.vocab_size:
-                return scores.fill_(-torch.inf).index_put_(places, self._exact(rows, *places)).argmax(dim=1)
+            places = self._possible(rows, forbid)
+            if places is not None:
+                scores = rows.new_full((len(rows), self.head.vocab_size), -torch.inf)
+                return scores.index_put_(places, self._exact(rows, *places)).argmax(dim=1)
         return forbid(self.head.logits(hidden)).argmax(dim=1)
+
+    def _possible(self, rows: Tensor, forbid: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...] | None:
+        """RETURNS (tuple[Tensor, Tensor] | None): The places and the pieces that may be the best ones there. Shapes
+        (pairs,). None if there are too many, or numbers that are none.
+        """
+        scores, reach = self.copy.estimate(rows)
+        if not scores.sum().isfinite():
+            return None
+        scores = forbid(scores)
+        least = (scores - reach).amax(dim=1, keepdim=True)
+        places = (scores + reach >= least).nonzero(as_tuple=True)
+        few = len(places[0]) <= MOST_PIECES * self.head.vocab_size
+        return places if few and least.isfinite().all() else None
 
     def _exact(self, rows: Tensor, places: Tensor, pieces: Tensor) -> Tensor:
         """RETURNS (Tensor): The logit of a piece at a place, for pairs of them. Each is a sum by itself: its rounding
@@ -140,7 +175,14 @@ class Shortlist:
 
 def has_shortlist(head: LMHead) -> bool:
     """RETURNS (bool): Whether a head's best pieces can be found so: it is on the CPU, with weights in float32, or in
-    16 bits beside float32 activations. An int8 head needs no copy.
+    16 bits beside float32 activations. An int8 head needs no copy; those that are divided or that accelerate moves have
+    none.
     """
-    plain, half = type(head) is LinearLMHead, type(head) is HalfLMHead  # not what divides or places one
-    return ((plain and head.weight.dtype == torch.float32) or half) and head.weight.device.type == "cpu"
+    kinds = {LinearLMHead: (torch.float32,), HalfLMHead: (torch.float16, torch.bfloat16)}
+    weight: Any = head.weight if type(head) in kinds else None
+    return (
+        weight is not None
+        and weight.dtype in kinds[type(head)]
+        and weight.device.type == "cpu"
+        and weight.is_contiguous()
+    )

@@ -1,7 +1,9 @@
 """Best pieces by an int8 copy of the head are those of the exact head, and few of them are multiplied exactly."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy
 import pytest
 import torch
 
@@ -16,6 +18,7 @@ from spacy_bloom.quantization.shortlist import (
     Shortlist,
     _copies,
     has_shortlist,
+    row_sums,
 )
 
 HIDDEN, VOCABULARY = 64, 2000
@@ -148,13 +151,19 @@ def test_what_is_generated_is_the_same(computed):
 
 def test_copies_are_made_once_and_again_for_other_weights():
     model, hidden = make(), draw(1)
-    Shortlist(model).best(hidden, allow)
-    first = _copies[model.lm_head].of(model.lm_head.weight)
-    Shortlist(model).best(hidden, allow)
-    assert _copies[model.lm_head].of(model.lm_head.weight) is first
-    with torch.no_grad():
-        model.lm_head.weight.neg_()
-    assert torch.equal(Shortlist(model).best(hidden, allow), model.lm_head.logits(hidden).argmax(dim=1))
+    weight = model.lm_head.weight
+    copy = Shortlist(model).copy
+    assert Shortlist(model).copy is copy
+    assert Shortlist(make()).copy is copy, "of equal weights"
+    changes = [
+        lambda: weight.requires_grad_(False).neg_(),
+        lambda: weight.data.copy_(weight.flip(0)),
+        lambda: weight.data[[3]].mul_(2) is weight.data[3].mul_(30),
+        lambda: numpy.negative(weight.detach().numpy(), out=weight.detach().numpy()),
+    ]
+    for change in changes:
+        change()
+        assert torch.equal(Shortlist(model).best(hidden, allow), model.lm_head.logits(hidden).argmax(dim=1))
     gc.collect()
     before = len(_copies)
     del model
@@ -171,3 +180,83 @@ def test_which_heads_have_one():
     model = quantize(make())
     prompt = torch.tensor([[5, 6, 7]])
     assert torch.equal(model.generate(prompt, shortlist=True), model.generate(prompt))
+
+
+@pytest.mark.parametrize("size", [64, 61])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_every_change_of_a_row_changes_its_sum(dtype, size):
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(300, size, generator=generator).to(dtype)
+    before = row_sums(weight)
+    assert torch.equal(row_sums(weight.clone()), before)
+    whole = torch.cat((torch.zeros(1), weight.flatten().float())).to(dtype)
+    assert torch.allclose(
+        row_sums(whole[1:].view(300, size)).double().sum(), weight.double().sum(), atol=1e-2
+    )
+    for change in (lambda row: row.neg_(), lambda row: row.mul_(1.02), lambda row: row[5].add_(0.1)):
+        changed = weight.clone()
+        change(changed[7])
+        assert (row_sums(changed) != before).nonzero().tolist() == [[7]]
+
+
+def test_numbers_out_of_the_ordinary():
+    model = make(tie_word_embeddings=False)
+    weight = model.lm_head.weight.data
+    for factor in (1e-24, 1e30):
+        weight.mul_(factor)
+        rows = draw(4, seed=4)
+        assert torch.equal(Shortlist(model).best(rows, allow), model.lm_head.logits(rows).argmax(dim=1))
+        weight.div_(factor)
+    for rows in (torch.stack((draw(1)[0] * 1e20, draw(1)[0])), torch.stack((draw(1)[0] * 0, draw(1)[0]))):
+        with torch.no_grad():
+            assert torch.equal(Shortlist(model).best(rows, allow), model.lm_head.logits(rows).argmax(dim=1))
+    weight[9, 3] = torch.inf  # a score of inf, or of -inf
+    prompts = [[5, 6, 7]]
+    expected = list(model.generate_stream(prompts, max_new_tokens=3, eos_token_id=None))
+    assert (
+        list(model.generate_stream(prompts, max_new_tokens=3, eos_token_id=None, shortlist=True)) == expected
+    )
+
+
+def test_under_autocast_scores_are_rounded_as_without():
+    model = make(initializer_range=0.05)
+    prompts = torch.randint(5, VOCABULARY, (8, 6), generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.generate(prompts, shortlist=True), model.generate(prompts))
+
+
+def test_models_made_in_other_modes():
+    with torch.inference_mode():
+        model = make()
+    assert torch.equal(model.generate(shortlist=True, eos_token_id=None), model.generate(eos_token_id=None))
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = make().float()
+        assert torch.equal(
+            model.generate(shortlist=True, eos_token_id=None), model.generate(eos_token_id=None)
+        )
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_threads_share_one_copy():
+    model = make()
+    with ThreadPoolExecutor(4) as pool:
+        copies = list(pool.map(lambda _: Shortlist(model).copy, range(4)))
+    assert len({id(copy) for copy in copies}) == 1
+
+
+def test_a_processor_may_promote():
+    model = make()
+
+    class Promoting:
+        only_forbids = True
+
+        def __call__(self, rows, scores):
+            mask = numpy.zeros(VOCABULARY)
+            mask[:100] = -numpy.inf
+            return scores + torch.from_numpy(mask)
+
+    options = dict(max_new_tokens=5, eos_token_id=None, logits_processor=[Promoting()])
+    expected = list(model.generate_stream([[5, 6]], **options))
+    assert list(model.generate_stream([[5, 6]], shortlist=True, **options)) == expected
