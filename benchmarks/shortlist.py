@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spacy_bloom import BloomForCausalLM, BloomTokenizerFast
 from spacy_bloom.quantization.kernels import activation_range
-from spacy_bloom.quantization.shortlist import MOST_PIECES, MOST_ROWS, Shortlist
+from spacy_bloom.quantization.shortlist import MOST_PIECES, MOST_ROWS, Shortlist, may_be_best
 
 
 @torch.inference_mode()
@@ -24,8 +24,7 @@ def measure(model: BloomForCausalLM, states: Tensor) -> tuple[list[int], int]:
     """
     shortlist, left, different = Shortlist(model), [], 0
     for rows in states.split(MOST_ROWS):
-        scores, reach = shortlist.copy.estimate(rows)
-        left += (scores + reach >= (scores - reach).amax(dim=1, keepdim=True)).sum(dim=1).tolist()
+        left += may_be_best(*shortlist.copy.estimate(rows)).sum(dim=1).tolist()
         best = shortlist.best(rows, lambda scores: scores)
         different += int((best != model.lm_head.logits(rows).argmax(dim=1)).sum())
     return left, different

@@ -100,27 +100,16 @@ class OneDnn:
 
     def multiply(self, inner: Tensor, numbers: ActivationRange, packed: Any, scales: Tensor) -> Tensor:
         """See Kernel."""
-        weight = packed.plain
         rounded = inner.round()
         if 1 <= len(inner) <= FEW_ROWS and numbers == FULL:
             # What it makes of signed numbers without VNNI would overflow with 7 bits too.
-            total = torch._int_mm(weight, rounded.to(torch.int8).T)  # (features, rows)
+            total = torch._int_mm(packed.plain, rounded.to(torch.int8).T)  # (features, rows)
             return total.T.contiguous() * scales
-        shifted = rounded.add_(numbers.offset).to(torch.uint8)
+        prepacked, shifted = packed.prepacked, rounded.add_(numbers.offset).to(torch.uint8)
         no_zero_points = torch.zeros(1, dtype=torch.int32)
         output = (1.0, 0, torch.float32)  # neither scaled nor shifted
         return torch.ops.onednn.qlinear_pointwise(
-            shifted,
-            1.0,
-            numbers.offset,
-            packed.prepacked,
-            scales,
-            no_zero_points,
-            None,
-            *output,
-            "none",
-            [],
-            "",
+            shifted, 1.0, numbers.offset, prepacked, scales, no_zero_points, None, *output, "none", [], ""
         )
 
 

@@ -25,8 +25,8 @@ from .product import largest_of, quantize_rows, scales_of
 FLOAT_COLUMNS = 8
 # With more rows the exact product reads its weights once for all of them, and little is saved.
 MOST_ROWS = 16
-# Up to this share of all pieces is multiplied exactly after the copy. Their rows are gathered first, which costs three
-# times as much as multiplying them in place.
+# Up to this share of all pieces is multiplied exactly after the copy: their rows are read, written together, and read
+# again.
 MOST_PIECES = 1 / 16
 # What float32 rounds in a sum of products, as a share of the two lengths.
 ROUNDING = 1e-5
@@ -46,14 +46,12 @@ class Int8Copy:
     columns (Tensor): Which columns are left out. Shape (kept,), int64.
     kept (Tensor): Those columns. Shape (vocab_size, kept), float32.
     lengths (Tensor): Of each row: what rounding took, what it left, and the exact row. Shape (3, vocab_size), float32.
-    sums (Tensor): The `row_sums` of the head.
     """
 
     parts: list[tuple[Any, Tensor]]
     columns: Tensor
     kept: Tensor
     lengths: Tensor
-    sums: Tensor
 
     @classmethod
     def of(cls, weight: Tensor, columns: Tensor) -> "Int8Copy":
@@ -76,7 +74,7 @@ class Int8Copy:
                 rounded = integers[some].float() * scales[some, None]
                 own_lengths[:, some] = torch.stack([_lengths(x) for x in (rest - rounded, rounded, exact)])
             parts.append((kernel.pack(integers, scales), scales))
-        return cls(parts, columns, weight[:, columns].float(), lengths, row_sums(weight))
+        return cls(parts, columns, weight[:, columns].float(), lengths)
 
     def estimate(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """
@@ -95,12 +93,18 @@ class Int8Copy:
         return scores, (sizes @ self.lengths).add_(SMALLEST)
 
 
+def may_be_best(scores: Tensor, reach: Tensor) -> Tensor:
+    """RETURNS (Tensor): Which of a row's estimates may stand for its largest score. Shape (rows, vocab_size), bool."""
+    return scores + reach >= (scores - reach).amax(dim=1, keepdim=True)
+
+
 def _lengths(rows: Tensor) -> Tensor:
     return torch.linalg.vector_norm(rows, dim=1)
 
 
-# By head; heads of the same weights have the same copy. They are neither copied nor saved with the heads.
-_copies: "WeakKeyDictionary[nn.Module, Int8Copy]" = WeakKeyDictionary()
+# By head, with the `row_sums` of what it was made of; heads of the same weights have the same copy. They are neither
+# copied nor saved with the heads.
+_copies: "WeakKeyDictionary[nn.Module, tuple[Tensor, Int8Copy]]" = WeakKeyDictionary()
 _lock = Lock()
 
 
@@ -109,13 +113,18 @@ def copy_of(model: BloomLanguageModel) -> Int8Copy:
     that: no counter of torch's knows of what is written through `.data` or by other libraries.
     """
     head: Any = model.lm_head
-    weight, gains = head.weight.detach(), model.transformer.ln_f.weight.detach()
+    weight = head.weight.detach()
     with _lock:
         sums = row_sums(weight)
-        same = [copy for copy in _copies.values() if torch.equal(copy.sums, sums)]
-        largest = gains.abs().topk(min(FLOAT_COLUMNS, len(gains)))
-        _copies[head] = same[0] if same else Int8Copy.of(weight, largest.indices.sort().values)
-        return _copies[head]
+        same = [known for known in _copies.values() if torch.equal(known[0], sums)]
+        _copies.pop(head, None)  # two copies of one head are not held at once
+        _copies[head] = same[0] if same else (sums, Int8Copy.of(weight, _largest_columns(model)))
+        return _copies[head][1]
+
+
+def _largest_columns(model: BloomLanguageModel) -> Tensor:
+    gains = model.transformer.ln_f.weight.detach().abs()
+    return gains.topk(min(FLOAT_COLUMNS, len(gains))).indices.sort().values
 
 
 def row_sums(weight: Tensor) -> Tensor:
@@ -160,11 +169,10 @@ class Shortlist:
         scores, reach = self.copy.estimate(rows)
         if not scores.sum().isfinite():
             return None
-        scores = forbid(scores)
-        least = (scores - reach).amax(dim=1, keepdim=True)
-        places = (scores + reach >= least).nonzero(as_tuple=True)
+        possible = may_be_best(forbid(scores), reach)
+        places = possible.nonzero(as_tuple=True)
         few = len(places[0]) <= MOST_PIECES * self.head.vocab_size
-        return places if few and least.isfinite().all() else None
+        return places if few and possible.any(dim=1).all() else None
 
     def _exact(self, rows: Tensor, places: Tensor, pieces: Tensor) -> Tensor:
         """RETURNS (Tensor): The logit of a piece at a place, for pairs of them. Each is a sum by itself: its rounding
