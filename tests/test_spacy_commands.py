@@ -159,7 +159,7 @@ LISTENS = (
 MODELS = {
     **dict.fromkeys((*OWN, *TRAINED.values()), LISTENS),
     "bloom_token_classifier_tag": LISTENS,
-    "bloom_question_answerer": "Expected ids of pieces, got Docs",
+    "bloom_question_answerer": "Expected questions in windows, got Docs",
     "bloom_surprisal": NOT_TRAINABLE,
     "bloom_text_generator": NOT_TRAINABLE,
     "bloom_zero_shot": NOT_TRAINABLE,

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, List
 
-import numpy
 from spacy import util
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example, validate_get_examples
 from spacy.util import minibatch, registry
 from thinc.api import Config, Model
-from thinc.types import Floats2d, Ints1d
+from thinc.types import Floats2d
 
 from ..errors import ConfigError
 from ..thinc_layers.answer_spans import Scored, best_spans, span_loss
@@ -21,7 +20,12 @@ from ..thinc_layers.pieces.question_windows import (
     read_questions,
 )
 from ..thinc_layers.pieces.windows import batch_windows
-from ..thinc_layers.question_answerer import load_head, score_windows, use_checkpoint
+from ..thinc_layers.question_answerer import (
+    empty_window,
+    load_head,
+    score_windows,
+    use_checkpoint,
+)
 from ..thinc_layers.saved_layers import reading
 from ..thinc_layers.transformer_model import bloom_shim, set_width
 from ..thinc_layers.weights.shim import BloomShim
@@ -100,7 +104,7 @@ class BloomQuestionAnswerer(HeadPipe):
     def __init__(
         self,
         nlp: Language,
-        model: Model[List[Ints1d], List[Floats2d]],
+        model: Model[List[QuestionWindow], List[Floats2d]],
         name: str = "bloom_question_answerer",
         *,
         scorer: Callable | None = question_answerer_score,
@@ -136,8 +140,7 @@ class BloomQuestionAnswerer(HeadPipe):
         if self.cfg["checkpoint"] is not None:
             self._load_checkpoint()
         else:
-            any_ids = numpy.zeros((1,), dtype="int64")  # to learn the sizes from
-            self.model.initialize(X=[any_ids])
+            self.model.initialize(X=[empty_window(self.model)])  # to learn the sizes from
 
     def _read_checkpoint(self) -> None:
         load_head(self.model)
@@ -161,8 +164,13 @@ class BloomQuestionAnswerer(HeadPipe):
         return predictions
 
     def _read(self, asked: Sequence[Asked]) -> tuple[list[QuestionWindow], list[TokenPieces]]:
-        settings = self.model.attrs["windows"]
-        return read_questions(self._shim.tokenizer, asked, separator=self.cfg["separator"], settings=settings)
+        return read_questions(
+            self._shim.tokenizer,
+            asked,
+            separator=self.cfg["separator"],
+            settings=self.model.attrs["windows"],
+            with_overlap=self.model.attrs["question_overlap"],
+        )
 
     def _find(self, asked: Sequence[Asked]) -> list[list[Answer]]:
         """RETURNS (list[list[Answer]]): The answers to each question."""
@@ -202,7 +210,7 @@ class BloomQuestionAnswerer(HeadPipe):
         ]
         loss = 0.0
         for batch in batch_windows(windows, self.cfg["max_batch_items"]):
-            scores, backprop = self.model.begin_update([window.ids for window in batch])
+            scores, backprop = self.model.begin_update(batch)
             results = [span_loss(w, s, targets[w.asked]) for w, s in zip(batch, scores, strict=True)]
             backprop([gradient for _, gradient in results])
             loss += sum(one for one, _ in results)

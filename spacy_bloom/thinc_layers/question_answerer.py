@@ -2,18 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Dict, List, Optional, Union
 
 import numpy
 import torch
 from numpy.typing import NDArray
 from spacy import registry
-from spacy.tokens import Doc
 from thinc.api import Model, chain, noop, torch2xp, xp2torch
 from thinc.types import Floats2d, Ints1d
 
 from ..errors import ConfigError, InputError
 from .output_layer import find_head, load_output
+from .pieces.question_overlap import N_FEATURES
 from .pieces.question_windows import QuestionWindow
 from .pieces.windows import WindowSettings, batch_windows
 from .token_classifier import create_token_classifier
@@ -38,7 +39,8 @@ def create_question_answerer(
     lora: Optional[Dict[str, Any]] = None,
     mix_layers: bool = False,
     encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
-) -> Model[List[Ints1d], List[Floats2d]]:
+    question_overlap: bool = False,
+) -> Model[List[QuestionWindow], List[Floats2d]]:
     """A BLOOM of the component's own, dropout and a linear layer, as in BloomForQuestionAnswering.
 
     name (str): Checkpoint: bundled ("tiny-bloom"), a directory in the Hugging Face layout, or a Hub name.
@@ -57,18 +59,81 @@ def create_question_answerer(
         lora (Optional[Dict[str, Any]]): Cheaper training, as for `create_transformer_model`.
     encode (Optional[Model]): Layers in between, such as spacy.MaxoutWindowEncoder.v2, with vectors of their own width.
         A causal model does not see what follows a piece; a window over the neighbouring vectors does.
-    RETURNS (Model): Ids of sequences to logits. Each of shape (pieces,) and (pieces, 2).
-    RAISES (ConfigError): A window without room for new pieces.
+    question_overlap (bool): Whether the layers on top of BLOOM also read how much of the question is found at each
+        piece and around it, by character n-grams: a small model does not learn to compare. Needs encode.
+    RETURNS (Model): Windows to logits. Each of shape (pieces, 2).
+    RAISES (ConfigError): A window without room for new pieces, or question_overlap without encode.
     """
+    if question_overlap and encode is None:
+        raise ConfigError(
+            "Got question_overlap without encode: the layers that combine it with BLOOM's vectors."
+        )
     shim = BloomShim.from_config(locals())
     transformer = bloom_sequences(shim)
+    vectors = window_vectors(transformer, N_FEATURES if question_overlap else 0)
     head = create_token_classifier(noop(), encode, nO=2)
-    model: Model[List[Ints1d], List[Floats2d]] = chain(transformer, head)
+    model: Model[List[QuestionWindow], List[Floats2d]] = chain(vectors, head)
     model.set_ref("transformer", transformer)
     model.set_ref("head", head)
     model.set_ref("output_layer", head.get_ref("output_layer"))
     model.attrs["windows"] = WindowSettings(window, context)
+    model.attrs["question_overlap"] = question_overlap
     return model
+
+
+def empty_window(model: Model) -> QuestionWindow:
+    """RETURNS (QuestionWindow): The least that a model made by `create_question_answerer` reads: one piece, no Doc."""
+    features = numpy.zeros((0, N_FEATURES if model.attrs["question_overlap"] else 0), dtype="float32")
+    return QuestionWindow(0, numpy.zeros(1, dtype="int64"), 1, 0, 0, features)
+
+
+def window_vectors(
+    transformer: Model[List[Ints1d], List[Floats2d]], n_features: int
+) -> Model[List[QuestionWindow], List[Floats2d]]:
+    """A model that runs BLOOM on windows. Beside each of its vectors are the window's features, zeros for the question.
+
+    transformer (Model): A model made by `bloom_sequences`.
+    n_features (int): Number of features of a piece; 0 for none.
+    RETURNS (Model): Windows to vectors. Each of shape (pieces, hidden_size + n_features).
+    """
+    forward = partial(_with_features, n_features=n_features)
+    return Model("window-vectors", forward, init=_init_vectors, layers=[transformer])
+
+
+def _init_vectors(model: Model, X: Any = None, Y: Any = None) -> None:
+    model.layers[0].initialize()
+
+
+def _with_features(
+    model: Model[List[QuestionWindow], List[Floats2d]],
+    windows: List[QuestionWindow],
+    is_train: bool,
+    *,
+    n_features: int,
+) -> tuple[List[Floats2d], Callable]:
+    if windows and not isinstance(windows[0], QuestionWindow):  # Docs, as from `spacy debug model`
+        raise InputError(
+            f"Expected questions in windows, got {type(windows[0]).__name__}s. Call the component: it asks questions "
+            "about its Docs."
+        )
+    vectors, backprop_vectors = model.layers[0]([window.ids for window in windows], is_train)
+    if not n_features:
+        return vectors, backprop_vectors
+    width = vectors[0].shape[1]
+    joined = [
+        model.ops.xp.hstack([own, _padded(model, window)])
+        for own, window in zip(vectors, windows, strict=True)
+    ]
+
+    def backprop(d_joined: List[Floats2d]) -> List[QuestionWindow]:
+        backprop_vectors([d[:, :width] for d in d_joined])
+        return windows
+
+    return joined, backprop
+
+
+def _padded(model: Model, window: QuestionWindow) -> Floats2d:
+    return model.ops.asarray2f(numpy.pad(window.overlap, [(window.prefix, 0), (0, 0)]))
 
 
 def bloom_sequences(shim: BloomShim) -> Model[list[Ints1d], list[Floats2d]]:
@@ -90,10 +155,6 @@ def forward(
     model: Model[list[Ints1d], list[Floats2d]], sequences: list[Ints1d], is_train: bool
 ) -> tuple[list[Floats2d], Callable]:
     """Ids to last hidden states; see `bloom_sequences`."""
-    if sequences and isinstance(sequences[0], Doc):  # as from `spacy debug model`
-        raise InputError(
-            "Expected ids of pieces, got Docs. Call the component: it asks questions about its Docs."
-        )
     shim = bloom_shim(model)
     lengths = [len(ids) for ids in sequences]
     packed = torch.from_numpy(numpy.concatenate(sequences)), lengths
@@ -119,7 +180,7 @@ def score_windows(
     """
     scores = {}
     for batch in batch_windows(windows, max_batch_items):
-        for window, logits in zip(batch, model.predict([w.ids for w in batch]), strict=True):
+        for window, logits in zip(batch, model.predict(batch), strict=True):
             scores[window] = model.ops.to_numpy(logits)
     return scores
 

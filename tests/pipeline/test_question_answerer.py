@@ -34,6 +34,13 @@ GOLD = [
     ("", {"who?": []}),
     (" \n ", {"where?": []}),
 ]
+ENCODE = {
+    "@architectures": "spacy.MaxoutWindowEncoder.v2",
+    "width": 16,
+    "window_size": 1,
+    "maxout_pieces": 2,
+    "depth": 1,
+}
 QUESTIONS = ["who?", "where?", "what cat?"]
 
 
@@ -117,6 +124,7 @@ def test_learns_when_there_is_no_answer(trained, changed):
     [
         "frozen",
         "layers between",
+        "overlap",
         "both sides",
         "mixed",
         "large budget",
@@ -124,16 +132,10 @@ def test_learns_when_there_is_no_answer(trained, changed):
     ],
 )
 def test_ways_to_learn(make, how):
-    encode = {
-        "@architectures": "spacy.MaxoutWindowEncoder.v2",
-        "width": 16,
-        "window_size": 1,
-        "maxout_pieces": 2,
-        "depth": 1,
-    }
     options = {
         "frozen": {"model": {"train_transformer": False}},
-        "layers between": {"model": {"encode": encode}},
+        "layers between": {"model": {"encode": ENCODE}},
+        "overlap": {"model": {"encode": ENCODE, "question_overlap": True}},
         "both sides": {"model": {"attention": "bidirectional"}},
         "mixed": {"model": {"mix_layers": True}},
         "large budget": {"max_batch_items": 10_000},
@@ -506,23 +508,17 @@ def written(nlp):
     return [answers_of(doc) for doc in nlp.pipe(TEXTS)]
 
 
-@pytest.mark.parametrize("between", [True, False])
-def test_saving(make, checkpoint, tmp_path, between):
+@pytest.mark.parametrize("on_top", [{}, {"encode": ENCODE}, {"encode": ENCODE, "question_overlap": True}])
+def test_saving(make, checkpoint, tmp_path, on_top):
     """The checkpoint is not needed any more; no file but those of the weights is large, and none a pickle."""
     named = tmp_path / "named"
     shutil.copytree(checkpoint, named)
-    encode = {
-        "@architectures": "spacy.MaxoutWindowEncoder.v2",
-        "width": 16,
-        "window_size": 1,
-        "maxout_pieces": 2,
-        "depth": 1,
-    }
-    nlp = make(questions=QUESTIONS, model={"name": str(named), "encode": encode if between else None})
+    model = {"name": str(named), **on_top}
+    nlp = make(questions=QUESTIONS, model=model)
     train(nlp, make_examples(nlp), 5)
     nlp.to_disk(tmp_path / "nlp")
     data = nlp.to_bytes()
-    fresh = make(questions=QUESTIONS, model={"name": str(named), "encode": encode if between else None})
+    fresh = make(questions=QUESTIONS, model=model)
     shutil.rmtree(named)
     loaded = spacy.load(tmp_path / "nlp")
     assert written(loaded) == written(nlp) == written(fresh.from_bytes(data))

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy
 import pytest
@@ -11,17 +12,28 @@ from transformers import BloomForQuestionAnswering as HfModel
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import CheckpointError, ConfigError
-from spacy_bloom.thinc_layers.pieces.question_windows import (
-    read_questions,
-)
+from spacy_bloom.thinc_layers.pieces.question_overlap import N_FEATURES
+from spacy_bloom.thinc_layers.pieces.question_windows import QuestionWindow, read_questions
 from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
-from spacy_bloom.thinc_layers.question_answerer import create_question_answerer, load_head, score_windows
+from spacy_bloom.thinc_layers.question_answerer import (
+    create_question_answerer,
+    empty_window,
+    load_head,
+    score_windows,
+)
 from spacy_bloom.thinc_layers.transformer_model import bloom_shim
 
 TEXT = "Ana lives in Lima near Rio . 今天 Wei 在 Paris 。"
 
 
 ENCODE = {"width": 16, "window_size": 1, "maxout_pieces": 2, "depth": 1}
+
+
+def window(ids, prefix=1, n_features=0):
+    """A window whose features are numbers from 0 to 1."""
+    shape = (len(ids) - prefix, n_features)
+    features = numpy.linspace(0, 1, shape[0] * n_features, dtype="float32").reshape(shape)
+    return QuestionWindow(0, numpy.array(ids), prefix, 0, shape[0], features)
 
 
 @pytest.fixture(scope="module")
@@ -88,25 +100,67 @@ def test_windows_without_room(window, context):
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_what_follows_a_piece(checkpoint, attention):
     model = create_question_answerer(checkpoint, attention=attention)
-    model.initialize(X=[numpy.zeros(1, dtype="int64")])
-    (first,), (other,) = (model.predict([numpy.array(ids)]) for ids in ([5, 6, 7], [5, 6, 8]))
+    model.initialize(X=[empty_window(model)])
+    (first,), (other,) = (model.predict([window(ids)]) for ids in ([5, 6, 7], [5, 6, 8]))
     assert numpy.allclose(first[:2], other[:2], atol=1e-6) == (attention == "causal")
 
 
 @pytest.mark.parametrize("learns", [True, False])
-@pytest.mark.parametrize("between", [True, False])
-def test_what_learns(checkpoint, learns, between):
-    encode = MaxoutWindowEncoder(**ENCODE) if between else None
-    model = create_question_answerer(checkpoint, train_transformer=learns, encode=encode)
-    sequences = [numpy.arange(5, 12), numpy.arange(3)]
-    model.initialize(X=[numpy.zeros(1, dtype="int64")])
+@pytest.mark.parametrize("on_top", [None, "layers", "layers and overlap"])
+def test_what_learns(checkpoint, learns, on_top):
+    encode = None if on_top is None else MaxoutWindowEncoder(**ENCODE)
+    overlap = on_top == "layers and overlap"
+    model = create_question_answerer(
+        checkpoint, train_transformer=learns, encode=encode, question_overlap=overlap
+    )
+    windows = [window(ids, 2, N_FEATURES * overlap) for ids in (range(5, 12), range(3))]
+    model.initialize(X=[empty_window(model)])
     module = bloom_shim(model.get_ref("transformer")).module
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     head = model.get_ref("head").get_ref("output_layer").get_param("W").copy()
-    logits, backprop = model.begin_update(sequences)
+    logits, backprop = model.begin_update(windows)
     assert [part.shape for part in logits] == [(7, 2), (3, 2)]
     backprop([numpy.ones_like(part) for part in logits])
     model.finish_update(Adam(0.01))
     changed = [name for name, value in module.named_parameters() if not value.equal(before[name])]
     assert bool(changed) == learns
     assert not numpy.allclose(head, model.get_ref("head").get_ref("output_layer").get_param("W"))
+
+
+def test_overlap_with_the_question_is_read(checkpoint):
+    model = create_question_answerer(checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True)
+    model.initialize(X=[empty_window(model)])
+    ids = [5, 6, 7, 8, 9, 10, 11, 12]
+    (plain,) = model.predict([replace(window(ids, 2), overlap=numpy.zeros((6, N_FEATURES), dtype="float32"))])
+    features = numpy.zeros((6, N_FEATURES), dtype="float32")
+    features[4] = 1
+    (found,) = model.predict([replace(window(ids, 2), overlap=features)])
+    # Piece 6, behind two of the question, and those beside it, by the window of encode.
+    assert (found != plain).any(axis=1).tolist() == [False] * 5 + [True] * 3
+
+
+def test_the_gradient_is_that_of_bloom_without_the_features(checkpoint, difference):
+    model = create_question_answerer(checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True)
+    model.initialize(X=[empty_window(model)])
+    windows = [window(range(5, 12), 2, N_FEATURES), window(range(3, 8), 1, N_FEATURES)]
+    module = bloom_shim(model.get_ref("transformer")).module
+    weight = module.ln_f.bias
+
+    def total():
+        return sum(float((part.astype("float64") ** 2).sum()) for part in model.predict(windows))
+
+    logits, backprop = model.begin_update(windows)
+    backprop([2 * part for part in logits])
+    for place in (0, 7):
+        with torch.no_grad():
+            weight[place] += 1e-2
+            above = total()
+            weight[place] -= 2e-2
+            below = total()
+            weight[place] += 1e-2
+        assert float(weight.grad[place]) == pytest.approx((above - below) / 2e-2, rel=0.03, abs=1e-3)
+
+
+def test_overlap_needs_layers_to_read_it(checkpoint):
+    with pytest.raises(ConfigError, match="question_overlap without encode"):
+        create_question_answerer(checkpoint, question_overlap=True)

@@ -145,6 +145,7 @@ QUESTION_ANSWERER = {
         "storage_dtype": "float16",
         "train_transformer": True,
         "encode": ENCODE,
+        "question_overlap": True,
     },
 }
 # SOURCE: spaCy's quickstart_training.jinja, for a transformer, whose vectors have words and a window beside them here.

@@ -11,6 +11,7 @@ from tokenizers import Encoding
 
 from ...tokenizer import BloomTokenizerFast
 from .alignment import Ints
+from .question_overlap import Floats, TextNgrams, no_overlap, question_overlap
 from .windows import DocPieces, WindowSettings, cut_docs
 
 
@@ -22,6 +23,8 @@ class QuestionWindow:
     ids (Ints): Shape (prefix + end - start,).
     prefix (int): Pieces of question and separator. The last of them stands for "no answer here".
     start, end (int): The run of the Doc's pieces.
+    overlap (Floats): Features of those pieces, from `question_overlap`; without columns if the model reads none.
+        Shape (end - start, features).
     """
 
     asked: int
@@ -29,6 +32,7 @@ class QuestionWindow:
     prefix: int
     start: int
     end: int
+    overlap: Floats
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -53,12 +57,14 @@ def read_questions(
     *,
     separator: str,
     settings: WindowSettings,
+    with_overlap: bool = False,
 ) -> tuple[list[QuestionWindow], list[TokenPieces]]:
     """Cut Docs into windows, each with a question in front.
 
     asked (Sequence[tuple[Doc, str]]): A Doc and a question, which is ordinary text.
     separator (str): Text between question and Doc. Control tokens in it are used as such.
     settings (WindowSettings): As for `cut_question_windows`.
+    with_overlap (bool): Whether to compare each Doc with its question.
     RETURNS (tuple[list[QuestionWindow], list[TokenPieces]]): The windows of all questions, and the pieces of the
         tokens of each question's Doc.
     """
@@ -68,7 +74,12 @@ def read_questions(
     questions = tokenizer.encode_plain([question for _, question in asked])
     (between,) = tokenizer.encode_batch([separator], split_special_tokens=False, add_special_tokens=False)
     prefixes = [numpy.concatenate([_ids(question), _ids(between)]) for question in questions]
-    windows = cut_question_windows(pieces, prefixes, settings)
+    ngrams = {key: TextNgrams.of(doc.text) for key, doc in docs.items() if with_overlap}
+    overlaps = [
+        question_overlap(ngrams[id(doc)], question, own.offsets) if with_overlap else no_overlap(len(own.ids))
+        for (doc, question), own in zip(asked, pieces, strict=True)
+    ]
+    windows = cut_question_windows(pieces, prefixes, overlaps, settings)
     return windows, [token_pieces(doc.align) for doc in pieces]
 
 
@@ -77,21 +88,26 @@ def _ids(encoding: Encoding) -> Ints:
 
 
 def cut_question_windows(
-    pieces: Sequence[DocPieces], prefixes: Sequence[Ints], settings: WindowSettings
+    pieces: Sequence[DocPieces],
+    prefixes: Sequence[Ints],
+    overlaps: Sequence[Floats],
+    settings: WindowSettings,
 ) -> list[QuestionWindow]:
     """Cover every piece of every Doc, with the question in front of each window.
 
     pieces (Sequence[DocPieces]): The Doc of each question.
     prefixes (Sequence[Ints]): Question and separator.
+    overlaps (Sequence[Floats]): Features of the Doc's pieces. Each of shape (pieces, features).
     settings (WindowSettings): How many pieces a sequence has, and how many a window shares with the one before it.
         Where a long question would leave less than half of the usual new pieces, its sequences are longer instead.
     RETURNS (list[QuestionWindow]): In the order of the questions.
     """
     windows = []
     context = settings.context
-    for asked, (doc, prefix) in enumerate(zip(pieces, prefixes, strict=True)):
+    for asked, (doc, prefix, overlap) in enumerate(zip(pieces, prefixes, overlaps, strict=True)):
         room = max(settings.window - len(prefix), context + max((settings.window - context) // 2, 1))
         for run in WindowSettings(room, context).cut([len(doc.ids)]):
-            ids = numpy.concatenate([prefix, doc.ids[run.start : run.end]])
-            windows.append(QuestionWindow(asked, ids, len(prefix), run.start, run.end))
+            own = slice(run.start, run.end)
+            ids = numpy.concatenate([prefix, doc.ids[own]])
+            windows.append(QuestionWindow(asked, ids, len(prefix), run.start, run.end, overlap[own]))
     return windows
