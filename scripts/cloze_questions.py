@@ -31,6 +31,7 @@ WORDS = {
 KINDS = ("PER", "LOC", "ORG", "YEAR", "NUMBER")
 KEPT = 0.6  # share of the words around an answer that are in the question
 REACH = 10  # words before and after an answer
+LONGEST = 3  # tokens without a space between them that are one word here: in Chinese, a token is a character
 
 
 def contexts(docs: Iterable[Doc], size: int) -> Iterator[tuple[str, Doc]]:
@@ -63,14 +64,27 @@ def candidates(doc: Doc) -> list[tuple[str, Span]]:
     return [(kind, span) for kind, span in found if doc.text.count(span.text) == 1]
 
 
-def question(kind: str, span: Span, lang: str, rng: random.Random) -> str:
-    """RETURNS (str): A question that the span answers."""
+def question(kind: str, span: Span, lang: str, rng: random.Random) -> str | None:
+    """RETURNS (str | None): A question that the span answers; None if there is nothing to ask with."""
     sentence = span.sent
-    before = sentence.doc[max(span.start - REACH, sentence.start) : span.start]
-    after = sentence.doc[span.end : min(span.end + REACH, sentence.end)]
-    kept = [t.text for t in [*before, *after] if not t.is_punct and rng.random() < KEPT]
+    before = words_of(span.doc[sentence.start : span.start])[-REACH:]
+    after = words_of(span.doc[span.end : sentence.end])[:REACH]
+    kept = [word for word in [*before, *after] if rng.random() < KEPT]
     between = "" if lang == "zh" else " "
-    return between.join([WORDS[lang][KINDS.index(kind)], *kept]) + "?"
+    return between.join([WORDS[lang][KINDS.index(kind)], *kept]) + "?" if kept else None
+
+
+def words_of(part: Span) -> list[str]:
+    """RETURNS (list[str]): What stands between spaces and punctuation, of at most LONGEST tokens."""
+    words: list[list[str]] = [[]]
+    for token in part:
+        if token.is_punct or len(words[-1]) == LONGEST:
+            words.append([])
+        if not token.is_punct:
+            words[-1].append(token.text)
+        if token.whitespace_:
+            words.append([])
+    return ["".join(word) for word in words if word]
 
 
 def make_questions(docs: Iterable[Doc], *, size: int, n_questions: int, seed: int) -> Iterator[Doc]:
@@ -86,8 +100,11 @@ def make_questions(docs: Iterable[Doc], *, size: int, n_questions: int, seed: in
     for lang, doc in contexts(docs, size):
         found = candidates(doc)
         for kind, span in rng.sample(found, min(n_questions, len(found))):
+            asked = question(kind, span, lang, rng)
+            if asked is None:
+                continue
             copy = Doc(doc.vocab, [t.text for t in doc], [bool(t.whitespace_) for t in doc])
-            set_answers(copy, {question(kind, span, lang, rng): [Answer(span.start, span.end)]})
+            set_answers(copy, {asked: [Answer(span.start, span.end)]})
             yield copy
 
 

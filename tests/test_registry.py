@@ -35,6 +35,7 @@ RELEASED = {
         "spacy-bloom.NgramClassifier.v1",
         "spacy-bloom.NgramTokenClassifier.v1",
         "spacy-bloom.QuestionAnswerer.v1",
+        "spacy-bloom.QuestionAnswerer.v2",
     },
     "spacy_loggers": {"spacy-bloom.ConsoleLogger.v1"},
     "spacy_tokenizers": {"spacy-bloom.MultilingualTokenizer.v1"},

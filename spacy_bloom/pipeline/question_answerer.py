@@ -21,8 +21,10 @@ from ..thinc_layers.pieces.question_windows import (
 )
 from ..thinc_layers.pieces.windows import batch_windows
 from ..thinc_layers.question_answerer import (
+    check_head,
     empty_window,
     load_head,
+    reads_overlap,
     score_windows,
     use_checkpoint,
 )
@@ -43,7 +45,7 @@ DEFAULT_CONFIG = Config().from_str("""
 scorer = {"@scorers": "spacy-bloom.question_answerer_scorer.v1"}
 
 [bloom_question_answerer.model]
-@architectures = "spacy-bloom.QuestionAnswerer.v1"
+@architectures = "spacy-bloom.QuestionAnswerer.v2"
 name = "tiny-bloom"
 window = 512
 context = 128
@@ -92,7 +94,7 @@ class BloomQuestionAnswerer(HeadPipe):
     answers for training have the same form: `answers.set_answers` writes them.
 
     nlp (Language): The pipeline.
-    model (Model): A model made by `spacy-bloom.QuestionAnswerer.v1`.
+    model (Model): A model made by `spacy-bloom.QuestionAnswerer.v2`.
     name (str): Name of the component.
     scorer (Callable | None): Scores Examples.
     **settings: Those of `QuestionAnswererSettings`.
@@ -111,7 +113,7 @@ class BloomQuestionAnswerer(HeadPipe):
         **settings: Any,
     ) -> None:
         if not model.has_ref("transformer") or not model.has_ref("head"):
-            raise ConfigError(f"Expected a model of spacy-bloom.QuestionAnswerer.v1, got {model.name!r}.")
+            raise ConfigError(f"Expected a model of spacy-bloom.QuestionAnswerer.v2, got {model.name!r}.")
         own = QuestionAnswererSettings(**settings)
         super().__init__(nlp, model, name, scorer=scorer, settings=own)
         install_extensions()
@@ -169,7 +171,7 @@ class BloomQuestionAnswerer(HeadPipe):
             asked,
             separator=self.cfg["separator"],
             settings=self.model.attrs["windows"],
-            with_overlap=self.model.attrs["question_overlap"],
+            with_overlap=reads_overlap(self.model),
         )
 
     def _find(self, asked: Sequence[Asked]) -> list[list[Answer]]:
@@ -273,4 +275,5 @@ class BloomQuestionAnswerer(HeadPipe):
         }
         with reading(f"the component {self.name!r}", self.model):
             util.from_disk(path, deserialize, exclude)  # type: ignore[arg-type]
+            check_head(self.model)
         return self

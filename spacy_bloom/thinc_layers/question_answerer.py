@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, Dict, List, Optional, Union
 
 import numpy
@@ -10,20 +9,22 @@ import torch
 from numpy.typing import NDArray
 from spacy import registry
 from thinc.api import Model, chain, noop, torch2xp, xp2torch
-from thinc.types import Floats2d, Ints1d
+from thinc.types import Floats2d
 
 from ..errors import ConfigError, InputError
 from .output_layer import find_head, load_output
-from .pieces.question_overlap import N_FEATURES
+from .pieces.question_overlap import N_FEATURES, Floats, QuestionOverlap, TextNgrams
 from .pieces.question_windows import QuestionWindow
 from .pieces.windows import WindowSettings, batch_windows
 from .token_classifier import create_token_classifier
 from .transformer_model import bloom_shim, set_width
 from .weights.shim import BloomShim
 
+WITH_OVERLAP = "with_overlap"
 
-@registry.architectures("spacy-bloom.QuestionAnswerer.v1")
-def create_question_answerer(
+
+@registry.architectures("spacy-bloom.QuestionAnswerer.v2")
+def create_question_answerer_v2(
     name: str = "tiny-bloom",
     window: int = 512,
     context: int = 128,
@@ -70,77 +71,110 @@ def create_question_answerer(
         )
     shim = BloomShim.from_config(locals())
     transformer = bloom_sequences(shim)
-    vectors = window_vectors(transformer, N_FEATURES if question_overlap else 0)
+    vectors = with_overlap(transformer) if question_overlap else transformer
     head = create_token_classifier(noop(), encode, nO=2)
     model: Model[List[QuestionWindow], List[Floats2d]] = chain(vectors, head)
     model.set_ref("transformer", transformer)
     model.set_ref("head", head)
     model.set_ref("output_layer", head.get_ref("output_layer"))
     model.attrs["windows"] = WindowSettings(window, context)
-    model.attrs["question_overlap"] = question_overlap
     return model
 
 
-def empty_window(model: Model) -> QuestionWindow:
-    """RETURNS (QuestionWindow): The least that a model made by `create_question_answerer` reads: one piece, no Doc."""
-    features = numpy.zeros((0, N_FEATURES if model.attrs["question_overlap"] else 0), dtype="float32")
-    return QuestionWindow(0, numpy.zeros(1, dtype="int64"), 1, 0, 0, features)
-
-
-def window_vectors(
-    transformer: Model[List[Ints1d], List[Floats2d]], n_features: int
+@registry.architectures("spacy-bloom.QuestionAnswerer.v1")
+def create_question_answerer(
+    name: str = "tiny-bloom",
+    window: int = 512,
+    context: int = 128,
+    dtype: str = "float32",
+    storage_dtype: Optional[str] = None,
+    revision: Optional[str] = None,
+    gradient_checkpointing: bool = False,
+    attention: str = "causal",
+    bidirectional_layers: Optional[int] = None,
+    train_transformer: bool = True,
+    trainable_layers: Union[int, Dict[str, Optional[int]], None] = None,
+    layer_factor: float = 1.0,
+    lora: Optional[Dict[str, Any]] = None,
+    mix_layers: bool = False,
+    encode: Optional[Model[List[Floats2d], List[Floats2d]]] = None,
 ) -> Model[List[QuestionWindow], List[Floats2d]]:
-    """A model that runs BLOOM on windows. Beside each of its vectors are the window's features, zeros for the question.
+    """See `create_question_answerer_v2`; without the overlap with the question."""
+    return create_question_answerer_v2(**locals())
+
+
+def reads_overlap(model: Model) -> bool:
+    """RETURNS (bool): Whether a model made by `create_question_answerer_v2` reads the overlap with the question."""
+    return model.layers[0].name == WITH_OVERLAP
+
+
+def empty_window(model: Model) -> QuestionWindow:
+    """RETURNS (QuestionWindow): The least that a model made by `create_question_answerer_v2` reads: one piece."""
+    overlap = QuestionOverlap.of(TextNgrams.of(""), "", numpy.zeros((0, 2), dtype="int64"))
+    return QuestionWindow(
+        0, numpy.zeros(1, dtype="int64"), 1, 0, 0, overlap if reads_overlap(model) else None
+    )
+
+
+def check_head(model: Model) -> None:
+    """RAISES (ConfigError): The head was trained with another question_overlap than the model made by
+    `create_question_answerer_v2` has.
+    """
+    width = model.get_ref("transformer").maybe_get_dim("nO")
+    first = next(node for node in model.get_ref("head").walk(order="dfs_pre") if "W" in node.param_names)
+    if width is None or not first.has_dim("nI"):
+        return
+    reads, read = reads_overlap(model), first.get_dim("nI") == width + N_FEATURES
+    if reads != read:
+        raise ConfigError(
+            f"Got question_overlap = {str(reads).lower()}, and a head that was trained with "
+            f"{str(read).lower()}. Load it with the setting that it was trained with, or train it anew."
+        )
+
+
+def with_overlap(
+    transformer: Model[List[QuestionWindow], List[Floats2d]],
+) -> Model[List[QuestionWindow], List[Floats2d]]:
+    """A model that puts the features of `QuestionOverlap` beside BLOOM's vectors, zeros for the question.
 
     transformer (Model): A model made by `bloom_sequences`.
-    n_features (int): Number of features of a piece; 0 for none.
-    RETURNS (Model): Windows to vectors. Each of shape (pieces, hidden_size + n_features).
+    RETURNS (Model): Windows to vectors. Each of shape (pieces, hidden_size + N_FEATURES).
     """
-    forward = partial(_with_features, n_features=n_features)
-    return Model("window-vectors", forward, init=_init_vectors, layers=[transformer])
+    return Model(WITH_OVERLAP, _forward_with_overlap, init=_init_with_overlap, layers=[transformer])
 
 
-def _init_vectors(model: Model, X: Any = None, Y: Any = None) -> None:
+def _init_with_overlap(model: Model, X: Any = None, Y: Any = None) -> None:
     model.layers[0].initialize()
 
 
-def _with_features(
-    model: Model[List[QuestionWindow], List[Floats2d]],
-    windows: List[QuestionWindow],
-    is_train: bool,
-    *,
-    n_features: int,
+def _forward_with_overlap(
+    model: Model[List[QuestionWindow], List[Floats2d]], windows: List[QuestionWindow], is_train: bool
 ) -> tuple[List[Floats2d], Callable]:
-    if windows and not isinstance(windows[0], QuestionWindow):  # Docs, as from `spacy debug model`
-        raise InputError(
-            f"Expected questions in windows, got {type(windows[0]).__name__}s. Call the component: it asks questions "
-            "about its Docs."
-        )
-    vectors, backprop_vectors = model.layers[0]([window.ids for window in windows], is_train)
-    if not n_features:
-        return vectors, backprop_vectors
-    width = vectors[0].shape[1]
+    vectors, backprop_vectors = model.layers[0](windows, is_train)
     joined = [
-        model.ops.xp.hstack([own, _padded(model, window)])
+        model.ops.xp.hstack([own, model.ops.asarray2f(_features(window))])
         for own, window in zip(vectors, windows, strict=True)
     ]
 
     def backprop(d_joined: List[Floats2d]) -> List[QuestionWindow]:
-        backprop_vectors([d[:, :width] for d in d_joined])
-        return windows
+        return backprop_vectors([d[:, :-N_FEATURES] for d in d_joined])
 
     return joined, backprop
 
 
-def _padded(model: Model, window: QuestionWindow) -> Floats2d:
-    return model.ops.asarray2f(numpy.pad(window.overlap, [(window.prefix, 0), (0, 0)]))
+def _features(window: QuestionWindow) -> Floats:
+    """RETURNS (Floats): Of all pieces of a window. Shape (pieces, N_FEATURES)."""
+    features = numpy.zeros((len(window), N_FEATURES), dtype="float32")
+    if window.overlap is not None:
+        features[window.prefix :] = window.overlap.features(window.start, window.end)
+    return features
 
 
-def bloom_sequences(shim: BloomShim) -> Model[list[Ints1d], list[Floats2d]]:
-    """A model that runs BLOOM on sequences of pieces, all of them in one packed batch.
+def bloom_sequences(shim: BloomShim) -> Model[List[QuestionWindow], List[Floats2d]]:
+    """A model that runs BLOOM on windows, all of them in one packed batch.
 
     shim (BloomShim): Holds the weights, or the name to load them from on first use.
-    RETURNS (Model): Ids to last hidden states. Each of shape (pieces,) and (pieces, hidden_size).
+    RETURNS (Model): Windows to last hidden states. Each of shape (pieces, hidden_size).
     """
     return Model("bloom-sequences", forward, init=init, shims=[shim], dims={"nO": None})
 
@@ -152,19 +186,24 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 
 
 def forward(
-    model: Model[list[Ints1d], list[Floats2d]], sequences: list[Ints1d], is_train: bool
-) -> tuple[list[Floats2d], Callable]:
-    """Ids to last hidden states; see `bloom_sequences`."""
+    model: Model[List[QuestionWindow], List[Floats2d]], windows: List[QuestionWindow], is_train: bool
+) -> tuple[List[Floats2d], Callable]:
+    """Windows to last hidden states; see `bloom_sequences`."""
+    if windows and not isinstance(windows[0], QuestionWindow):  # Docs, as from `spacy debug model`
+        raise InputError(
+            f"Expected questions in windows, got {type(windows[0]).__name__}s. Call the component: it asks questions "
+            "about its Docs."
+        )
     shim = bloom_shim(model)
-    lengths = [len(ids) for ids in sequences]
-    packed = torch.from_numpy(numpy.concatenate(sequences)), lengths
+    lengths = [len(window) for window in windows]
+    packed = torch.from_numpy(numpy.concatenate([window.ids for window in windows])), lengths
     learns = is_train and shim.learns
     hidden, backprop_hidden = shim.begin_update(packed) if learns else (shim.predict(packed), None)
 
-    def backprop(d_states: list[Floats2d]) -> list[Ints1d]:
+    def backprop(d_states: List[Floats2d]) -> List[QuestionWindow]:
         if backprop_hidden is not None:
             backprop_hidden(torch.cat([xp2torch(d, device=hidden.device) for d in d_states]))
-        return sequences
+        return windows
 
     states = hidden.detach().float().split(lengths)  # each (pieces, hidden_size)
     return [torch2xp(part, ops=model.ops) for part in states], backprop
@@ -173,7 +212,7 @@ def forward(
 def score_windows(
     model: Model, windows: Sequence[QuestionWindow], max_batch_items: int
 ) -> dict[QuestionWindow, NDArray[numpy.float32]]:
-    """Run a model made by `create_question_answerer` in batches.
+    """Run a model made by `create_question_answerer_v2` in batches.
 
     max_batch_items (int): Maximum number of pieces in a batch.
     RETURNS (dict[QuestionWindow, NDArray]): Logits of start and end. Each of shape (pieces of the window, 2).
@@ -188,7 +227,7 @@ def score_windows(
 def use_checkpoint(model: Model, checkpoint: str) -> None:
     """Load BLOOM from another checkpoint than the one in the model's config.
 
-    model (Model): A model made by `create_question_answerer`, not loaded yet.
+    model (Model): A model made by `create_question_answerer_v2`, not loaded yet.
     checkpoint (str): Directory or Hub name.
     """
     shim = bloom_shim(model.get_ref("transformer"))
@@ -198,7 +237,7 @@ def use_checkpoint(model: Model, checkpoint: str) -> None:
 def load_head(model: Model) -> None:
     """Load the head of the Hugging Face question-answering checkpoint that BLOOM is loaded from.
 
-    model (Model): A model made by `create_question_answerer`.
+    model (Model): A model made by `create_question_answerer_v2`.
     RAISES (CheckpointError): The checkpoint has no such head.
     RAISES (ConfigError): The model has layers that the checkpoint does not have.
     """

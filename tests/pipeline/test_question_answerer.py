@@ -236,7 +236,7 @@ def test_sizes_below_one(make, option):
 def test_another_architecture(listener):
     nlp = spacy.blank("xx")
     model = {"@architectures": "spacy-bloom.TokenClassifier.v1", "tok2vec": listener()}
-    with pytest.raises(ConfigError, match=r"Expected a model of spacy-bloom\.QuestionAnswerer\.v1"):
+    with pytest.raises(ConfigError, match=r"Expected a model of spacy-bloom\.QuestionAnswerer\.v2"):
         nlp.add_pipe(NAME, config={"model": model})
 
 
@@ -388,6 +388,16 @@ def test_answers_do_not_depend_on_neighbours(trained, changed):
             numpy.testing.assert_allclose(a.attrs["scores"], b.attrs["scores"], atol=2e-4)
 
 
+def test_answers_by_overlap_do_not_depend_on_neighbours(make):
+    nlp = make(questions=QUESTIONS, n_best=3, model={"encode": ENCODE, "question_overlap": True})
+    train(nlp, make_examples(nlp), 5)
+    alone = [answers_of(nlp(text)) for text in TEXTS]
+    for budget, batch_size in ((1, 2), (5000, 100)):
+        nlp.get_pipe(NAME).cfg["max_batch_items"] = budget
+        for one, doc in zip(alone, nlp.pipe(TEXTS, batch_size=batch_size), strict=True):
+            assert [answer[:3] for answer in answers_of(doc)] == [answer[:3] for answer in one]
+
+
 def test_an_answer_in_a_late_window(trained):
     text = FILLER * 12 + "Omar visits Lima"
     doc = trained(text)
@@ -530,6 +540,42 @@ def test_saving(make, checkpoint, tmp_path, on_top):
     assert {Path("head"), Path("model/config.json"), Path("model/model.safetensors")} <= files
     assert Path("cfg") not in files  # settings are the pipeline's config's
     assert BloomModel.from_pretrained(tmp_path / "nlp" / NAME / "model").config.hidden_size == 32
+
+
+@pytest.mark.parametrize("trained_with", [True, False])
+def test_another_question_overlap_than_in_training(make, tmp_path, trained_with):
+    nlp = make(model={"encode": ENCODE, "question_overlap": trained_with})
+    train(nlp, make_examples(nlp), 1)
+    nlp.to_disk(tmp_path / "nlp")
+    other = {"components": {NAME: {"model": {"question_overlap": not trained_with}}}}
+    which = (str(value).lower() for value in (not trained_with, trained_with))
+    with pytest.raises(ConfigError, match="question_overlap = {}.*that was trained with {}".format(*which)):
+        spacy.load(tmp_path / "nlp", config=other)
+    fresh = make(model={"encode": ENCODE, "question_overlap": not trained_with})
+    with pytest.raises(CheckpointError, match="mismatched structure"):
+        fresh.from_bytes(nlp.to_bytes())
+
+
+def test_untrained_pipelines_take_any_question_overlap(make, tmp_path):
+    make(model={"encode": ENCODE}).to_disk(tmp_path / "nlp")
+    config = {"components": {NAME: {"model": {"question_overlap": True}}}}
+    nlp = spacy.load(tmp_path / "nlp", config=config)
+    losses = train(nlp, make_examples(nlp), 20, 0.01)
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_pipelines_of_the_first_architecture(make, tmp_path):
+    model = {"@architectures": "spacy-bloom.QuestionAnswerer.v1", "encode": ENCODE}
+    nlp = make(questions=QUESTIONS, model=model)
+    train(nlp, make_examples(nlp), 2)
+    nlp.to_disk(tmp_path / "nlp")
+    loaded = spacy.load(tmp_path / "nlp")
+    assert loaded.config["components"][NAME]["model"]["@architectures"] == "spacy-bloom.QuestionAnswerer.v1"
+    assert (
+        written(loaded)
+        == written(nlp)
+        == written(make(questions=QUESTIONS, model=model).from_bytes(nlp.to_bytes()))
+    )
 
 
 def test_learning_goes_on_after_loading(trained, tmp_path):

@@ -49,6 +49,28 @@ def test_questions_are_made_of_what_stands_around_their_answers(corpus):
     assert {len(doc.text.split(".")) - 1 for doc in made if "Lima" in doc.text} == {2}  # two sentences
 
 
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ('It\'s near Rio, "now" .', ["It's", "near", "Rio", "now"]),
+        ("今天我们在巴黎。好", ["今天我", "们在巴", "黎", "好"]),
+    ],
+)
+def test_words_are_kept_together(text, words):
+    nlp = spacy.blank(
+        "xx", config={"nlp": {"tokenizer": {"@tokenizers": "spacy-bloom.MultilingualTokenizer.v1"}}}
+    )
+    doc = nlp(text)
+    assert cloze_questions.words_of(doc[:]) == words
+
+
+def test_nothing_to_ask_with():
+    doc = spacy.blank("xx")("Paris .")
+    doc.ents = [Span(doc, 0, 1, label="LOC")]
+    doc.user_data["lang"] = "en"
+    assert list(cloze_questions.make_questions([doc], size=1, n_questions=2, seed=0)) == []
+
+
 def test_the_seed_decides(corpus):
     def texts(seed):
         return [

@@ -12,11 +12,11 @@ from transformers import BloomForQuestionAnswering as HfModel
 
 from spacy_bloom import BloomTokenizerFast
 from spacy_bloom.errors import CheckpointError, ConfigError
-from spacy_bloom.thinc_layers.pieces.question_overlap import N_FEATURES
+from spacy_bloom.thinc_layers.pieces.question_overlap import REACHES, SIZES, QuestionOverlap
 from spacy_bloom.thinc_layers.pieces.question_windows import QuestionWindow, read_questions
 from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 from spacy_bloom.thinc_layers.question_answerer import (
-    create_question_answerer,
+    create_question_answerer_v2,
     empty_window,
     load_head,
     score_windows,
@@ -29,11 +29,13 @@ TEXT = "Ana lives in Lima near Rio . 今天 Wei 在 Paris 。"
 ENCODE = {"width": 16, "window_size": 1, "maxout_pieces": 2, "depth": 1}
 
 
-def window(ids, prefix=1, n_features=0):
-    """A window whose features are numbers from 0 to 1."""
-    shape = (len(ids) - prefix, n_features)
-    features = numpy.linspace(0, 1, shape[0] * n_features, dtype="float32").reshape(shape)
-    return QuestionWindow(0, numpy.array(ids), prefix, 0, shape[0], features)
+def window(ids, prefix=1, own=None):
+    """A window of a whole Doc, whose pieces have something of the question in them."""
+    n_pieces = len(ids) - prefix
+    if own is None:
+        own = numpy.linspace(0, 1, n_pieces * len(SIZES), dtype="float32").reshape(n_pieces, -1)
+    overlap = QuestionOverlap(own, numpy.full((2 * len(REACHES), len(SIZES)), 0.5, dtype="float32"))
+    return QuestionWindow(0, numpy.array(ids), prefix, 0, n_pieces, overlap)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def hf_checkpoint(checkpoint, tmp_path_factory):
 def test_logits_equal_hugging_faces(hf_checkpoint, tokenizer, difference):
     """Question and context are one sequence there as here: Hugging Face's tokenizer joins a pair without more."""
     path, theirs = hf_checkpoint
-    model = create_question_answerer(path, window=20, context=5)
+    model = create_question_answerer_v2(path, window=20, context=5)
     load_head(model)
     doc = spacy.blank("xx")(TEXT * 3)
     asked = [(doc, "Who lives in Lima?"), (doc, "在哪里？")]
@@ -76,30 +78,30 @@ def test_logits_equal_hugging_faces(hf_checkpoint, tokenizer, difference):
 
 def test_a_checkpoint_without_the_head(checkpoint):
     with pytest.raises(CheckpointError, match=r"qa_outputs\.weight.*got"):
-        load_head(create_question_answerer(checkpoint))
+        load_head(create_question_answerer_v2(checkpoint))
 
 
 def test_a_checkpoint_leaves_no_room_for_layers_between(hf_checkpoint):
     encode = MaxoutWindowEncoder(**ENCODE)
     with pytest.raises(ConfigError, match="encode = null"):
-        load_head(create_question_answerer(hf_checkpoint[0], encode=encode))
+        load_head(create_question_answerer_v2(hf_checkpoint[0], encode=encode))
 
 
 def test_a_checkpoints_head_reads_the_last_layer(hf_checkpoint):
     path = str(hf_checkpoint[0])
     with pytest.raises(ConfigError, match="mix_layers = false"):
-        load_head(create_question_answerer(path, mix_layers=True))
+        load_head(create_question_answerer_v2(path, mix_layers=True))
 
 
 @pytest.mark.parametrize("window, context", [(0, 0), (8, 8), (8, -1)])
 def test_windows_without_room(window, context):
     with pytest.raises(ConfigError, match="context < window"):
-        create_question_answerer(window=window, context=context)
+        create_question_answerer_v2(window=window, context=context)
 
 
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_what_follows_a_piece(checkpoint, attention):
-    model = create_question_answerer(checkpoint, attention=attention)
+    model = create_question_answerer_v2(checkpoint, attention=attention)
     model.initialize(X=[empty_window(model)])
     (first,), (other,) = (model.predict([window(ids)]) for ids in ([5, 6, 7], [5, 6, 8]))
     assert numpy.allclose(first[:2], other[:2], atol=1e-6) == (attention == "causal")
@@ -110,10 +112,10 @@ def test_what_follows_a_piece(checkpoint, attention):
 def test_what_learns(checkpoint, learns, on_top):
     encode = None if on_top is None else MaxoutWindowEncoder(**ENCODE)
     overlap = on_top == "layers and overlap"
-    model = create_question_answerer(
+    model = create_question_answerer_v2(
         checkpoint, train_transformer=learns, encode=encode, question_overlap=overlap
     )
-    windows = [window(ids, 2, N_FEATURES * overlap) for ids in (range(5, 12), range(3))]
+    windows = [window(ids, 2) for ids in (range(5, 12), range(3))]
     model.initialize(X=[empty_window(model)])
     module = bloom_shim(model.get_ref("transformer")).module
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
@@ -128,21 +130,26 @@ def test_what_learns(checkpoint, learns, on_top):
 
 
 def test_overlap_with_the_question_is_read(checkpoint):
-    model = create_question_answerer(checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True)
+    model = create_question_answerer_v2(
+        checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True
+    )
     model.initialize(X=[empty_window(model)])
-    ids = [5, 6, 7, 8, 9, 10, 11, 12]
-    (plain,) = model.predict([replace(window(ids, 2), overlap=numpy.zeros((6, N_FEATURES), dtype="float32"))])
-    features = numpy.zeros((6, N_FEATURES), dtype="float32")
-    features[4] = 1
-    (found,) = model.predict([replace(window(ids, 2), overlap=features)])
-    # Piece 6, behind two of the question, and those beside it, by the window of encode.
-    assert (found != plain).any(axis=1).tolist() == [False] * 5 + [True] * 3
+    own = numpy.zeros((20, len(SIZES)), dtype="float32")
+    plain, other = (
+        model.predict([window(range(5, 27), 2, own)])[0]
+        for own in (own, own + (numpy.arange(20) > 9)[:, None])
+    )
+    # The question has no features; the window of encode lets its last piece see what follows it.
+    assert not (other != plain).any(axis=1)[:1].any() and (other != plain).any(axis=1)[2:].all()
+    assert (model.predict([replace(window(range(5, 27), 2), overlap=None)])[0] == plain).all()
 
 
 def test_the_gradient_is_that_of_bloom_without_the_features(checkpoint, difference):
-    model = create_question_answerer(checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True)
+    model = create_question_answerer_v2(
+        checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True
+    )
     model.initialize(X=[empty_window(model)])
-    windows = [window(range(5, 12), 2, N_FEATURES), window(range(3, 8), 1, N_FEATURES)]
+    windows = [window(range(5, 12), 2), window(range(3, 8))]
     module = bloom_shim(model.get_ref("transformer")).module
     weight = module.ln_f.bias
 
@@ -163,4 +170,4 @@ def test_the_gradient_is_that_of_bloom_without_the_features(checkpoint, differen
 
 def test_overlap_needs_layers_to_read_it(checkpoint):
     with pytest.raises(ConfigError, match="question_overlap without encode"):
-        create_question_answerer(checkpoint, question_overlap=True)
+        create_question_answerer_v2(checkpoint, question_overlap=True)

@@ -137,7 +137,7 @@ QUESTION_ANSWERER = {
     "factory": "bloom_question_answerer",
     "max_batch_items": 2048,
     "model": {
-        "@architectures": "spacy-bloom.QuestionAnswerer.v1",
+        "@architectures": "spacy-bloom.QuestionAnswerer.v2",
         "name": "${paths.checkpoint}",
         "window": 384,
         "context": 128,

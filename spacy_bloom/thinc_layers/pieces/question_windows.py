@@ -11,7 +11,7 @@ from tokenizers import Encoding
 
 from ...tokenizer import BloomTokenizerFast
 from .alignment import Ints
-from .question_overlap import Floats, TextNgrams, no_overlap, question_overlap
+from .question_overlap import QuestionOverlap, TextNgrams
 from .windows import DocPieces, WindowSettings, cut_docs
 
 
@@ -23,8 +23,7 @@ class QuestionWindow:
     ids (Ints): Shape (prefix + end - start,).
     prefix (int): Pieces of question and separator. The last of them stands for "no answer here".
     start, end (int): The run of the Doc's pieces.
-    overlap (Floats): Features of those pieces, from `question_overlap`; without columns if the model reads none.
-        Shape (end - start, features).
+    overlap (QuestionOverlap | None): How much of the question is found in the Doc; None if the model reads none.
     """
 
     asked: int
@@ -32,7 +31,7 @@ class QuestionWindow:
     prefix: int
     start: int
     end: int
-    overlap: Floats
+    overlap: QuestionOverlap | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,7 +75,7 @@ def read_questions(
     prefixes = [numpy.concatenate([_ids(question), _ids(between)]) for question in questions]
     ngrams = {key: TextNgrams.of(doc.text) for key, doc in docs.items() if with_overlap}
     overlaps = [
-        question_overlap(ngrams[id(doc)], question, own.offsets) if with_overlap else no_overlap(len(own.ids))
+        QuestionOverlap.of(ngrams[id(doc)], question, own.offsets) if with_overlap else None
         for (doc, question), own in zip(asked, pieces, strict=True)
     ]
     windows = cut_question_windows(pieces, prefixes, overlaps, settings)
@@ -90,14 +89,14 @@ def _ids(encoding: Encoding) -> Ints:
 def cut_question_windows(
     pieces: Sequence[DocPieces],
     prefixes: Sequence[Ints],
-    overlaps: Sequence[Floats],
+    overlaps: Sequence[QuestionOverlap | None],
     settings: WindowSettings,
 ) -> list[QuestionWindow]:
     """Cover every piece of every Doc, with the question in front of each window.
 
     pieces (Sequence[DocPieces]): The Doc of each question.
     prefixes (Sequence[Ints]): Question and separator.
-    overlaps (Sequence[Floats]): Features of the Doc's pieces. Each of shape (pieces, features).
+    overlaps (Sequence[QuestionOverlap | None]): How much of each question is found in its Doc, or None.
     settings (WindowSettings): How many pieces a sequence has, and how many a window shares with the one before it.
         Where a long question would leave less than half of the usual new pieces, its sequences are longer instead.
     RETURNS (list[QuestionWindow]): In the order of the questions.
@@ -107,7 +106,6 @@ def cut_question_windows(
     for asked, (doc, prefix, overlap) in enumerate(zip(pieces, prefixes, overlaps, strict=True)):
         room = max(settings.window - len(prefix), context + max((settings.window - context) // 2, 1))
         for run in WindowSettings(room, context).cut([len(doc.ids)]):
-            own = slice(run.start, run.end)
-            ids = numpy.concatenate([prefix, doc.ids[own]])
-            windows.append(QuestionWindow(asked, ids, len(prefix), run.start, run.end, overlap[own]))
+            ids = numpy.concatenate([prefix, doc.ids[run.start : run.end]])
+            windows.append(QuestionWindow(asked, ids, len(prefix), run.start, run.end, overlap))
     return windows

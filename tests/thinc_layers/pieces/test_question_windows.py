@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 
 from spacy_bloom import BloomTokenizerFast
-from spacy_bloom.thinc_layers.pieces.question_overlap import TextNgrams, question_overlap
+from spacy_bloom.thinc_layers.pieces.question_overlap import QuestionOverlap, TextNgrams
 from spacy_bloom.thinc_layers.pieces.question_windows import (
     cut_question_windows,
     read_questions,
@@ -32,7 +32,7 @@ def test_windows_cover_every_piece_behind_the_question(questions, size):
     window, context = size
     pieces = [DocPieces(numpy.arange(100, 100 + n), [], None, None, None) for _, n in questions]
     prefixes = [numpy.arange(n) for n, _ in questions]
-    overlaps = [numpy.arange(n, dtype="float32")[:, None] for _, n in questions]
+    overlaps = [object() for _ in questions]
     windows = cut_question_windows(pieces, prefixes, overlaps, WindowSettings(window, context))
     for i, (prefix, length) in enumerate(questions):
         own = [w for w in windows if w.asked == i]
@@ -40,7 +40,7 @@ def test_windows_cover_every_piece_behind_the_question(questions, size):
         for w in own:
             assert w.ids.tolist() == [*range(prefix), *range(100 + w.start, 100 + w.end)]
             assert w.prefix == prefix and len(w) == len(w.ids)
-            assert w.overlap.tolist() == [[p] for p in range(w.start, w.end)]
+            assert w.overlap is overlaps[i]
             assert len(w) <= max(window, prefix + context + max((window - context) // 2, 1))
         # No more of them than with half the new pieces that there were room for without a question.
         assert len(own) <= length / max((window - context) // 2, 1) + 1
@@ -70,10 +70,12 @@ def test_each_question_is_compared_with_its_doc(tokenizer):
     assert len(windows) > len(asked)
     for w in windows:
         doc, question = asked[w.asked]
-        whole = question_overlap(TextNgrams.of(doc.text), question, cut_docs(tokenizer, [doc])[0].offsets)
-        numpy.testing.assert_array_equal(w.overlap, whole[w.start : w.end])
+        offsets = cut_docs(tokenizer, [doc])[0].offsets
+        expected = QuestionOverlap.of(TextNgrams.of(doc.text), question, offsets)
+        numpy.testing.assert_array_equal(w.overlap.own, expected.own)
+        assert len(w.overlap.own) == len(offsets)
     without, _ = read_questions(tokenizer, asked, separator="\n", settings=settings)
-    assert [w.overlap.shape for w in without] == [(w.end - w.start, 0) for w in windows]
+    assert [w.overlap for w in without] == [None] * len(windows)
 
 
 def test_control_tokens_are_text_except_in_the_separator(tokenizer):
