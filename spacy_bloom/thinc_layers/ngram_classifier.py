@@ -10,15 +10,8 @@ from spacy.tokens import Doc
 from thinc.api import Model, chain
 from thinc.types import Floats2d
 
-from .hashed_ngrams import (
-    Hashes,
-    Sparse,
-    check_sizes,
-    hashed_ngrams,
-    on_cpu,
-    sparse_linear,
-    with_like_digits,
-)
+from .hashed_ngrams import Hashes, hashed_ngrams, with_like_digits
+from .sparse_linear import Sparse, check_sizes, on_cpu, sparse_linear
 
 # Lets a weight of this layer matter as much after a step of Adam as a weight over a transformer's long vectors.
 SCALE = 8.0

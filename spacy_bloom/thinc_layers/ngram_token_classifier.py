@@ -14,16 +14,8 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..errors import ConfigError
-from .hashed_ngrams import (
-    FACTOR,
-    Hashes,
-    Sparse,
-    check_sizes,
-    hashed_ngrams,
-    on_cpu,
-    sparse_linear,
-    with_like_digits,
-)
+from .hashed_ngrams import FACTOR, Hashes, hashed_ngrams, with_like_digits
+from .sparse_linear import Sparse, check_sizes, on_cpu, sparse_linear
 
 Places = NDArray[numpy.int64]
 

@@ -1,8 +1,7 @@
 import numpy
 import pytest
 
-from spacy_bloom.errors import ConfigError
-from spacy_bloom.thinc_layers.hashed_ngrams import check_sizes, hashed_ngrams, with_like_digits
+from spacy_bloom.thinc_layers.hashed_ngrams import hashed_ngrams, with_like_digits
 
 
 @pytest.mark.parametrize("text", ["", "a", "abcabcab", "x\U0001f600y\0", "你好" * 9])
@@ -26,13 +25,6 @@ def test_hashes_stay_the_same():
 
 def test_like_digits():
     assert with_like_digits("In 1984, ١٩٨٤ x²") == "In 0000, 0000 x²"
-
-
-def test_sizes():
-    check_sizes("rows")
-    check_sizes("rows", 1, 2)
-    with pytest.raises(ConfigError, match="rows of 1 or more, got 0"):
-        check_sizes("rows", 5, 0)
 
 
 def test_a_long_text_takes_no_warning():
