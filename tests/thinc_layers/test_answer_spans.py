@@ -32,6 +32,7 @@ def test_best_spans_are_those_of_all_combinations(lengths, size, n_best, max_tok
     windows = cut_question_windows(
         [DocPieces(numpy.arange(ends[-1]), [], None, None, None)],
         [numpy.arange(2)],
+        [None],
         WindowSettings(*size),
     )
     scores = [draw.normal(size=(len(w), 2)).astype("f") for w in windows]
@@ -69,7 +70,7 @@ def test_every_token_can_be_an_answer():
     """Also one of more pieces than any window holds."""
     tokens = TokenPieces(numpy.array([0, 1, 30]), numpy.array([0, 29, 30]))
     windows = cut_question_windows(
-        [DocPieces(numpy.arange(31), [], None, None, None)], [numpy.arange(1)], WindowSettings(9, 3)
+        [DocPieces(numpy.arange(31), [], None, None, None)], [numpy.arange(1)], [None], WindowSettings(9, 3)
     )
     scores = [numpy.zeros((len(w), 2), dtype="f") for w in windows]
     found = best_spans(windows, scores, tokens, numpy.ones(3, dtype=bool), n_best=100, max_tokens=1)
