@@ -12,6 +12,7 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
 
 import spacy
@@ -48,9 +49,7 @@ def contexts(docs: Iterable[Doc], size: int) -> Iterator[tuple[str, Doc]]:
 def joined(sentences: list[Doc]) -> Doc:
     """RETURNS (Doc): The sentences as one Doc, with their names."""
     doc = Doc.from_docs(sentences, exclude=["user_data"])
-    starts = {0}
-    for sentence in sentences[:-1]:
-        starts.add(max(starts) + len(sentence))
+    starts = {0, *accumulate(map(len, sentences))}
     for token in doc:
         token.is_sent_start = token.i in starts
     return doc

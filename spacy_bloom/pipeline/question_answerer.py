@@ -21,8 +21,8 @@ from ..thinc_layers.pieces.question_windows import (
 )
 from ..thinc_layers.pieces.windows import batch_windows
 from ..thinc_layers.question_answerer import (
+    EMPTY_WINDOW,
     check_head,
-    empty_window,
     load_head,
     reads_overlap,
     score_windows,
@@ -142,7 +142,7 @@ class BloomQuestionAnswerer(HeadPipe):
         if self.cfg["checkpoint"] is not None:
             self._load_checkpoint()
         else:
-            self.model.initialize(X=[empty_window(self.model)])  # to learn the sizes from
+            self.model.initialize(X=[EMPTY_WINDOW])
 
     def _read_checkpoint(self) -> None:
         load_head(self.model)

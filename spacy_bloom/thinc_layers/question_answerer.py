@@ -13,14 +13,15 @@ from thinc.types import Floats2d
 
 from ..errors import ConfigError, InputError
 from .output_layer import find_head, load_output
-from .pieces.question_overlap import N_FEATURES, Floats, QuestionOverlap, TextNgrams
+from .pieces.question_overlap import N_FEATURES, Floats
 from .pieces.question_windows import QuestionWindow
 from .pieces.windows import WindowSettings, batch_windows
 from .token_classifier import create_token_classifier
 from .transformer_model import bloom_shim, set_width
 from .weights.shim import BloomShim
 
-WITH_OVERLAP = "with_overlap"
+# The least that a model reads, to learn the sizes of its layers from: one piece of a question, nothing of a Doc.
+EMPTY_WINDOW = QuestionWindow(0, numpy.zeros(1, dtype="int64"), 1, 0, 0)
 
 
 @registry.architectures("spacy-bloom.QuestionAnswerer.v2")
@@ -105,15 +106,7 @@ def create_question_answerer(
 
 def reads_overlap(model: Model) -> bool:
     """RETURNS (bool): Whether a model made by `create_question_answerer_v2` reads the overlap with the question."""
-    return model.layers[0].name == WITH_OVERLAP
-
-
-def empty_window(model: Model) -> QuestionWindow:
-    """RETURNS (QuestionWindow): The least that a model made by `create_question_answerer_v2` reads: one piece."""
-    overlap = QuestionOverlap.of(TextNgrams.of(""), "", numpy.zeros((0, 2), dtype="int64"))
-    return QuestionWindow(
-        0, numpy.zeros(1, dtype="int64"), 1, 0, 0, overlap if reads_overlap(model) else None
-    )
+    return model.layers[0] is not model.get_ref("transformer")
 
 
 def check_head(model: Model) -> None:
@@ -140,7 +133,7 @@ def with_overlap(
     transformer (Model): A model made by `bloom_sequences`.
     RETURNS (Model): Windows to vectors. Each of shape (pieces, hidden_size + N_FEATURES).
     """
-    return Model(WITH_OVERLAP, _forward_with_overlap, init=_init_with_overlap, layers=[transformer])
+    return Model("with_overlap", _forward_with_overlap, init=_init_with_overlap, layers=[transformer])
 
 
 def _init_with_overlap(model: Model, X: Any = None, Y: Any = None) -> None:

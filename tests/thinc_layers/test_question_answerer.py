@@ -16,8 +16,8 @@ from spacy_bloom.thinc_layers.pieces.question_overlap import REACHES, SIZES, Que
 from spacy_bloom.thinc_layers.pieces.question_windows import QuestionWindow, read_questions
 from spacy_bloom.thinc_layers.pieces.windows import WindowSettings
 from spacy_bloom.thinc_layers.question_answerer import (
+    EMPTY_WINDOW,
     create_question_answerer_v2,
-    empty_window,
     load_head,
     score_windows,
 )
@@ -102,7 +102,7 @@ def test_windows_without_room(window, context):
 @pytest.mark.parametrize("attention", ["causal", "bidirectional"])
 def test_what_follows_a_piece(checkpoint, attention):
     model = create_question_answerer_v2(checkpoint, attention=attention)
-    model.initialize(X=[empty_window(model)])
+    model.initialize(X=[EMPTY_WINDOW])
     (first,), (other,) = (model.predict([window(ids)]) for ids in ([5, 6, 7], [5, 6, 8]))
     assert numpy.allclose(first[:2], other[:2], atol=1e-6) == (attention == "causal")
 
@@ -116,7 +116,7 @@ def test_what_learns(checkpoint, learns, on_top):
         checkpoint, train_transformer=learns, encode=encode, question_overlap=overlap
     )
     windows = [window(ids, 2) for ids in (range(5, 12), range(3))]
-    model.initialize(X=[empty_window(model)])
+    model.initialize(X=[EMPTY_WINDOW])
     module = bloom_shim(model.get_ref("transformer")).module
     before = {name: value.detach().clone() for name, value in module.named_parameters()}
     head = model.get_ref("head").get_ref("output_layer").get_param("W").copy()
@@ -133,7 +133,7 @@ def test_overlap_with_the_question_is_read(checkpoint):
     model = create_question_answerer_v2(
         checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True
     )
-    model.initialize(X=[empty_window(model)])
+    model.initialize(X=[EMPTY_WINDOW])
     own = numpy.zeros((20, len(SIZES)), dtype="float32")
     plain, other = (
         model.predict([window(range(5, 27), 2, own)])[0]
@@ -144,11 +144,11 @@ def test_overlap_with_the_question_is_read(checkpoint):
     assert (model.predict([replace(window(range(5, 27), 2), overlap=None)])[0] == plain).all()
 
 
-def test_the_gradient_is_that_of_bloom_without_the_features(checkpoint, difference):
+def test_the_gradient_is_that_of_bloom_without_the_features(checkpoint):
     model = create_question_answerer_v2(
         checkpoint, encode=MaxoutWindowEncoder(**ENCODE), question_overlap=True
     )
-    model.initialize(X=[empty_window(model)])
+    model.initialize(X=[EMPTY_WINDOW])
     windows = [window(range(5, 12), 2), window(range(3, 8))]
     module = bloom_shim(model.get_ref("transformer")).module
     weight = module.ln_f.bias
